@@ -1,0 +1,1 @@
+"""How Regulars is run: the local stack, the demo, the container image."""

@@ -1,0 +1,130 @@
+"""The topics: key, partitions, cleanup, writers and readers of each, as data.
+
+Partition counts are fixed for the life of a topic: everything from
+``profile.interactions`` on is keyed by profile_id and must stay co-partitioned.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+DAY_MS = 86_400_000
+
+EVENT_PARTITIONS = 4
+PROFILE_PARTITIONS = 8
+
+
+class Topic(Struct, frozen=True, kw_only=True):
+    """One Kafka topic as every environment must have it."""
+
+    name: str
+    key: str
+    """What the record key holds, in words."""
+    partitions: int
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_ms: int = 30 * DAY_MS
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    summary: str
+    max_message_bytes: int = 2_000_000
+    retention_bytes: int | None = None
+    """A cap on each partition's size, where the sender is not ours to trust."""
+
+    def config(self) -> dict[str, str]:
+        """The topic's Kafka configuration entries."""
+        entries = {
+            "cleanup.policy": self.cleanup,
+            "max.message.bytes": str(self.max_message_bytes),
+        }
+        if self.cleanup == "delete":
+            entries["retention.ms"] = str(self.retention_ms)
+        if self.retention_bytes is not None:
+            entries["retention.bytes"] = str(self.retention_bytes)
+        return entries
+
+
+def _events(name: str, what: str) -> Topic:
+    return Topic(
+        name=f"events.{name}",
+        key="the sender's stable id: anonymousId, else userId, else hashed email",
+        partitions=EVENT_PARTITIONS,
+        writers=("ingest", "storefront"),
+        readers=("profile-resolve",),
+        summary=f"One accepted event each: {what}.",
+        max_message_bytes=12_000_000,
+    )
+
+
+EVENTS = (
+    _events("orders", "orders completed, updated, refunded, cancelled"),
+    _events("clicks", "pages, screens, browsing, carts, and every custom event"),
+    _events("chats", "live chat conversations and messages"),
+    _events("emails", "mail delivered, opened, clicked, bounced, unsubscribed"),
+    _events("people", "identify, alias, group and consent"),
+)
+
+INTERACTIONS = Topic(
+    name="profile.interactions",
+    key="profile_id",
+    partitions=PROFILE_PARTITIONS,
+    writers=("profile-resolve", "profile-build"),
+    readers=("profile-build", "reporting"),
+    summary="One event, once, resolved to a person; or an identity change.",
+)
+PROFILE_CHANGES = Topic(
+    name="profile.changes",
+    key="profile_id",
+    partitions=PROFILE_PARTITIONS,
+    cleanup="compact",
+    writers=("profile-build",),
+    readers=("segmentation", "reporting", "other teams"),
+    summary="The whole profile after a change; a redirect after a merge; a tombstone on erasure.",
+    max_message_bytes=12_000_000,
+)
+SEGMENT_CHANGES = Topic(
+    name="segment.changes",
+    key="profile_id",
+    partitions=PROFILE_PARTITIONS,
+    writers=("segmentation",),
+    readers=("notifier", "reporting", "other teams"),
+    summary="A person entered or left a segment, when, and why.",
+)
+MESSAGE_CHANGES = Topic(
+    name="message.changes",
+    key="profile_id",
+    partitions=PROFILE_PARTITIONS,
+    writers=("notifier",),
+    readers=("profile-resolve", "reporting", "other teams"),
+    summary="One step of a message's life, from decided to converted.",
+)
+DEFINITIONS = Topic(
+    name="control.definitions",
+    key="kind/name",
+    partitions=1,
+    cleanup="compact",
+    writers=("segmentation", "notifier", "profile"),
+    readers=("every worker",),
+    summary="A segment, computed trait, campaign or template definition changed.",
+)
+
+FLOW = (*EVENTS, INTERACTIONS, PROFILE_CHANGES, SEGMENT_CHANGES, MESSAGE_CHANGES)
+
+
+def dead_letters(topic: Topic) -> Topic:
+    """The topic that takes what a reader of ``topic`` had to reject, raw bytes and all."""
+    return Topic(
+        name=f"{topic.name}.dead",
+        key="the rejected record's key",
+        partitions=1,
+        retention_ms=30 * DAY_MS,
+        writers=topic.readers,
+        readers=("regulars dead-letters",),
+        summary=f"Records of {topic.name} that did not fit, each with its reason.",
+        max_message_bytes=12_000_000,
+        retention_bytes=1_000_000_000,
+    )
+
+
+DEAD = tuple(dead_letters(topic) for topic in FLOW)
+ALL = (*FLOW, DEFINITIONS, *DEAD)
+BY_NAME = {topic.name: topic for topic in ALL}

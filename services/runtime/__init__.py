@@ -1,0 +1,1 @@
+"""Plumbing without domain words: the stage, its timers, settings, HTTP frame, metrics, logs."""

@@ -169,13 +169,15 @@ class ComputedValue(Struct, kw_only=True, omit_defaults=True):
     ``times`` (event times in milliseconds since 1970, ascending) and, where a property is
     aggregated, ``values`` in step with it; both hold what lies within the window before
     the person's latest event, at most ``MAX_WINDOW`` entries, and ``capped`` says that
-    older ones were left out.
+    older ones were left out. ``currencies`` is in step with ``values`` where these are money:
+    only values of one currency may be added.
     """
 
     count: int | None = None
     sums: dict[str, Decimal] | None = None
     times: list[int] | None = None
     values: list[Decimal] | None = None
+    currencies: list[str] | None = None
     capped: bool = False
 
 

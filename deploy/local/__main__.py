@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.local import kafka, mongod
+from deploy.local import jars, kafka, mongod
 from deploy.local.errors import StackError
 from deploy.local.stack import LocalStack
 
@@ -18,9 +18,9 @@ DataDir = Annotated[
     typer.Option("--data", envvar="REGULARS_LOCAL_DATA", help="Where both keep their data."),
 ]
 KafkaPort = Annotated[
-    int, typer.Option(envvar="REGULARS_LOCAL_KAFKA_PORT", help="Kafka's port; uses the next too.")
+    int, typer.Option(envvar=kafka.PORT_VARIABLE, help="Kafka's port; uses the next too.")
 ]
-MongoPort = Annotated[int, typer.Option(envvar="REGULARS_LOCAL_MONGO_PORT", help="MongoDB's port.")]
+MongoPort = Annotated[int, typer.Option(envvar=mongod.PORT_VARIABLE, help="MongoDB's port.")]
 
 app = typer.Typer(
     help="A real MongoDB and a real Apache Kafka on this machine, without Docker.",
@@ -36,6 +36,8 @@ def up(
     """Start both, print their addresses and stay until Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.default_int_handler)
+    if not jars.cached():
+        typer.echo("Fetching Apache Kafka, this once (45 MB).", err=True)
     try:
         with LocalStack(data, kafka_port, mongo_port) as stack:
             typer.echo(f"Kafka    {stack.kafka_url}\nMongoDB  {stack.mongo_url}")

@@ -25,15 +25,23 @@ def cache_dir() -> Path:
     return Path(base).expanduser() / "regulars"
 
 
-def classpath(cache: Path) -> str:
-    """Java's class path for Kafka. Needs the network only if `cache` has no jars yet.
+def cached(cache: Path | None = None) -> bool:
+    """True when `classpath` will not need the network."""
+    return _jars(cache).is_dir()
 
-    The jars' directory appears whole, by one rename: it is complete when it is there.
+
+def classpath(cache: Path | None = None) -> str:
+    """Java's class path for Kafka; fetches the jars when they are not in the cache.
+
+    Their directory appears whole, by one rename: when it is there, it is complete.
     """
-    final = cache / f"kafka-{KAFKA}-log4j-{LOG4J}"
-    if not final.is_dir():
-        _fetch(final)
-    return f"{final.absolute()}/*"
+    if not cached(cache):
+        _fetch(_jars(cache))
+    return f"{_jars(cache).absolute()}/*"
+
+
+def _jars(cache: Path | None) -> Path:
+    return (cache or cache_dir()) / f"kafka-{KAFKA}-log4j-{LOG4J}"
 
 
 def _fetch(final: Path) -> None:

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from deploy.local.jars import cache_dir, classpath
+from deploy.local.jars import classpath
 from deploy.local.ports import HOST, require_free
 from deploy.local.server import Server, clean_env
 
 PORT = 19092
+PORT_VARIABLE = "REGULARS_LOCAL_KAFKA_PORT"
 HEAP_MB = 512
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
 
@@ -51,7 +52,7 @@ class Kafka(Server):
         *,
         controller_port: int | None = None,
         cache: Path | None = None,
-        setting: str = "--kafka-port",
+        setting: str = PORT_VARIABLE,
     ) -> None:
         super().__init__("kafka", data_dir, port, setting)
         self.controller_port = controller_port or port + 1
@@ -67,7 +68,7 @@ class Kafka(Server):
         require_free(self.controller_port, self.setting)
 
     def prepare(self) -> None:
-        jars = classpath(self.cache or cache_dir())
+        jars = classpath(self.cache)
         self.home.mkdir(parents=True, exist_ok=True)
         config, logging = self.home / "server.properties", self.home / "log4j2.properties"
         config.write_text("".join(f"{k}={v}\n" for k, v in self.properties().items()))

@@ -16,6 +16,7 @@ from deploy.local.server import Server
 
 REPLICA_SET = "rs0"
 PORT = 27117
+PORT_VARIABLE = "REGULARS_LOCAL_MONGO_PORT"
 OPLOG_MB = 512
 
 # Seconds after which mongod aborts a transaction whose client has gone away. Its default
@@ -45,7 +46,7 @@ class Mongod(Server):
         port: int = PORT,
         *,
         cache_gb: float = 1.0,
-        setting: str = "--mongo-port",
+        setting: str = PORT_VARIABLE,
     ) -> None:
         super().__init__("mongod", data_dir, port, setting)
         self.cache_gb = cache_gb

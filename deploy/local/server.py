@@ -93,13 +93,14 @@ class Server(Process, ABC):
 
     def running(self) -> psutil.Process | None:
         """The process that serves this data now, whoever started it."""
+        record = self._recorded()
+        found = _process(record.get("pid"), record.get("created"))
         try:
-            record = json.loads(self._pid_file.read_text())
-            found = psutil.Process(record["pid"])
-            same = found.create_time() == record["created"] and self.is_ours(found.cmdline())
-        except (OSError, ValueError, KeyError, psutil.Error):
+            if found is None or not self.is_ours(found.cmdline()):
+                return None
+            return found if found.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.Error:
             return None
-        return found if same and found.status() != psutil.STATUS_ZOMBIE else None
 
     @property
     def _pid_file(self) -> Path:
@@ -117,26 +118,41 @@ class Server(Process, ABC):
         temporary.write_text(json.dumps(record))
         temporary.replace(self._pid_file)
 
+    def _recorded(self) -> dict[str, float]:
+        try:
+            record = json.loads(self._pid_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
     def _end_stale(self) -> None:
         """End our server of a run that is gone; StackError when that run still lives."""
-        stale = self.running()
+        stale, record = self.running(), self._recorded()
         if stale is None:
             return
-        record = json.loads(self._pid_file.read_text())
-        with contextlib.suppress(psutil.Error):
-            owner = psutil.Process(record["owner"])
-            if owner.create_time() == record["owner_created"]:
-                raise StackError(
-                    f"{self.title} already runs on {self.data_dir}, started by process "
-                    f"{owner.pid}: end that one first, or use another data directory."
-                )
-        with contextlib.suppress(psutil.Error):
+        owner = _process(record.get("owner"), record.get("owner_created"))
+        if owner is not None:
+            raise StackError(
+                f"{self.title} already runs on {self.data_dir}, started by process "
+                f"{owner.pid}: end that one first, or use another data directory."
+            )
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stale.resume()
             stale.terminate()
             try:
                 stale.wait(timeout=20)
             except psutil.TimeoutExpired:
                 stale.kill()
                 stale.wait(timeout=5)
+
+
+def _process(pid: float | None, created: float | None) -> psutil.Process | None:
+    """The process with this id, if it is the one that was created at that time."""
+    try:
+        found = psutil.Process(int(pid or 0))
+        return found if found.create_time() == created else None
+    except psutil.Error:
+        return None
 
 
 def require_disk(directory: Path, needed: int = MIN_FREE_BYTES) -> None:

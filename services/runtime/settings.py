@@ -19,6 +19,10 @@ class Settings(BaseSettings):
     mongo_url: str = "mongodb://127.0.0.1:27117/?replicaSet=rs0"
     namespace: str = ""
     """Put before every topic, group and database name, so that several may share servers."""
+    host: str = "127.0.0.1"
+    """The address that APIs and the workers' pages listen on; 0.0.0.0 in a container."""
+    replication_factor: int = Field(1, ge=1)
+    """Of the topics that ``regulars topics create`` makes."""
     worker_id: str = ""
     """A name that stays the same over restarts (static group membership); empty: none."""
     log_level: str = "INFO"
@@ -26,10 +30,12 @@ class Settings(BaseSettings):
 
     batch_records: int = Field(2_000, ge=1)
     batch_bytes: int = Field(4_000_000, ge=1)
-    batch_wait_ms: int = Field(50, ge=1)
     session_timeout_ms: int = Field(10_000, ge=1_000)
     poison_records: int = Field(1_000, ge=1)
     """A batch in which at least this many, and more than half, do not fit stops the stage."""
+
+    failpoint: str = ""
+    """For fault tests only: see services/runtime/failpoint.py."""
 
     tokens: dict[str, str] = {}
     """SHA-256 (hex) of each bearer token -> its role: reader, marketer, support, admin."""

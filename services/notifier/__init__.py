@@ -1,0 +1,1 @@
+"""The notifier: says what, when, or why not, to people who enter a segment."""

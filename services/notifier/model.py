@@ -1,0 +1,172 @@
+"""The notifier's types: campaigns as they are defined, and the send ledger. Pure data."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from schemas.messages import Channel, Consent, Identifier
+
+STEP = "start"
+"""The only step of a campaign; journeys will have more."""
+
+LedgerState = Literal["decided", "attempting", "sent", "skipped", "failed", "uncertain"]
+
+
+class Trigger(Struct, frozen=True, kw_only=True):
+    """What starts a campaign: a person enters ``segment``."""
+
+    segment: str
+    on: Literal["entered"] = "entered"
+
+
+class Campaign(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a ``campaign`` definition. Subject, text and html are Liquid."""
+
+    name: str
+    trigger: Trigger
+    from_: str = field(name="from")
+    subject: str
+    text: str
+    channel: Literal["email"] = "email"
+    reply_to: str | None = None
+    html: str | None = None
+    delay_seconds: int = 0
+    once: bool = True
+    """True: each person once, ever. False: at each entry into the segment."""
+    enabled: bool = True
+    expires_seconds: int | None = None
+    """How long after it was due the message is still worth sending; None: always."""
+
+
+class Live(Struct, frozen=True):
+    """A campaign as the workers know it now."""
+
+    key: str
+    version: int
+    campaign: Campaign
+
+
+class Step(Struct, omit_defaults=True):
+    """One entry of a message's history."""
+
+    state: str
+    at: datetime
+    reason: str = ""
+    detail: str = ""
+    attempt: int = 0
+
+
+class Entry(Struct, kw_only=True):
+    """One decision of the send ledger: the message that a send key stands for.
+
+    decided -> attempting -> sent, failed or uncertain; decided -> skipped; a refusal that
+    may pass leads back to decided with a later ``due_at``. ``attempting`` is written by the
+    sender immediately before DATA, so it means exactly "may have reached the server".
+    """
+
+    message_id: str
+    profile_id: str
+    source: str
+    """The checkpoint (a partition of segment.changes) whose owner sends it."""
+    campaign: str
+    campaign_version: int
+    segment: str
+    occurrence: int
+    step: str = STEP
+    channel: Channel = "email"
+    decided_at: datetime
+    due_at: datetime
+    expires_at: datetime | None = None
+    state: LedgerState = "decided"
+    attempt: int = 0
+    """Rises with each attempt; a result names the attempt it is about."""
+    tries: int = 0
+    """Refusals that may pass since it was decided or sent again by hand."""
+    owner: str = ""
+    """The sender process of the latest attempt."""
+    reason: str = ""
+    address: str = ""
+    """A keyed hash of the address last used, by which bounces and unsubscribes find it."""
+    steps: list[Step] = field(default_factory=list)
+
+
+class Outcome(Struct, kw_only=True):
+    """What became of one attempt, from the sender to the next turn."""
+
+    message_id: str
+    attempt: int
+    kind: Literal["sent", "skipped", "failed", "retry", "uncertain"]
+    at: datetime
+    reason: str = ""
+    detail: str = ""
+    campaign_version: int = 0
+    """The version that was rendered; 0 where none was."""
+    address: str = ""
+    bounced: bool = False
+    """The server said that this address does not exist."""
+
+
+class Recover(Struct):
+    """Ask a turn to look for attempts that a former owner left without a result."""
+
+
+class Recipient(Struct, kw_only=True):
+    """What the profile API answers about a person, as far as a message needs it."""
+
+    profile_id: str
+    traits: dict[str, Any] = field(default_factory=dict)
+    identifiers: list[Identifier] = field(default_factory=list)
+    consent: dict[str, Consent] = field(default_factory=dict)
+
+
+class Retry(Struct, frozen=True, kw_only=True):
+    """How often, and after how long, a refusal that may pass is tried again."""
+
+    limit: int = 8
+    first_seconds: float = 30.0
+    cap_seconds: float = 3_600.0
+
+
+class Suppression(Struct, kw_only=True):
+    """Somebody or some address that must not be written to."""
+
+    key: str
+    reason: Literal["unsubscribed", "bounced", "complained"]
+    at: datetime
+    message_id: str = ""
+
+
+class Start(Struct, frozen=True):
+    """A message about to go: what the ledger must check and mark before DATA."""
+
+    entry: Entry
+    keys: Sequence[str]
+    """The suppression keys of the person and the address."""
+    consent_at: datetime
+    """A suppression older than this consent is void: the person has since agreed again."""
+
+
+Began = Literal["begun", "suppressed", "gone"]
+
+
+class CampaignDocument(Struct, kw_only=True):
+    """A campaign as the API stores it; ``body`` None means deleted."""
+
+    key: str
+    version: int
+    updated_at: datetime
+    body: dict[str, Any] | None
+    published: bool
+
+
+class Unsubscribe(Struct, kw_only=True):
+    """A one-click unsubscribe, kept until it has been published."""
+
+    message_id: str
+    profile_id: str
+    campaign: str
+    campaign_version: int
+    occurrence: int
+    at: datetime

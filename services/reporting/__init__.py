@@ -1,0 +1,1 @@
+"""reporting: counts. Folds four topics into report tables, exact to the cent."""

@@ -15,6 +15,7 @@ from schemas.topics import (
     DEFINITIONS,
     EVENTS,
     INTERACTIONS,
+    MESSAGE_CHANGES,
     MESSAGES,
     PROFILE_CHANGES,
     Payload,
@@ -84,7 +85,7 @@ def document() -> dict[str, Any]:
                     for topic in ALL
                     for payload in MESSAGES.get(topic.name, ())
                 },
-                "DeadLetter": _dead_letter(),
+                **_dead_letters(),
             },
             "schemas": components(STRUCTS, "#/components/schemas/{name}"),
         },
@@ -93,13 +94,14 @@ def document() -> dict[str, Any]:
 
 def _channel(topic: Topic) -> dict[str, Any]:
     names = [_message_name(topic, payload) for payload in MESSAGES.get(topic.name, ())]
+    names = names or list(_dead_letters())
     return {
         "address": topic.name,
         "summary": topic.summary,
         "description": f"Record key: {topic.key}.",
         "messages": {
             name: {"$ref": f"#/components/messages/{name}"}
-            for name in names or ["DeadLetter"]
+            for name in names or list(_dead_letters())
         },
         "bindings": {
             "kafka": {
@@ -161,56 +163,69 @@ def _message(topic: Topic, payload: Payload) -> dict[str, Any]:
 
 
 def _key(topic: Topic) -> dict[str, Any]:
-    return {"type": "string", "description": topic.key}
+    return _text(topic.key)
 
 
 def _headers(topic: Topic, payload: Payload) -> dict[str, Any]:
-    properties: dict[str, Any] = {
-        name: {"type": "string", "description": text}
-        for name, text in CLOUDEVENTS_HEADERS.items()
-    }
+    properties: dict[str, Any] = {name: _text(text) for name, text in CLOUDEVENTS_HEADERS.items()}
     properties["ce_specversion"]["const"] = "1.0"
     properties["ce_type"]["enum"] = list(payload.types)
     properties["content-type"]["const"] = "application/json"
     required = list(CLOUDEVENTS_HEADERS)
-    if topic in (*EVENTS, INTERACTIONS):
-        properties["event"] = {
-            "type": "string",
-            "description": "The event's name, so that a reader can skip it undecoded.",
-        }
+    if topic in (*EVENTS, INTERACTIONS, MESSAGE_CHANGES):
+        properties["event"] = _text("The event's name, so that a reader can skip it undecoded.")
     if set(topic.writers) & set(STAGES) and topic is not DEFINITIONS:
-        properties["origin"] = {
-            "type": "string",
-            "description": "The checkpoint that produced it: `<group>/<topic>/<partition>`.",
-        }
-        properties["seq"] = {
-            "type": "string",
-            "pattern": "^[0-9]+$",
-            "description": "That checkpoint's counter: drop what is not above the highest seen.",
-        }
-        required += ["origin", "seq"]
+        # An API writes no sequence: an unsubscribe is on message.changes without these.
+        required += ["origin", "seq"] if topic is not MESSAGE_CHANGES else []
+        properties["origin"] = _text(
+            "The checkpoint that produced it: `<group>/<topic>/<partition>`."
+        )
+        properties["seq"] = _text(
+            "That checkpoint's counter: drop what is not above the highest seen.",
+            pattern="^[0-9]+$",
+        )
+    if payload.body == "Interaction":
+        late = "of the record that was forwarded, because its person had been merged meanwhile."
+        properties["first_origin"] = _text(f"The `origin` {late}")
+        properties["first_seq"] = _text(f"The `seq` {late}", pattern="^[0-9]+$")
     return {"type": "object", "properties": properties, "required": required}
 
 
-def _dead_letter() -> dict[str, Any]:
+def _text(description: str, **more: str) -> dict[str, Any]:
+    """The schema of a header: UTF-8 text."""
+    return {"type": "string", **more, "description": description}
+
+
+def _dead_letters() -> dict[str, Any]:
+    """The messages of every dead-letter topic."""
+    bindings = {"kafka": {"key": _text(DEAD[0].key), "bindingVersion": BINDING}}
     return {
-        "name": "DeadLetter",
-        "summary": f"A rejected record as it came, on any of {len(DEAD)} topics.",
-        "description": "The value, the key and all headers are the rejected record's own.",
-        "contentType": "application/octet-stream",
-        "headers": {
-            "type": "object",
-            "properties": {
-                name: {"type": "string", "description": text}
-                for name, text in DEAD_HEADERS.items()
+        "DeadLetter": {
+            "name": "DeadLetter",
+            "summary": f"A rejected record as it came, on any of {len(DEAD)} topics.",
+            "description": (
+                "Value, key and headers are the rejected record's own, without `origin` and `seq`."
+            ),
+            "contentType": "application/octet-stream",
+            "headers": {
+                "type": "object",
+                "properties": {name: _text(note) for name, note in DEAD_HEADERS.items()},
+                "required": list(DEAD_HEADERS),
             },
-            "required": list(DEAD_HEADERS),
+            "payload": {"description": "Any bytes; they may be no JSON at all."},
+            "bindings": bindings,
         },
-        "payload": {"description": "Any bytes; they may be no JSON at all."},
-        "bindings": {
-            "kafka": {
-                "key": {"type": "string", "description": DEAD[0].key},
-                "bindingVersion": BINDING,
-            }
+        "DeadLetterReplayed": {
+            "name": "DeadLetterReplayed",
+            "summary": "A marker: that dead letter was sent to its topic again.",
+            "headers": {
+                "type": "object",
+                "properties": {
+                    "dl_replayed": _text("Which one: `<dl_topic>/<dl_partition>/<dl_offset>`.")
+                },
+                "required": ["dl_replayed"],
+            },
+            "payload": {"type": "null", "description": "No value."},
+            "bindings": bindings,
         },
     }

@@ -90,7 +90,7 @@ def _nested(roots: list[type[Struct]]) -> list[shapes.StructType]:
 def _describe(kind: shapes.StructType, definition: dict[str, Any]) -> None:
     """Add what msgspec leaves out: descriptions of fields, and the format of times."""
     definition["description"] = _markdown(inspect.getdoc(kind.cls) or "")
-    notes = _field_docstrings(kind.cls)
+    notes = field_docstrings(kind.cls)
     for part in kind.fields:
         shown = definition["properties"][part.encode_name]
         _mark_times(part.type, shown)
@@ -107,7 +107,7 @@ def _mark_times(kind: shapes.Type, shown: dict[str, Any]) -> None:
             place["format"] = "date-time"
 
 
-def _field_docstrings(struct: type) -> dict[str, str]:
+def field_docstrings(struct: type) -> dict[str, str]:
     """The string below each field in the source, which Python itself does not keep."""
     tree = ast.parse(dedent(inspect.getsource(struct)))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []

@@ -145,11 +145,7 @@ EVENT_ACCEPTED = "regulars.event.accepted.v1"
 
 MESSAGES: dict[str, tuple[Payload, ...]] = {
     **{
-        topic.name: (
-            Payload(
-                body="Event", types=(EVENT_ACCEPTED,), summary="An accepted event."
-            ),
-        )
+        topic.name: (Payload(body="Event", types=(EVENT_ACCEPTED,), summary="An accepted event."),)
         for topic in EVENTS
     },
     INTERACTIONS.name: (
@@ -191,9 +187,7 @@ MESSAGES: dict[str, tuple[Payload, ...]] = {
     MESSAGE_CHANGES.name: (
         Payload(
             body="MessageChanged",
-            types=tuple(
-                f"regulars.message.{state}.v1" for state in get_args(MessageState)
-            ),
+            types=tuple(f"regulars.message.{state}.v1" for state in get_args(MessageState)),
             summary="One step of a message's life.",
         ),
     ),
@@ -205,7 +199,7 @@ MESSAGES: dict[str, tuple[Payload, ...]] = {
         ),
         Payload(
             body="",
-            types=("regulars.definition.deleted.v1",),
+            types=("regulars.definition.changed.v1",),
             summary="The definition was deleted.",
         ),
     ),

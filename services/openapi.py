@@ -11,6 +11,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import typer
+
 SERVICES = ("ingest", "profile", "segmentation", "notifier", "reporting")
 FOLDER = Path(__file__).parents[1] / "docs" / "openapi"
 
@@ -37,11 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     for path, text in files.items():
         name = path.relative_to(FOLDER.parents[1])
         if check:
-            print(f"stale: {name} (run python -m services.openapi)")
+            typer.echo(f"stale: {name} (run python -m services.openapi)")
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        print(f"wrote {name}")
+        typer.echo(f"wrote {name}")
     return 1 if check and files else 0
 
 

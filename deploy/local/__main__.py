@@ -36,10 +36,12 @@ def up(
     """Start both, print their addresses and stay until Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.default_int_handler)
-    if not jars.cached():
-        typer.echo("Fetching Apache Kafka, this once (45 MB).", err=True)
+    stack = LocalStack(data, kafka_port, mongo_port)
     try:
-        with LocalStack(data, kafka_port, mongo_port) as stack:
+        stack.check()
+        if not jars.cached():
+            typer.echo("Fetching Apache Kafka, this once (45 MB).", err=True)
+        with stack:
             typer.echo(f"Kafka    {stack.kafka_url}\nMongoDB  {stack.mongo_url}")
             typer.echo("Ctrl-C ends both.")
             signal.pause()

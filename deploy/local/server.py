@@ -20,6 +20,9 @@ from deploy.local.processes import Process, wait_until
 MIN_FREE_BYTES = 2_000_000_000
 READY_S = 60.0
 
+# Linux tells when a process began by a clock that is set now and then.
+_CLOCK_DRIFT_S = 5.0
+
 
 class Server(Process, ABC):
     """A process that owns `data_dir/<name>` and listens on `port`.
@@ -38,6 +41,7 @@ class Server(Process, ABC):
 
     def start(self) -> None:
         """Start and return when it serves; StackError says why not."""
+        self.check()
         self.launch()
         self.wait_ready()
 
@@ -47,8 +51,7 @@ class Server(Process, ABC):
         self.start()
 
     def launch(self) -> None:
-        """Start without waiting, so that two servers can start side by side."""
-        self.check()
+        """Start unchecked and without waiting, so that two servers can start side by side."""
         self.prepare()
         super().start()
         self._remember()
@@ -147,10 +150,11 @@ class Server(Process, ABC):
 
 
 def _process(pid: float | None, created: float | None) -> psutil.Process | None:
-    """The process with this id, if it is the one that was created at that time."""
+    """The process with this id, if it was created at that time and is not a later one."""
     try:
         found = psutil.Process(int(pid or 0))
-        return found if found.create_time() == created else None
+        drift = abs(found.create_time() - (created or 0))
+        return found if drift < _CLOCK_DRIFT_S else None
     except psutil.Error:
         return None
 

@@ -39,9 +39,14 @@ class LocalStack:
         """A connection string with the replica set, so that transactions work."""
         return self.mongod.url
 
+    def check(self) -> None:
+        """Raise StackError when they cannot start here; `start` does this too."""
+        self.mongod.check()
+        self.kafka.check()
+
     def start(self) -> None:
         """Start both, side by side; ready on return. StackError leaves neither running."""
-        self.kafka.check()
+        self.check()
         try:
             self.mongod.launch()
             self.kafka.launch()

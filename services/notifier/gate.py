@@ -12,6 +12,7 @@ import structlog
 
 from services.notifier.model import Began, Start
 from services.runtime.backoff import Backoff
+from services.runtime.mongo import PyMongoError
 
 log = structlog.get_logger()
 
@@ -50,7 +51,7 @@ class Gate:
             while batch:
                 try:
                     began = await self._ledger.begin([start for start, _ in batch], self._owner)
-                except Exception as error:  # whatever the database's driver raises
+                except PyMongoError as error:
                     log.warning("ledger away", error=type(error).__name__)
                     await asyncio.sleep(backoff.next())
                     continue

@@ -9,6 +9,7 @@ from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
 
+from email_validator import EmailNotValidError, validate_email
 from msgspec import Struct
 
 _MAX_LINE = 998  # RFC 5322, 2.1.1
@@ -67,6 +68,18 @@ def address(value: str) -> str:
     """A mailbox for a header, its display name encoded where it is not ASCII."""
     name, mailbox = parseaddr(value)
     return formataddr((name, mailbox)) if name else mailbox
+
+
+def usable_sender(value: str) -> bool:
+    """Whether mail can be sent from ``Shop <hello@shop.example>``: one ASCII address, one line."""
+    mailbox = envelope_address(value)
+    if not mailbox or not mailbox.isascii() or "\r" in value or "\n" in value:
+        return False
+    try:
+        validate_email(mailbox, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        return False
+    return True
 
 
 def envelope_address(value: str) -> str:

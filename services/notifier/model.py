@@ -74,6 +74,7 @@ class Entry(Struct, kw_only=True):
     campaign_version: int
     segment: str
     occurrence: int
+    once: bool = True
     step: str = STEP
     channel: Channel = "email"
     decided_at: datetime
@@ -86,6 +87,7 @@ class Entry(Struct, kw_only=True):
     """Refusals that may pass since it was decided or sent again by hand."""
     owner: str = ""
     """The sender process of the latest attempt."""
+    begun_at: datetime | None = None
     reason: str = ""
     address: str = ""
     """A keyed hash of the address last used, by which bounces and unsubscribes find it."""
@@ -97,7 +99,8 @@ class Outcome(Struct, kw_only=True):
 
     message_id: str
     attempt: int
-    kind: Literal["sent", "skipped", "failed", "retry", "uncertain"]
+    kind: Literal["sent", "skipped", "failed", "retry", "postponed", "uncertain"]
+    """``retry``: the server refused it for now. ``postponed``: it could not be tried."""
     at: datetime
     reason: str = ""
     detail: str = ""
@@ -119,6 +122,8 @@ class Recipient(Struct, kw_only=True):
     traits: dict[str, Any] = field(default_factory=dict)
     identifiers: list[Identifier] = field(default_factory=list)
     consent: dict[str, Consent] = field(default_factory=dict)
+    answer: dict[str, Any] = field(default_factory=dict)
+    """The whole answer, for templates."""
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -145,10 +150,13 @@ class Start(Struct, frozen=True):
     keys: Sequence[str]
     """The suppression keys of the person and the address."""
     consent_at: datetime
-    """A suppression older than this consent is void: the person has since agreed again."""
+    """An unsubscribe older than this consent is void: the person has since agreed again."""
+    twin: str | None = None
+    """After a merge: the message that the surviving profile would get by the same key."""
 
 
-Began = Literal["begun", "suppressed", "gone"]
+Began = Literal["begun", "suppressed", "merged", "gone"]
+"""What the ledger says to a ``Start``; ``gone``: it is not ours to send any more."""
 
 
 class CampaignDocument(Struct, kw_only=True):
@@ -159,14 +167,3 @@ class CampaignDocument(Struct, kw_only=True):
     updated_at: datetime
     body: dict[str, Any] | None
     published: bool
-
-
-class Unsubscribe(Struct, kw_only=True):
-    """A one-click unsubscribe, kept until it has been published."""
-
-    message_id: str
-    profile_id: str
-    campaign: str
-    campaign_version: int
-    occurrence: int
-    at: datetime

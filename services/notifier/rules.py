@@ -67,6 +67,7 @@ def decide(live: Live, change: SegmentChanged, source: str, now: datetime) -> En
         campaign_version=live.version,
         segment=change.segment,
         occurrence=change.occurrence,
+        once=rule.once,
         channel=rule.channel,
         decided_at=now,
         due_at=due_at,
@@ -91,38 +92,52 @@ def settle(entry: Entry, outcome: Outcome, retry: Retry, now: datetime) -> Entry
 
     A late result also settles an entry that was already held to be uncertain.
     """
-    if outcome.attempt != entry.attempt or entry.state not in ("decided", "attempting", "uncertain"):
+    if outcome.attempt != entry.attempt or entry.state not in (
+        "decided",
+        "attempting",
+        "uncertain",
+    ):
         return None
     if outcome.campaign_version:
         entry = replace(entry, campaign_version=outcome.campaign_version)
     if outcome.address:
         entry = replace(entry, address=outcome.address)
+    if outcome.kind == "postponed":
+        return _again(entry, outcome, now + timedelta(seconds=backoff(entry, 1, retry)))
     if outcome.kind != "retry":
         return _step(entry, outcome.kind, outcome.at, outcome.reason, outcome.detail)
     tries = entry.tries + 1
     if tries >= retry.limit:
         return _step(entry, "failed", outcome.at, outcome.reason, f"gave up after {tries} tries")
-    later = now + timedelta(seconds=backoff(entry.message_id, tries, retry))
+    due_at = now + timedelta(seconds=backoff(entry, tries, retry))
+    return replace(_again(entry, outcome, due_at), tries=tries)
+
+
+def _again(entry: Entry, outcome: Outcome, due_at: datetime) -> Entry:
+    last = entry.steps[-1]
+    if (last.state, last.reason) == ("decided", outcome.reason):
+        # A long outage is one line of history, not thousands.
+        entry = replace(entry, steps=entry.steps[:-1])
     entry = _step(entry, "decided", outcome.at, outcome.reason, outcome.detail)
     # The attempt rises, so that a result that comes twice counts once.
-    return replace(entry, tries=tries, due_at=later, attempt=entry.attempt + 1)
+    return replace(entry, due_at=due_at, attempt=entry.attempt + 1)
 
 
-def backoff(message_id: str, tries: int, retry: Retry) -> float:
+def backoff(entry: Entry, tries: int, retry: Retry) -> float:
     """Seconds until the next try: doubling, capped, with half of it spread by the id."""
     wait = min(retry.cap_seconds, retry.first_seconds * 2.0 ** min(tries - 1, 32))
-    digest = sha256(f"{message_id}/{tries}".encode()).digest()
+    digest = sha256(f"{entry.message_id}/{entry.attempt}".encode()).digest()
     return wait * (0.5 + int.from_bytes(digest[:4], "big") / 2**33)
 
 
-def abandon(entry: Entry, noted: Outcome | None, retry: Retry, now: datetime) -> Entry:
-    """What becomes of an attempt whose sender is gone.
+def abandon(entry: Entry, noted: Outcome | None, retry: Retry, now: datetime) -> Entry | None:
+    """What becomes of an attempt whose sender is gone; None: nothing new.
 
     Where the sender could still note the result, that; else nobody knows whether the
     server took the message, and it is never sent again by itself.
     """
     settled = settle(entry, noted, retry, now) if noted is not None else None
-    if settled is not None:
+    if settled is not None or entry.state != "attempting":
         return settled
     return _step(entry, "uncertain", now, "sender_lost")
 
@@ -131,6 +146,13 @@ def resend(entry: Entry, now: datetime, by: str) -> Entry:
     """Send an uncertain or failed message again because ``by`` (a role) says so."""
     again = _step(entry, "decided", now, "resend", f"by {by}")
     return replace(again, due_at=now, tries=0, attempt=entry.attempt + 1)
+
+
+def twin(entry: Entry, survivor: str) -> str | None:
+    """Where the person has become ``survivor``: the message of that profile's same key."""
+    if survivor == entry.profile_id:
+        return None
+    return message_id(entry.campaign, survivor, None if entry.once else entry.occurrence)
 
 
 def still_meant(entry: Entry, live: Live | None, now: datetime) -> str:

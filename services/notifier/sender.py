@@ -1,15 +1,17 @@
 """The sender: takes due messages from the ledger to the mail server, outside of any turn.
 
-For each message, on one of a bounded set of kept connections: ask the profile API anew,
-check consent and address, render, name sender and recipient to the server, mark the ledger
-(``Gate``), and only then send the text. So an entry that says "attempting" may have
-arrived, and every other one has not. Results go back to the stage as completions.
+For each message, on one of a bounded set of kept connections (``delivery.Lane``): ask the
+profile API anew, check consent and address, render, name sender and recipient to the
+server, mark the ledger, and only then send the text. So an entry that says "attempting"
+may have arrived, and every other one has not. Results go back to the stage as completions,
+again and again until a turn has stored them.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -17,26 +19,17 @@ import structlog
 from faust import Service
 
 from services.notifier.campaigns import Campaigns
-from services.notifier.delivery import Delivery, Result, Transport
+from services.notifier.delivery import Desk, Lane, Profiles
 from services.notifier.gate import Gate, Starts
 from services.notifier.model import Entry, Outcome, Recover
-from services.notifier.profiles import ProfilesAway
 from services.notifier.settings import NotifierSettings
-from services.notifier.smtp import Unreachable
 from services.runtime import metrics
-from services.runtime.backoff import Backoff
+from services.runtime.mongo import PyMongoError
 
 log = structlog.get_logger()
 
 _TELL_AGAIN_SECONDS = 5.0
 _STOP_SECONDS = 20.0
-
-
-class Completions(Protocol):
-    """The stage's ear."""
-
-    def complete(self, source_id: str, body: Any) -> None:
-        """Hand ``body`` to the next turn; forgotten when the source is not owned."""
 
 
 class SendLedger(Starts, Protocol):
@@ -50,12 +43,13 @@ class SendLedger(Starts, Protocol):
 
 
 class _Held:
-    """A message in the sender's hands: until a turn has stored what became of it."""
+    """A message in the sender's hands, until a turn has stored what became of it."""
 
-    __slots__ = ("entry", "outcome", "told")
+    __slots__ = ("busy", "entry", "outcome", "told")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
+        self.busy = False
         self.outcome: Outcome | None = None
         self.told = 0.0
 
@@ -70,40 +64,40 @@ class Sender(Service):
         settings: NotifierSettings,
         *,
         ledger: SendLedger,
-        delivery: Delivery,
-        completions: Completions,
+        campaigns: Campaigns,
+        profiles: Profiles,
+        complete: Callable[[str, Any], None],
         owner: str,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._settings = settings
         self._ledger = ledger
-        self._delivery = delivery
-        self._completions = completions
+        self._complete = complete
         self._gate = Gate(ledger, owner)
+        desk = Desk(settings, campaigns, profiles, self._gate)
+        self._lanes = [Lane(desk) for _ in range(settings.smtp_connections)]
         self._sources = set[str]()
         self._held = dict[str, _Held]()
-        self._queue = deque[_Held]()
-        self._more = asyncio.Event()  # something is queued
-        self._hungry = asyncio.Event()  # the ledger may hold more than the queue
+        self._queue = asyncio.Queue[_Held]()
+        self._hungry = asyncio.Event()  # the ledger may hold what was never offered
         self._overflowed = False
-        self._tasks = set[asyncio.Task[None]]()
-        self._lanes = list[asyncio.Task[None]]()
+        self._working = dict[Lane, asyncio.Task[None]]()
+        self._background = set[asyncio.Task[None]]()
 
     # -- what the handler calls ----------------------------------------------------------
 
     def offer(self, entries: Sequence[Entry]) -> None:
-        """Send these now. What does not fit into the queue is found in the ledger later."""
+        """Send these now. What does not fit is found in the ledger when there is room."""
         for entry in entries:
-            if entry.message_id in self._held:
+            if entry.message_id in self._held or entry.source not in self._sources:
                 continue
             if len(self._held) >= self._settings.notifier_queue:
                 self._overflowed = True
                 break
             held = self._held[entry.message_id] = _Held(entry)
-            self._queue.append(held)
-        if self._queue:
-            self._more.set()
+            self._queue.put_nowait(held)
+        metrics.SENDER_HELD.set(len(self._held))
 
     def settled(self, message_ids: Sequence[str]) -> None:
         """A turn has stored what became of these."""
@@ -111,7 +105,9 @@ class Sender(Service):
             held = self._held.get(id_)
             if held is not None and held.outcome is not None:
                 del self._held[id_]
-        if self._overflowed and len(self._held) < self._settings.notifier_queue // 2:
+        metrics.SENDER_HELD.set(len(self._held))
+        if self._overflowed and len(self._held) <= self._settings.notifier_queue // 2:
+            self._overflowed = False
             self._hungry.set()
 
     def own(self, sources: Sequence[str]) -> None:
@@ -122,41 +118,110 @@ class Sender(Service):
     def disown(self, sources: Sequence[str]) -> None:
         """Others own these now: begin nothing more of them, and leave them our results."""
         self._sources.difference_update(sources)
-        gone = [held for held in self._held.values() if held.entry.source in set(sources)]
-        self._spawn_note([held.outcome for held in gone if held.outcome is not None])
-        # What a connection works on stays until it is done; `_finish` then notes it.
-        queued = {id(held) for held in self._queue}
+        gone = [h for h in self._held.values() if h.entry.source not in self._sources]
         for held in gone:
-            if held.outcome is not None or id(held) in queued:
+            if not held.busy:  # else ``_finish`` sees to it
                 del self._held[held.entry.message_id]
-        self._queue = deque(held for held in self._queue if held.entry.source in self._sources)
+        outcomes = [held.outcome for held in gone if held.outcome is not None]
+        if outcomes:
+            self._spawn(self._note(outcomes))
 
-    @property
-    def in_hand(self) -> int:
-        """How many messages wait or are being sent."""
-        return len(self._held)
+    def holds(self, message_id: str) -> bool:
+        """Whether its result is still to come from here."""
+        return message_id in self._held
 
     # -- life ----------------------------------------------------------------------------
 
     async def on_start(self) -> None:
-        self._lanes = [
-            asyncio.create_task(self._lane()) for _ in range(self._settings.smtp_connections)
-        ]
-        for loop in (self._gate.run(), self._feed()):
-            task = asyncio.create_task(loop)
-            self._tasks.add(task)
+        self._spawn(self._gate.run())
+        self._spawn(self._feed())
+        self._working = {lane: asyncio.create_task(self._work(lane)) for lane in self._lanes}
 
     async def on_stop(self) -> None:
         """Let the mails in flight finish, then note every result that no turn has stored."""
-        self._queue.clear()
-        for lane in self._lanes:
-            if not self._delivery.busy(lane):
-                lane.cancel()
-        if self._lanes:
-            await asyncio.wait(self._lanes, timeout=_STOP_SECONDS)
-        for task in (*self._lanes, *self._tasks):
+        for lane, task in self._working.items():
+            if not lane.committed:
+                task.cancel()
+        if self._working:
+            await asyncio.wait(self._working.values(), timeout=_STOP_SECONDS)
+        tasks = [*self._working.values(), *self._background]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._lanes, *self._tasks, return_exceptions=True)
-        unsettled = [held.outcome for held in self._held.values() if held.outcome is not None]
-        await self._note(unsettled)
-        await self._delivery.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._note([h.outcome for h in self._held.values() if h.outcome is not None])
+        await asyncio.gather(*(lane.close() for lane in self._lanes))
+
+    # -- sending -------------------------------------------------------------------------
+
+    async def _work(self, lane: Lane) -> None:
+        while not self.should_stop:
+            held = await self._queue.get()
+            if self._held.get(held.entry.message_id) is not held:
+                continue  # disowned while it was queued
+            held.busy = True
+            try:
+                outcome = await lane.deliver(held.entry, partial(self._wanted, held))
+            except Exception as error:  # a bug: one message must not end the connection
+                log.error("delivery failed", exc_info=error)
+                outcome = None
+            finally:
+                held.busy = False
+            self._finish(held, outcome)
+
+    def _wanted(self, held: _Held) -> bool:
+        return held.entry.source in self._sources and not self.should_stop
+
+    def _finish(self, held: _Held, outcome: Outcome | None) -> None:
+        source = held.entry.source
+        if outcome is None:
+            # Somebody else changed the entry, or began it and is gone: let a turn see.
+            del self._held[held.entry.message_id]
+            self._complete(source, Recover())
+            return
+        held.outcome = outcome
+        self._tell(held)
+        if source not in self._sources:
+            del self._held[held.entry.message_id]
+            self._spawn(self._note([outcome]))
+
+    def _tell(self, held: _Held) -> None:
+        held.told = monotonic()
+        self._complete(held.entry.source, held.outcome)
+
+    # -- the ledger ----------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.notifier_poll_seconds):
+                    await self._hungry.wait()
+            self._hungry.clear()
+            for held in self._held.values():
+                # A completion is forgotten while partitions change hands.
+                if held.outcome is not None and monotonic() - held.told > _TELL_AGAIN_SECONDS:
+                    self._tell(held)
+            try:
+                await self._refill()
+            except PyMongoError as error:
+                log.warning("ledger away", error=type(error).__name__)
+
+    async def _refill(self) -> None:
+        limit = self._settings.notifier_queue
+        if not self._sources or len(self._held) >= limit:
+            return
+        entries = await self._ledger.due(sorted(self._sources), datetime.now(UTC), limit)
+        self._overflowed = len(entries) == limit
+        self.offer(entries)
+
+    async def _note(self, outcomes: Sequence[Outcome]) -> None:
+        if not outcomes:
+            return
+        try:
+            await self._ledger.note(outcomes)
+        except PyMongoError as error:  # they will be found without a result: uncertain
+            log.warning("results not noted", count=len(outcomes), error=type(error).__name__)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

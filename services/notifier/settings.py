@@ -44,6 +44,8 @@ class NotifierSettings(Settings):
 
     notifier_queue: int = Field(2_000, ge=1)
     """Messages held in memory for sending; the rest wait in the ledger."""
+    notifier_hold_seconds: float = Field(30.0, gt=0)
+    """How long a message waits on a connection for a server that is away."""
     notifier_poll_seconds: float = Field(5.0, gt=0)
     """How often the ledger is asked for due messages that nobody has handed over."""
     notifier_grace_seconds: float = Field(15.0, gt=0)

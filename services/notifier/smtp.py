@@ -141,5 +141,3 @@ class Connection:
         else:
             await self.reset()
         return Refused(error.code, error.message)
-
-

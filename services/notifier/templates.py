@@ -13,7 +13,7 @@ from liquid import BoundTemplate, Environment
 from liquid.exceptions import LiquidError, ResourceLimitError
 from msgspec import Struct
 
-from services.notifier.model import Campaign
+from services.notifier.model import Campaign, Live, Recipient
 
 MAX_SOURCE = 250_000
 """Characters of one template."""
@@ -140,3 +140,14 @@ def _join(filter_: Callable[..., Any]) -> Callable[..., Any]:
 def _check(size: int) -> None:
     if size > MAX_STRING:
         raise ResourceLimitError(f"a value is longer than {MAX_STRING}", token=None)
+
+
+def template_data(live: Live, recipient: Recipient, unsubscribe_url: str) -> dict[str, Any]:
+    """What templates may name: traits, profile (the profile API's answer), campaign, segment."""
+    return {
+        "traits": recipient.traits,
+        "profile": recipient.answer,
+        "campaign": {"key": live.key, "name": live.campaign.name},
+        "segment": live.campaign.trigger.segment,
+        "unsubscribe_url": unsubscribe_url,
+    }

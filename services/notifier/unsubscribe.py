@@ -62,6 +62,11 @@ LATER = (
     "Your choice is stored and in force. Some of our systems could not be told yet.",
     "<form method='post'><button type='submit'>Try again</button></form>",
 )
+AWAY = (
+    "Please try again in a minute",
+    "We could not store your choice just now.",
+    "<form method='post'><button type='submit'>Try again</button></form>",
+)
 
 
 def page(content: tuple[str, str, str]) -> str:

@@ -109,42 +109,38 @@ class ReportingHandler:
             self._cache.clear()
             return
         gone = {source.id for source in sources}
-        for profile_id in [
-            key for key, (at, _) in self._cache.items() if at.id in gone
-        ]:
+        for profile_id in [key for key, (at, _) in self._cache.items() if at.id in gone]:
             del self._cache[profile_id]
 
-    async def _count_people(
-        self, turn: Turn, records: list[Record], changes: Changes
-    ) -> None:
+    async def _count_people(self, turn: Turn, records: list[Record], changes: Changes) -> None:
         latest = _latest(turn, records)
-        missing = [profile_id for profile_id in latest if profile_id not in self._cache]
-        known = await self._store.held(turn.session, missing) if missing else {}
+        before = await self._before(turn, latest)
         for profile_id, (record, newest) in latest.items():
-            cached = self._cache.get(profile_id)
-            old = cached[1] if cached else known.get(profile_id, people.NOBODY)
+            old = before.get(profile_id, people.NOBODY)
             if people.outdated(newest, old):
                 turn.drop("older_version")
                 continue
             new = _recount(turn, record, newest, old)
             if new is None:
                 continue
-            if new.rows is not old.rows or not old.version:
+            if new.fingerprint != old.fingerprint or not old.version:
                 changes.deltas.subtract(record.source.partition, decode(old.rows))
                 changes.deltas.add(record.source.partition, decode(new.rows))
                 changes.held[profile_id] = new
             self._remember(profile_id, record.source, new)
 
-    async def _count_messages(
-        self, turn: Turn, records: list[Record], changes: Changes
-    ) -> None:
+    async def _before(self, turn: Turn, profile_ids: Collection[str]) -> dict[str, Held]:
+        """What these profiles have added so far; taken whole, since remembering evicts."""
+        known = {key: self._cache[key][1] for key in profile_ids if key in self._cache}
+        missing = [key for key in profile_ids if key not in known]
+        return known | (await self._store.held(turn.session, missing) if missing else {})
+
+    async def _count_messages(self, turn: Turn, records: list[Record], changes: Changes) -> None:
         steps = list(_decoded(turn, records, _MESSAGE))
         if not steps:
             return
         # Not cached: a message whose person was merged moves to another partition.
-        known = await self._store.told(
-            turn.session, {step.message_id for _, step in steps}
-        )
+        known = await self._store.told(turn.session, {step.message_id for _, step in steps})
         for record, step in steps:
             before = known.get(step.message_id)
             after = messages.fold(before, step)
@@ -153,9 +149,7 @@ class ReportingHandler:
                 continue
             partition = record.source.partition
             if before is not None:
-                changes.deltas.subtract(
-                    partition, contribute(tables.OVER_MESSAGES, before)
-                )
+                changes.deltas.subtract(partition, contribute(tables.OVER_MESSAGES, before))
             changes.deltas.add(partition, contribute(tables.OVER_MESSAGES, after))
             known[step.message_id] = changes.told[step.message_id] = after
 
@@ -167,10 +161,7 @@ class ReportingHandler:
 
 
 def _recount(turn: Turn, record: Record, newest: Newest, old: Held) -> Held | None:
-    """What the profile now adds; with ``old.rows`` themselves when that is unchanged.
-
-    None when the profile does not fit; it then keeps counting as it was.
-    """
+    """What the profile now adds, or None when it does not fit: it counts on as it was."""
     version = max(newest.version, old.version)
     mark = people.fingerprint(newest.profile)
     if mark == old.fingerprint:
@@ -231,9 +222,7 @@ def _count_interactions(turn: Turn, records: list[Record], changes: Changes) -> 
 
 def _count_memberships(turn: Turn, records: list[Record], changes: Changes) -> None:
     for record, change in _decoded(turn, records, _SEGMENT):
-        changes.deltas.add(
-            record.source.partition, contribute(tables.OVER_SEGMENTS, change)
-        )
+        changes.deltas.add(record.source.partition, contribute(tables.OVER_SEGMENTS, change))
 
 
 def _decoded(
@@ -245,9 +234,7 @@ def _decoded(
             yield record, body
 
 
-def _decode(
-    turn: Turn, record: Record, decoder: msgspec.json.Decoder[Body]
-) -> Body | None:
+def _decode(turn: Turn, record: Record, decoder: msgspec.json.Decoder[Body]) -> Body | None:
     """The record's body, or None after rejecting it."""
     try:
         return decoder.decode(record.value or b"")

@@ -54,23 +54,17 @@ class Tables:
         for name in ("rows", "messages"):
             await self._database[name].create_index("forget_at", expireAfterSeconds=0)
 
-    async def held(
-        self, session: Session, profile_ids: Collection[str]
-    ) -> dict[str, Held]:
+    async def held(self, session: Session, profile_ids: Collection[str]) -> dict[str, Held]:
         """The last contributions of these profiles, of those that have one."""
         found = self._database["people"].find(
             {"_id": {"$in": list(profile_ids)}}, session=session, batch_size=10_000
         )
         return {
-            document["_id"]: Held(
-                document["version"], document["mark"], document["rows"]
-            )
+            document["_id"]: Held(document["version"], document["mark"], document["rows"])
             for document in await found.to_list(None)
         }
 
-    async def told(
-        self, session: Session, message_ids: Collection[str]
-    ) -> dict[str, Told]:
+    async def told(self, session: Session, message_ids: Collection[str]) -> dict[str, Told]:
         """What is known of these messages, of those that were heard of."""
         found = self._database["messages"].find(
             {"_id": {"$in": list(message_ids)}}, session=session, batch_size=10_000
@@ -82,13 +76,8 @@ class Tables:
 
     async def save(self, session: Session, changes: Changes) -> None:
         """Store everything that one turn changed: one bulk write a collection."""
-        rows = [
-            _add(row, partition, cells)
-            for (row, partition), cells in changes.rows.items()
-        ]
-        rows += [
-            _heard(topic, partition, changes.now) for topic, partition in changes.heard
-        ]
+        rows = [_add(row, partition, cells) for (row, partition), cells in changes.rows.items()]
+        rows += [_heard(topic, partition, changes.now) for topic, partition in changes.heard]
         people = [
             ReplaceOne(
                 {"_id": profile_id},
@@ -112,9 +101,7 @@ class Tables:
             ("messages", messages),
         ):
             if writes:
-                await self._database[name].bulk_write(
-                    writes, ordered=False, session=session
-                )
+                await self._database[name].bulk_write(writes, ordered=False, session=session)
 
 
 class Reports:
@@ -139,12 +126,8 @@ class Reports:
 
     async def fresh_at(self, topics: Iterable[str]) -> datetime | None:
         """When anything of these topics was last counted; None when nothing ever was."""
-        found = self._rows.find(
-            {"table": FRESH, "period": {"$in": list(topics)}}, {"at": 1}
-        )
-        return max(
-            (document["at"] for document in await found.to_list(None)), default=None
-        )
+        found = self._rows.find({"table": FRESH, "period": {"$in": list(topics)}}, {"at": 1})
+        return max((document["at"] for document in await found.to_list(None)), default=None)
 
 
 def _row_id(row: RowId, partition: int) -> str:
@@ -208,7 +191,7 @@ def _pipeline(table: Table[Any], asked: Range, by_period: bool) -> list[dict[str
                 }
             },
         ]
-    ranked = {name: -1 for name in table.rank} if not by_period else {}
+    ranked = dict.fromkeys(table.rank, -1) if not by_period else {}
     # Periods descend, so that the limit keeps the latest; the reader turns them round.
     order = {f"_id.{table.period}": -1} if by_period else ranked
     tie = {f"_id.{name}": -1 if by_period else 1 for name in shown_keys}
@@ -236,7 +219,5 @@ def _plain(table: Table[Any], document: dict[str, Any]) -> dict[str, Any]:
     row = {**document.pop("_id"), **document}
     for column in table.measures:
         value = row[column.name]
-        row[column.name] = (
-            value.to_decimal() if isinstance(value, Decimal128) else value
-        )
+        row[column.name] = value.to_decimal() if isinstance(value, Decimal128) else value
     return row

@@ -50,3 +50,73 @@ STAGE_TIMER_DELAY = Histogram(
     ["stage"],
     buckets=SECONDS,
 )
+
+# Every HTTP API.
+HTTP_REQUESTS = Counter(
+    "regulars_http_requests_total",
+    "Requests by route template (never the path) and status.",
+    ["service", "route", "status"],
+)
+HTTP_SECONDS = Histogram(
+    "regulars_http_request_seconds",
+    "Time to answer a request.",
+    ["service", "route"],
+    buckets=SECONDS,
+)
+
+# The notifier.
+MESSAGES = Counter(
+    "regulars_messages_total",
+    "Steps of messages, with why they were skipped or failed.",
+    ["state", "reason"],
+)
+SENDER_HELD = Gauge(
+    "regulars_sender_held_messages", "Messages queued or being sent by this process."
+)
+SENDER_SECONDS = Histogram(
+    "regulars_sender_smtp_seconds",
+    "From naming the sender to the mail server to its acceptance of the message.",
+    buckets=SECONDS,
+)
+SENDER_WAITS = Counter(
+    "regulars_sender_waits_total",
+    "Times a message waited because a server was away: profile_away, smtp_away.",
+    ["cause"],
+)
+
+# Reporting: the business, of all time, read from the tables.
+REPORT_PEOPLE = Gauge("regulars_report_people", "People known.")
+REPORT_CUSTOMERS = Gauge(
+    "regulars_report_customers", "People with at least one order that is not cancelled."
+)
+REPORT_ORDERS = Gauge("regulars_report_orders", "Orders placed, cancelled ones included.")
+REPORT_CANCELLED_ORDERS = Gauge("regulars_report_cancelled_orders", "Orders cancelled.")
+REPORT_MONEY = Gauge(
+    "regulars_report_money",
+    "Money in units of the currency: revenue, refunds, cancellations, net_revenue.",
+    ["kind", "currency"],
+)
+REPORT_FRESH = Gauge(
+    "regulars_report_fresh_timestamp_seconds", "When profile changes were last counted."
+)
+
+# Ingest.
+INGEST_EVENTS = Counter(
+    "regulars_ingest_events_total",
+    "Events by outcome: accepted, duplicate (within a request), rejected, unavailable.",
+    ["outcome"],
+)
+INGEST_REJECTED = Counter("regulars_ingest_rejected_total", "Events refused, by code.", ["code"])
+INGEST_BATCH = Histogram(
+    "regulars_ingest_batch_events",
+    "Events of one request.",
+    buckets=(1, 5, 20, 100, 500, 1_000, 2_500),
+)
+INGEST_ACK = Histogram(
+    "regulars_ingest_ack_seconds",
+    "From handing a request's events to the producer to the broker's last acknowledgement.",
+    buckets=SECONDS,
+)
+INGEST_PENDING = Gauge(
+    "regulars_ingest_pending_bytes", "Events that wait for the broker's acknowledgement."
+)

@@ -112,7 +112,7 @@ def too_large(error: BaseException) -> bool:
 async def create_collection(database: Database, name: str) -> None:
     """Create a collection if it is not there: a transaction cannot do so quickly."""
     try:
-        await database.create_collection(name)
+        await database.create_collection(name, check_exists=False)
     except OperationFailure as error:
         if error.code != 48:  # NamespaceExists
             raise

@@ -1,5 +1,6 @@
 """Running a worker in this process, until a signal ends it."""
 
+import logging
 import sys
 
 import faust
@@ -7,15 +8,21 @@ import mode.loop
 
 from services.runtime import log
 from services.runtime.settings import Settings
-from services.runtime.stage import Stage
-from services.runtime.worker import Blueprint, create_worker
 
 
-def run_worker(blueprint: Blueprint, settings: Settings, make_stage: type[Stage] = Stage) -> None:
+def run_worker(app: faust.App, settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; exits with Faust's code."""
     mode.loop.use("uvloop")
-    log.configure(settings)
-    app = create_worker(blueprint, settings, make_stage)
+
+    class Worker(faust.Worker):
+        """Logs as every other process of ours does, not as Faust would."""
+
+        def _setup_logging(self) -> None:
+            log.configure(settings)
+            for chatty in ("faust", "mode", "aiokafka"):
+                logging.getLogger(chatty).setLevel(logging.WARNING)
+
     app.finalize()
-    worker = faust.Worker(app, loglevel="WARN", quiet=True, redirect_stdouts=False)
+    worker = Worker(app, quiet=True, redirect_stdouts=False)
+    worker.spinner = None  # no terminal to draw on: the log is the output
     sys.exit(worker.execute_from_commandline())

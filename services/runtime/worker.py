@@ -5,16 +5,18 @@ firehose is read by the stage through its own aiokafka consumer and group.
 """
 
 import gc
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, cast
 
 import faust
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust import Service
+from faust.app.base import BootStrategy
+from faust.types import ServiceT
 
 from services.runtime.checkpoints import Checkpoints
 from services.runtime.definitions import Definitions
@@ -76,11 +78,17 @@ def create_worker(
     blueprint: Blueprint, settings: Settings, make_stage: type[Stage] = Stage
 ) -> faust.App:
     """The Faust app that runs ``blueprint``. ``make_stage`` is for tests of the tests."""
-    app = faust.App(
-        app_id(settings, blueprint.name),
+    seconds = settings.session_timeout_ms / 1000
+    name = app_id(settings, blueprint.name)
+    return App(
+        name,
+        host=Host(blueprint, settings, make_stage),
         broker=[f"kafka://{address}" for address in settings.kafka_url.split(",")],
+        broker_session_timeout=seconds,
+        broker_heartbeat_interval=seconds / 4,
+        consumer_group_instance_id=_instance(settings, name),
         store="memory://",
-        datadir=f"{gettempdir()}/{app_id(settings, blueprint.name)}",
+        datadir=f"{gettempdir()}/{name}",
         topic_allow_declare=False,
         topic_partitions=1,
         web_enabled=False,
@@ -88,14 +96,28 @@ def create_worker(
         worker_redirect_stdouts=False,
     )
 
-    class Hosted(Host):
-        """Binds the blueprint, since Faust instantiates a service from its class."""
 
-        def __init__(self, **kwargs: Any) -> None:
-            super().__init__(blueprint, settings, make_stage, **kwargs)
+class HostFirst(BootStrategy):
+    """Starts the stage before Faust's own consumer.
 
-    app.service(Hosted)
-    return app
+    After a crash that one waits for its group to miss its former self, and the firehose
+    must not wait with it.
+    """
+
+    def server(self) -> Iterable[ServiceT]:
+        """The services of a worker, in their order."""
+        app = cast(App, self.app)
+        return self._chain([app.host], super().server())
+
+
+class App(faust.App):
+    """A Faust app with a ``host``."""
+
+    BootStrategy = HostFirst
+
+    def __init__(self, *args: Any, host: "Host", **options: Any) -> None:
+        self.host = host
+        super().__init__(*args, **options)
 
 
 class Host(Service):
@@ -179,11 +201,16 @@ class Host(Service):
             self._stage.complete(source_id, body)
 
 
+def _instance(settings: Settings, group: str) -> str | None:
+    """The name of a static member: one that comes back in time keeps its partitions."""
+    return f"{group}-{settings.worker_id}" if settings.worker_id else None
+
+
 def _consumer(settings: Settings, group: str) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_url,
         group_id=group,
-        group_instance_id=f"{group}-{settings.worker_id}" if settings.worker_id else None,
+        group_instance_id=_instance(settings, group),
         client_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -27,9 +27,7 @@ def is_time(value: object) -> bool:
 
 @formats.checks("decimal")
 def is_decimal(value: object) -> bool:
-    return (
-        not isinstance(value, str) or re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
-    )
+    return not isinstance(value, str) or re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
 
 
 @cache
@@ -47,17 +45,16 @@ def validator(message: str) -> Draft202012Validator:
     return Draft202012Validator(schema, format_checker=formats)
 
 
-def problems(
-    topic: str, value: bytes | None, headers: Mapping[str, bytes]
-) -> list[str]:
+def problems(topic: str, value: bytes | None, headers: Mapping[str, bytes]) -> list[str]:
     """What the contract says against this record; nothing when it fits.
 
     ``topic`` is a name of ``schemas.topics``, without any namespace.
     """
     texts = {name: content.decode() for name, content in headers.items()}
-    message = _message(topic, texts.get("ce_type", ""))
+    message = _message(topic, texts, empty=value is None)
     if message is None:
-        return [f"{topic}: no message with ce_type {texts.get('ce_type')!r}"]
+        said = texts.get("ce_type")
+        return [f"{topic}: no message {'without' if value is None else 'with'} value is {said!r}"]
     found = [
         f"{topic} header {error.json_path}: {error.message}"
         for error in Draft202012Validator(message["headers"]).iter_errors(texts)
@@ -65,29 +62,23 @@ def problems(
     return found + list(_body_problems(topic, message, value))
 
 
-def _message(topic: str, ce_type: str) -> dict[str, Any] | None:
-    """The AsyncAPI message of a channel that has this CloudEvents type."""
+def _message(topic: str, headers: Mapping[str, str], *, empty: bool) -> dict[str, Any] | None:
+    """The AsyncAPI message of a channel that such a record is, by type and absence of a value."""
     for name in asyncapi()["channels"][topic]["messages"]:
         message: dict[str, Any] = asyncapi()["components"]["messages"][name]
-        types = (
-            message["headers"]["properties"].get("ce_type", {}).get("enum", [ce_type])
-        )
-        if ce_type in types:
+        if topic.endswith(".dead"):
+            if (name == "DeadLetterReplayed") == ("dl_replayed" in headers):
+                return message
+            continue
+        types = message["headers"]["properties"]["ce_type"]["enum"]
+        tombstone = message["payload"].get("type") == "null"
+        if headers.get("ce_type") in types and tombstone == empty:
             return message
     return None
 
 
-def _body_problems(
-    topic: str, message: dict[str, Any], value: bytes | None
-) -> Iterator[str]:
-    if message["name"] == "DeadLetter":
-        return
-    if "$ref" not in message["payload"]:
-        if value is not None:
-            yield f"{topic}: {message['name']} must have no value"
-        return
-    if value is None:
-        yield f"{topic}: {message['name']} must have a value"
+def _body_problems(topic: str, message: dict[str, Any], value: bytes | None) -> Iterator[str]:
+    if value is None or topic.endswith(".dead"):
         return
     for error in validator(message["name"]).iter_errors(json.loads(value)):
         yield f"{topic} {message['name']} {error.json_path}: {error.message}"

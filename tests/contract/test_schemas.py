@@ -1,6 +1,7 @@
 """The contract in ``schemas/``: documents, Structs and examples say the same."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC
 from decimal import Decimal
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect as shapes
 
-from schemas import generate, topics
+from schemas import generate, topics, validation
 from schemas.jsonschema import MESSAGES
+from schemas.messages import Event
 from tests.contract.conformance import SCHEMAS, asyncapi, problems, validator
 
 STRUCTS = {struct.__name__: struct for struct in MESSAGES}
@@ -95,15 +97,10 @@ def with_unknown_fields(value: Any, kind: shapes.Type) -> Any:
             for name, part in value.items()
         }
         return {**inner, "not_invented_yet": {"by": "a newer writer"}}
-    if isinstance(kind, shapes.ListType | shapes.VarTupleType) and isinstance(
-        value, list
-    ):
+    if isinstance(kind, shapes.ListType | shapes.VarTupleType) and isinstance(value, list):
         return [with_unknown_fields(part, kind.item_type) for part in value]
     if isinstance(kind, shapes.DictType) and isinstance(value, dict):
-        return {
-            name: with_unknown_fields(part, kind.value_type)
-            for name, part in value.items()
-        }
+        return {name: with_unknown_fields(part, kind.value_type) for name, part in value.items()}
     return value
 
 
@@ -114,8 +111,7 @@ JSON = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
     max_leaves=6,
 )
@@ -218,9 +214,7 @@ def test_the_asyncapi_document_has_every_writer_and_reader() -> None:
         )
         for name, operation in asyncapi()["operations"].items()
     }
-    assert len(said) == sum(
-        len(topic.writers) + len(topic.readers) for topic in topics.ALL
-    )
+    assert len(said) == sum(len(topic.writers) + len(topic.readers) for topic in topics.ALL)
 
 
 def test_every_reference_in_the_asyncapi_document_leads_somewhere() -> None:
@@ -246,13 +240,9 @@ def references(part: Any) -> Iterator[str]:
 
 
 def test_every_topic_names_structs_that_exist() -> None:
-    named = {
-        payload.body for payloads in topics.MESSAGES.values() for payload in payloads
-    }
+    named = {payload.body for payloads in topics.MESSAGES.values() for payload in payloads}
     assert named - {""} == set(STRUCTS) - {"ComputedTrait"}
-    assert set(topics.MESSAGES) == {
-        topic.name for topic in (*topics.FLOW, topics.DEFINITIONS)
-    }
+    assert set(topics.MESSAGES) == {topic.name for topic in (*topics.FLOW, topics.DEFINITIONS)}
 
 
 HEADERS = {
@@ -281,12 +271,21 @@ def test_a_record_that_keeps_the_contract_has_no_problems() -> None:
     )
 
 
+def test_a_dead_letter_says_why_and_its_replay_says_which() -> None:
+    facts = ("reason", "detail", "topic", "partition", "offset", "stage", "at")
+    letter = {f"dl_{fact}": b"x" for fact in facts}
+    assert problems("events.orders.dead", b"\xff no json", letter) == []
+    assert problems("events.orders.dead", None, {"dl_replayed": b"events.orders/2/17"}) == []
+    del letter["dl_reason"]
+    assert len(problems("events.orders.dead", b"{}", letter)) == 1
+
+
 @pytest.mark.parametrize(
     ("value", "headers", "problem"),
     [
         (b"{}", {}, "'profile_id' is a required property"),
-        (None, {}, "must have a value"),
-        (b"{}", {"ce_type": b"regulars.message.burnt.v1"}, "no message with ce_type"),
+        (None, {}, "no message without value is"),
+        (b"{}", {"ce_type": b"regulars.message.burnt.v1"}, "no message with value is"),
         (b"{}", {"seq": b"-1"}, "'-1' does not match"),
         (b"{}", {"ce_specversion": b"0.3"}, "'1.0' was expected"),
     ],
@@ -296,3 +295,46 @@ def test_a_record_that_breaks_the_contract_is_told_how(
 ) -> None:
     found = problems("message.changes", value, HEADERS | headers)
     assert any(problem in one for one in found), found
+
+
+REJECTED = sorted((SCHEMAS / "examples" / "rejected").glob("*.json"))
+rejected = pytest.mark.parametrize("example", REJECTED, ids=identity)
+
+
+def refusal(message: str, raw: bytes) -> str | None:
+    """Why the shared validation refuses the bytes of a message, as a code; None if it fits."""
+    fault = validation.check_body(raw)
+    if fault is not None:
+        return fault.code
+    decoder = msgspec.json.Decoder(STRUCTS[message], float_hook=Decimal)
+    try:
+        decoded = decoder.decode(raw)
+    except msgspec.ValidationError:
+        return "wrong_type"
+    fault = validation.check(decoded) if isinstance(decoded, Event) else None
+    return fault.code if fault else None
+
+
+@rejected
+def test_a_rejected_example_is_refused_for_its_reason(example: Path) -> None:
+    case = json.loads(example.read_text(), parse_float=Decimal)
+    raw = msgspec.json.Encoder(decimal_format="number").encode(case["body"])
+    assert refusal(message_of(example), raw) == case["reason"]
+
+
+@rejected
+def test_a_wrong_type_is_refused_by_the_json_schema_too(example: Path) -> None:
+    case = read(example)
+    valid = not list(validator(message_of(example)).iter_errors(case["body"]))
+    assert valid == (case["reason"] != "wrong_type")
+
+
+@good
+def test_a_good_example_is_not_refused(example: Path) -> None:
+    assert refusal(message_of(example), example.read_bytes()) is None
+
+
+def test_every_reason_of_the_validation_has_an_example() -> None:
+    codes = set(re.findall(r'Fault\(\s*"(\w+)"', Path(validation.__file__).read_text()))
+    assert len(codes) > 10
+    assert codes - {read(example)["reason"] for example in REJECTED} == set()

@@ -16,7 +16,18 @@ from services.runtime.run import run_worker
 from services.runtime.settings import Settings
 from services.runtime.stage import Stage
 from services.runtime.turn import Message, Record, Source, Turn
-from services.runtime.worker import Blueprint, Parts, Wired
+from services.runtime.worker import Blueprint, Parts, Wired, create_worker
+
+
+def _say(turn: Turn, record: Record, topic: str) -> Message:
+    return Message(
+        topic=topic,
+        key=(record.key or b"").decode(),
+        value=record.value,
+        type="regulars.toy.said.v1",
+        id=f"{record.source.id}/{record.offset}",
+        time=turn.now,
+    )
 
 
 class Toy:
@@ -39,15 +50,7 @@ class Relay(Toy):
                 continue
             if record.value == b"crash":
                 raise ValueError("a bug that one record triggers")
-            message = Message(
-                topic="profile.interactions",
-                key=(record.key or b"").decode(),
-                value=record.value,
-                type="regulars.toy.relayed.v1",
-                id=f"{record.source.id}/{record.offset}",
-                time=turn.now,
-            )
-            turn.emit(record.source, message)
+            turn.emit(record.source, _say(turn, record, "profile.interactions"))
 
 
 class CountKeys(Toy):
@@ -72,6 +75,8 @@ class CountKeys(Toy):
             )
             for key, n in counts.items()
         ]
+        for record in turn.records[:1]:
+            turn.emit(record.source, _say(turn, record, "profile.changes"))
         if writes:
             await self._counts.bulk_write(writes, ordered=False, session=turn.session)
 
@@ -141,4 +146,5 @@ _WIRING = {"relay": _relay, "counter": _counter}
 
 if __name__ == "__main__":
     fault = sys.argv[2] if len(sys.argv) > 2 else ""
-    run_worker(blueprint(sys.argv[1]), Settings(), FAULTS[fault])
+    settings = Settings()
+    run_worker(create_worker(blueprint(sys.argv[1]), settings, FAULTS[fault]), settings)

@@ -60,7 +60,8 @@ def test_a_suspended_process_lives_and_can_still_be_stopped(sleeper: Process) ->
     sleeper.resume()
     assert wait_until(lambda: found.status() == psutil.STATUS_SLEEPING, 5)
     sleeper.suspend()
-    sleeper.stop()
+    assert wait_until(lambda: found.status() == psutil.STATUS_STOPPED, 5)
+    sleeper.stop(timeout=5)
     assert sleeper.exit_code == -signal.SIGTERM
 
 

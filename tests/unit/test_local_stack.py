@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from deploy.local.__main__ import app
 from deploy.local.errors import StackError
 from deploy.local.ports import free_port
-from deploy.local.processes import Process
+from deploy.local.processes import Process, wait_until
 from deploy.local.server import Server
 from deploy.local.stack import LocalStack
 
@@ -82,13 +82,18 @@ def test_a_server_whose_owner_lives_is_not_touched(tail: Tail) -> None:
 
 def test_a_server_whose_owner_is_gone_is_ended_first(tail: Tail) -> None:
     tail.prepare()
-    with subprocess.Popen(tail.argv) as orphan:
-        found = psutil.Process(orphan.pid)
+    orphan = subprocess.Popen(tail.argv)
+    found = psutil.Process(orphan.pid)
+    try:
         record_process(tail, found)
-        assert tail.running() == found
+        # An empty command line is seen for a moment while a process becomes its command.
+        assert wait_until(lambda: tail.running() == found, 5)
         tail.start()
         assert tail.running() == psutil.Process(tail.pid) != found
         assert not found.is_running()
+    finally:
+        orphan.kill()
+        orphan.wait()
 
 
 def test_a_record_of_a_process_with_another_command_harms_nobody(

@@ -7,13 +7,15 @@ collides in the database and is tried again.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
-from schemas.messages import Event, Identifier, MessageChanged
+from schemas.messages import Identifier, Interaction
 from schemas.topics import EVENTS, INTERACTIONS, MESSAGE_CHANGES
+from schemas.validation import Fault
 from services.profile.resolve.model import Changes, Link, Merge, Person, Stored
-from services.profile.resolve.rules import acceptance, interactions
-from services.profile.resolve.rules.acceptance import Unfit
+from services.profile.resolve.rules import interactions
+from services.profile.resolve.rules.acceptance import accept_event, accept_step
 from services.profile.resolve.rules.identifiers import link_of
 from services.profile.resolve.rules.identity import Graph, linking
 from services.runtime.turn import Message, Record, Source, Turn
@@ -50,22 +52,13 @@ class People(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class _Occurrence:
-    """An accepted event that waits to be attributed."""
+class _Accepted:
+    """A record that fits, and its interaction but for whose it is."""
 
     record: Record
-    body: bytes
-    event: Event
-    link: Link
-
-
-@dataclass(slots=True, eq=False)
-class _Step:
-    """An accepted step of a message of ours; its profile is known by name."""
-
-    record: Record
-    body: bytes
-    step: MessageChanged
+    draft: Interaction
+    link: Link | None
+    """What it says of identity; None of a step of ours, which names its profile."""
 
 
 class ResolveHandler:
@@ -87,19 +80,9 @@ class ResolveHandler:
         graph, survivors = await self._load(batch.values(), turn.session)
         stored: list[Stored] = []
         for item in batch.values():
-            if isinstance(item, _Occurrence):
-                whose = graph.attribute(item.link)
-                for merge in whose.merges:
-                    turn.emit(item.record.source, _merged(merge))
-                interaction = interactions.of_event(item.event, item.body, whose)
-            else:
-                profile_id = survivors.get(item.step.profile_id)
-                if profile_id is None:
-                    turn.reject(item.record, "unknown_profile", "no such profile id")
-                    continue
-                interaction = interactions.of_step(
-                    item.step, item.body, graph.survivor(profile_id)
-                )
+            if not _attribute(turn, item, graph, survivors):
+                continue
+            interaction = interactions.stored(item.draft)
             stored.append(interaction)
             turn.emit(item.record.source, _recorded(interaction))
         await self._people.save(stored, graph.changes(), turn.session)
@@ -113,17 +96,15 @@ class ResolveHandler:
     def lost(self, sources: Sequence[Source] | None) -> None:
         """Nothing is cached."""
 
-    async def _load(
-        self, batch: Iterable["_Occurrence | _Step"], session: Any
-    ) -> tuple[Graph, dict[str, str]]:
+    async def _load(self, batch: Iterable[_Accepted], session: Any) -> tuple[Graph, dict[str, str]]:
         """All that the batch needs to know: one question a collection."""
         links: list[Link] = []
         targets: set[str] = set()
         for item in batch:
-            if isinstance(item, _Occurrence):
+            if item.link is not None:
                 links.append(item.link)
             else:
-                targets.add(item.step.profile_id)
+                targets.add(item.draft.profile_id)
         identifiers = {identifier for link in links for identifier in link.identifiers}
         owners = await self._people.owners(identifiers, session) if identifiers else {}
         affected = linking(links, owners)
@@ -132,49 +113,68 @@ class ResolveHandler:
         return Graph(owners, people), survivors
 
 
-def _accept(turn: Turn) -> dict[str, _Occurrence | _Step]:
+def _accept(turn: Turn) -> dict[str, _Accepted]:
     """What fits, by interaction id: the first of each id, in the order of the batch."""
-    batch: dict[str, _Occurrence | _Step] = {}
+    batch: dict[str, _Accepted] = {}
     for record in turn.records:
         if record.source.topic == MESSAGE_CHANGES.name:
-            _accept_step(turn, record, batch)
+            item = _accept_step(turn, record)
         else:
-            _accept_event(turn, record, batch)
+            item = _accept_event(turn, record)
+        if item is None:
+            continue
+        if item.draft.interaction_id in batch:
+            turn.drop("duplicate")
+        else:
+            batch[item.draft.interaction_id] = item
     return batch
 
 
-def _accept_event(turn: Turn, record: Record, batch: dict[str, _Occurrence | _Step]) -> None:
-    body = record.value
-    event = acceptance.event(body)
-    if isinstance(event, Unfit):
-        turn.reject(record, event.reason, event.detail)
-        return
+def _accept_event(turn: Turn, record: Record) -> _Accepted | None:
+    event = accept_event(record.value, turn.now)
+    if isinstance(event, Fault):
+        turn.reject(record, event.code, event.detail)
+        return None
     link = link_of(event)
     if link is None:
-        turn.reject(record, "no_identifier", "no identifier that tells one person from others")
-    elif event.message_id in batch:
-        turn.drop("duplicate")
-    else:
-        assert body is not None
-        batch[event.message_id] = _Occurrence(record, body, event, link)
+        turn.reject(record, "no_identifier", "No identifier tells one person from others.")
+        return None
+    assert record.value is not None
+    return _Accepted(record, interactions.draft(event, record.value, link), link)
 
 
-def _accept_step(turn: Turn, record: Record, batch: dict[str, _Occurrence | _Step]) -> None:
+def _accept_step(turn: Turn, record: Record) -> _Accepted | None:
     kind = record.headers.get("ce_type")
     if kind is not None and kind not in interactions.STEP_TYPES:
         turn.drop("not_an_interaction")
-        return
-    body = record.value
-    step = acceptance.step(body)
-    if isinstance(step, Unfit):
-        turn.reject(record, step.reason, step.detail)
-    elif step.state not in interactions.STEPS:
+        return None
+    step = accept_step(record.value)
+    if isinstance(step, Fault):
+        turn.reject(record, step.code, step.detail)
+        return None
+    if step.state not in interactions.STEPS:
         turn.drop("not_an_interaction")
-    elif step.change_id in batch:
-        turn.drop("duplicate")
-    else:
-        assert body is not None
-        batch[step.change_id] = _Step(record, body, step)
+        return None
+    assert record.value is not None
+    return _Accepted(record, interactions.draft_step(step, record.value), None)
+
+
+def _attribute(turn: Turn, item: _Accepted, graph: Graph, survivors: dict[str, str]) -> bool:
+    """Fill in whose it is, and tell of merges; False when it can be nobody's."""
+    if item.link is None:
+        profile_id = survivors.get(item.draft.profile_id)
+        if profile_id is None:
+            turn.reject(item.record, "unknown_profile", "No such profile id.")
+            return False
+        item.draft.profile_id = graph.survivor(profile_id)
+        return True
+    whose = graph.attribute(item.link)
+    item.draft.profile_id = whose.profile_id
+    item.draft.identifiers = whose.accepted
+    item.draft.ignored = whose.ignored
+    for merge in whose.merges:
+        turn.emit(item.record.source, _merged(merge))
+    return True
 
 
 def _recorded(interaction: Stored) -> Message:
@@ -185,8 +185,13 @@ def _recorded(interaction: Stored) -> Message:
         type=RECORDED,
         id=interaction.interaction_id,
         time=interaction.at,
-        extra=(("event", interaction.name.encode()),),
+        extra=_headers(interaction.name),
     )
+
+
+@lru_cache(maxsize=1_000)
+def _headers(name: str) -> tuple[tuple[str, bytes], ...]:
+    return (("event", name.encode()),)
 
 
 def _merged(merge: Merge) -> Message:

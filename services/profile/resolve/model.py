@@ -6,6 +6,7 @@ that they were attributed to, and a person's interactions are those of
 ``[profile_id, *members]``.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct, field
@@ -106,7 +107,7 @@ class Attribution(Struct):
     profile_id: str
     accepted: list[Identifier]
     ignored: list[Identifier]
-    merges: list[Merge] = field(default_factory=list)
+    merges: Sequence[Merge] = ()
     """The merges that this event caused; each ``into`` is ``profile_id``."""
 
 

@@ -13,9 +13,7 @@ from services.reporting.rules.money import day, minute, utc
 NAME_LENGTH = 100
 HOURS_KEPT = 48
 
-EVENT = Column(
-    "event", "text", "Event", "The event's name, at most 100 characters of it."
-)
+EVENT = Column("event", "text", "Event", "The event's name, at most 100 characters of it.")
 COUNT = Column("events", "events", "Events", "Distinct events; duplicates count once.")
 
 
@@ -34,11 +32,7 @@ def kept(
 ) -> list[Table[InteractionView]]:
     """Those of ``tables`` that still keep the rows of that time: a replay is no news."""
     age = utc(now) - utc(received_at)
-    return [
-        t
-        for t in tables
-        if t.keep_hours is None or age <= timedelta(hours=t.keep_hours)
-    ]
+    return [t for t in tables if t.keep_hours is None or age <= timedelta(hours=t.keep_hours)]
 
 
 BY_MINUTE: Table[InteractionView] = Table(

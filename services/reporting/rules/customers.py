@@ -8,9 +8,7 @@ from services.reporting.rules.money import day
 
 def contribution(person: Person) -> Iterator[tuple[str, tuple[str, ...], Cells]]:
     """What one person adds: a merged profile's two halves are one person again."""
-    ordered = [
-        order.ordered_at for order in person.orders if order.status == "completed"
-    ]
+    ordered = [order.ordered_at for order in person.orders if order.status == "completed"]
     placed = [order.ordered_at for order in person.orders]
     seen = person.first_seen or min(placed, default=None)
     if seen is not None:

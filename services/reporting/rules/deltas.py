@@ -56,9 +56,7 @@ class Deltas:
         for row, cells in contribution.items():
             sums = self.rows.setdefault((row, partition), {})
             for name, value in cells.items():
-                sums[name] = plus(
-                    sums.get(name, 0), value if count == 1 else _scaled(value, count)
-                )
+                sums[name] = plus(sums.get(name, 0), value if count == 1 else _scaled(value, count))
 
     def subtract(self, partition: int, contribution: Contribution) -> None:
         """Take ``contribution`` back out."""

@@ -22,9 +22,7 @@ _DIGITS = {
     3: "BHD IQD JOD KWD LYD OMR TND",
     4: "CLF UYW",
 }
-EXPONENTS = {
-    code: digits for digits, codes in _DIGITS.items() for code in codes.split()
-}
+EXPONENTS = {code: digits for digits, codes in _DIGITS.items() for code in codes.split()}
 
 
 def plus(left: Number, right: Number) -> Number:
@@ -75,9 +73,7 @@ def average(amount: Number, count: Number, currency: str) -> Decimal | None:
     if not count:
         return None
     digits = EXPONENTS.get(currency, 2)
-    return EXACT.quantize(
-        EXACT.divide(Decimal(amount), Decimal(count)), Decimal(1).scaleb(-digits)
-    )
+    return EXACT.quantize(EXACT.divide(Decimal(amount), Decimal(count)), Decimal(1).scaleb(-digits))
 
 
 def utc(at: datetime) -> datetime:

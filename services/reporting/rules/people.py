@@ -13,9 +13,7 @@ _ENCODER = msgspec.json.Encoder()
 _PERSON = msgspec.json.Decoder(Person)
 
 
-def newer(
-    before: Newest | None, profile: ProfileView | None, version: int | None
-) -> Newest:
+def newer(before: Newest | None, profile: ProfileView | None, version: int | None) -> Newest:
     """The state that stands after one more record of the same profile.
 
     ``version`` None is a tombstone, which has none: it comes after whatever was read before

@@ -59,12 +59,8 @@ TABLE: Table[Person] = Table(
     topic="profile.changes",
     keys=(Column("currency", "currency code", "Currency", "ISO 4217."),),
     measures=(
-        Column(
-            "orders", "orders", "Orders", "Placed on that day, cancelled ones included."
-        ),
-        Column(
-            "revenue", "amount", "Revenue", "Of those orders, without shipping and tax."
-        ),
+        Column("orders", "orders", "Orders", "Placed on that day, cancelled ones included."),
+        Column("revenue", "amount", "Revenue", "Of those orders, without shipping and tax."),
         Column("refunds", "amount", "Refunds", "Paid back on that day."),
         Column("cancelled_orders", "orders", "Cancelled", "Cancelled on that day."),
         Column(
@@ -75,9 +71,7 @@ TABLE: Table[Person] = Table(
         ),
     ),
     derived=(
-        Column(
-            "net_revenue", "amount", "Net revenue", "Revenue - refunds - cancellations."
-        ),
+        Column("net_revenue", "amount", "Net revenue", "Revenue - refunds - cancellations."),
         Column(
             "average_order_value",
             "amount",

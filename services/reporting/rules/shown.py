@@ -37,9 +37,7 @@ def oldest(table: Table[Any], now: datetime) -> str | None:
     """The first minute that a table which forgets still holds whole."""
     if table.keep_hours is None:
         return None
-    return minute(
-        datetime.fromtimestamp(now.timestamp() - table.keep_hours * 3_600, UTC)
-    )
+    return minute(datetime.fromtimestamp(now.timestamp() - table.keep_hours * 3_600, UTC))
 
 
 def shown(table: Table[Any], rows: Iterable[Row], asked: Range) -> list[Row]:
@@ -60,11 +58,7 @@ def csv_cell(column_unit: str, value: Any) -> Any:
     Names come from shop visitors, so text that a spreadsheet would run as a formula gets
     an apostrophe in front (OWASP, CSV injection).
     """
-    if (
-        column_unit == "text"
-        and isinstance(value, str)
-        and value[:1] in set("=+-@\t\r")
-    ):
+    if column_unit == "text" and isinstance(value, str) and value[:1] in set("=+-@\t\r"):
         return "'" + value
     return "" if value is None else value
 
@@ -101,9 +95,7 @@ def _balanced(table: Table[Any], rows: list[Row], asked: Range) -> list[Row]:
         for key, row in before.items()
         if key not in changed
     ]
-    return sorted(
-        opening + kept, key=lambda row: (row[table.period], *_key(table, row))
-    )
+    return sorted(opening + kept, key=lambda row: (row[table.period], *_key(table, row)))
 
 
 def _key(table: Table[Any], row: Row) -> tuple[Any, ...]:

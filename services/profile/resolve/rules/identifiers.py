@@ -1,11 +1,11 @@
 """The identifiers that an event carries: normalised, judged, in order of priority."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 
+from schemas.catalogue import ORDER_EVENTS
 from schemas.messages import Event, Identifier
 from services.profile.resolve.model import (
     BLOCKED,
@@ -14,9 +14,6 @@ from services.profile.resolve.model import (
     PRIORITY,
     Link,
 )
-
-ORDER_EVENTS = frozenset({"Order Completed", "Order Updated", "Order Refunded", "Order Cancelled"})
-"""Events whose ``properties.email`` is the buyer's. Elsewhere it may be anybody's."""
 
 
 @lru_cache(maxsize=50_000)
@@ -28,7 +25,10 @@ def email_address(text: str) -> str | None:
     """
     try:
         address = validate_email(
-            text.strip(), check_deliverability=False, globally_deliverable=False
+            text.strip(),
+            check_deliverability=False,
+            globally_deliverable=False,
+            test_environment=True,
         )
     except EmailNotValidError:
         return None
@@ -48,10 +48,17 @@ def link_of(event: Event) -> Link | None:
     """What ``event`` says of identity, or None when it carries no usable identifier."""
     good: list[Identifier] = []
     blocked: list[Identifier] = []
-    for identifier, ok in _named(event):
-        into = good if ok else blocked
-        if identifier not in into:
-            into.append(identifier)
+    if event.user_id is not None:
+        _judge("user_id", event.user_id.strip(), good, blocked)
+    for text in _emails(event):
+        address = email_address(text) if len(text) <= LONGEST_IDENTIFIER else None
+        _put(Identifier("email", address or text.strip().lower()), good if address else blocked)
+    if event.anonymous_id is not None:
+        _judge("anonymous_id", event.anonymous_id.strip(), good, blocked)
+    if event.type == "alias" and event.previous_id is not None:
+        # Nobody says which kind of id it was. Two user ids never join, so that it can
+        # only link as an anonymous one.
+        _judge("anonymous_id", event.previous_id.strip(), good, blocked)
     if not good:
         return None
     if len(good) > 1:
@@ -66,42 +73,33 @@ def link_of(event: Event) -> Link | None:
     )
 
 
+def _judge(kind: str, value: str, good: list[Identifier], blocked: list[Identifier]) -> None:
+    _put(Identifier(kind, value), good if usable(value) else blocked)
+
+
+def _put(identifier: Identifier, into: list[Identifier]) -> None:
+    if identifier not in into:
+        into.append(identifier)
+
+
 def _priority(identifier: Identifier) -> int:
     return PRIORITY[identifier.type]
 
 
-def _named(event: Event) -> Iterator[tuple[Identifier, bool]]:
-    """Every identifier that the event names, and whether it is usable."""
-    if event.user_id is not None:
-        yield _opaque("user_id", event.user_id)
-    for text in _emails(event):
-        address = email_address(text) if len(text) <= LONGEST_IDENTIFIER else None
-        yield Identifier("email", address or text.strip().lower()), address is not None
-    if event.anonymous_id is not None:
-        yield _opaque("anonymous_id", event.anonymous_id)
-    if event.type == "alias" and event.previous_id is not None:
-        # Nobody says which kind of id it was. Beside a user id it can only link as an
-        # anonymous one, since two user ids never join.
-        kind = "user_id" if event.user_id is None else "anonymous_id"
-        yield _opaque(kind, event.previous_id)
+def _emails(event: Event) -> list[str]:
+    """Where an event may say its person's address.
 
-
-def _opaque(kind: str, value: str) -> tuple[Identifier, bool]:
-    value = value.strip()
-    return Identifier(kind, value), usable(value)
-
-
-def _emails(event: Event) -> Iterator[str]:
-    """Where an event may say its person's address. A group's traits are the group's."""
+    A group's traits are the group's; of properties, only an order's ``email`` is the
+    buyer's, elsewhere it may be anybody's.
+    """
     places: list[Any] = []
     if event.type == "identify":
         places.append(event.traits)
-    if event.context:
-        places.append(event.context.get("traits"))
+    if "traits" in event.context:
+        places.append(event.context["traits"])
     if event.event in ORDER_EVENTS:
         places.append(event.properties)
-    for place in places:
-        if isinstance(place, dict):
-            text = place.get("email")
-            if isinstance(text, str) and text:
-                yield text
+    if not places:
+        return places
+    addresses = [place.get("email") for place in places if isinstance(place, dict)]
+    return [address for address in addresses if isinstance(address, str) and address]

@@ -8,7 +8,7 @@ identifiers that were seen together, in whatever order the events come.
 
 from base64 import b32encode
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 from schemas.messages import Identifier
@@ -63,13 +63,16 @@ class Graph:
 
     def attribute(self, link: Link) -> Attribution:
         """Decide whose the event is, linking and merging where it says so."""
-        first = self._owners.get(link.identifiers[0])
-        if first is not None and all(
-            self._owners.get(identifier) == first for identifier in link.identifiers[1:]
-        ):
-            return Attribution(first, link.identifiers, link.blocked)
+        owners = self._owners
+        first = owners.get(link.identifiers[0])
+        if first is not None:
+            for identifier in link.identifiers:
+                if owners.get(identifier) != first:
+                    break
+            else:
+                return Attribution(first, link.identifiers, link.blocked)
         accepted, profiles = self._fitting(link)
-        merges: list[Merge] = []
+        merges: Sequence[Merge] = ()
         if not profiles:
             person = self._create(link)
         else:

@@ -6,7 +6,7 @@ from msgspec import Raw
 from msgspec.json import Encoder
 
 from schemas.messages import Event, IdentityMerged, Interaction, MessageChanged
-from services.profile.resolve.model import Attribution, Merge, Stored
+from services.profile.resolve.model import Link, Merge, Stored
 
 NAMES: Mapping[str, str] = {
     "page": "Page Viewed",
@@ -43,29 +43,31 @@ def name_of(event: Event) -> str:
     return NAMES.get(event.type, event.type)
 
 
-def of_event(event: Event, body: bytes, whose: Attribution) -> Stored:
-    """The interaction of an accepted event; ``body`` is the event verbatim."""
-    name = name_of(event)
-    interaction = Interaction(
+def draft(event: Event, body: bytes, link: Link) -> Interaction:
+    """The interaction of an accepted event but for whose it is.
+
+    ``body`` is the event verbatim. The decoded event is not kept: of a batch of them, the
+    garbage collector would walk every dictionary.
+    """
+    return Interaction(
         interaction_id=event.message_id,
-        profile_id=whose.profile_id,
+        profile_id="",
         at=event.timestamp,
         received_at=event.received_at,
         type=event.type,
-        name=name,
+        name=name_of(event),
         source=event.source,
-        identifiers=whose.accepted,
-        ignored=whose.ignored,
+        identifiers=link.identifiers,
+        ignored=link.blocked,
         event=Raw(body),
     )
-    return _stored(interaction)
 
 
-def of_step(step: MessageChanged, body: bytes, profile_id: str) -> Stored:
-    """The interaction of a step of ours; it names no identifiers, the profile is known."""
-    interaction = Interaction(
+def draft_step(step: MessageChanged, body: bytes) -> Interaction:
+    """The interaction of a step of ours; it names no identifiers, its profile is known."""
+    return Interaction(
         interaction_id=step.change_id,
-        profile_id=profile_id,
+        profile_id=step.profile_id,
         at=step.at,
         received_at=step.at,
         type="message",
@@ -73,7 +75,17 @@ def of_step(step: MessageChanged, body: bytes, profile_id: str) -> Stored:
         source="notifier",
         event=Raw(body),
     )
-    return _stored(interaction)
+
+
+def stored(interaction: Interaction) -> Stored:
+    """The finished interaction, encoded once for the database and the topic."""
+    return Stored(
+        interaction.interaction_id,
+        interaction.profile_id,
+        interaction.at,
+        interaction.name,
+        _encoder.encode(interaction),
+    )
 
 
 def merged(merge: Merge) -> bytes:
@@ -86,14 +98,4 @@ def merged(merge: Merge) -> bytes:
             identifier=merge.identifier,
             at=merge.at,
         )
-    )
-
-
-def _stored(interaction: Interaction) -> Stored:
-    return Stored(
-        interaction.interaction_id,
-        interaction.profile_id,
-        interaction.at,
-        interaction.name,
-        _encoder.encode(interaction),
     )

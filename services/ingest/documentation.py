@@ -1,0 +1,220 @@
+"""What the OpenAPI document says of the hot routes, which FastAPI does not see.
+
+The models are never used to read a request; they are the words for people and tools.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
+
+from schemas.validation import LONGEST_MESSAGE_ID, LONGEST_NAME
+from services.ingest.model import MAX_BODY, MAX_EVENT, MAX_EVENTS
+from services.runtime.problem import MEDIA_TYPE
+
+_REF = "#/components/schemas/"
+
+
+class Call(BaseModel):
+    """Fields of every call. Others are kept as they are."""
+
+    model_config = ConfigDict(extra="allow")
+    messageId: str | None = Field(  # noqa: N815 - Segment's names
+        None,
+        max_length=LONGEST_MESSAGE_ID,
+        description="Unique to the event: what is sent twice counts once. Made up when missing.",
+    )
+    userId: str | None = Field(None, description="Or `anonymousId`, or an email trait.")  # noqa: N815
+    anonymousId: str | None = None  # noqa: N815
+    timestamp: datetime | None = Field(None, description="When it happened, by your clock.")
+    sentAt: datetime | None = Field(None, description="When you sent it, by the same clock.")  # noqa: N815
+    context: dict[str, Any] | None = None
+    integrations: dict[str, Any] | None = None
+    writeKey: str | None = Field(None, description="Where no header names the key.")  # noqa: N815
+
+
+class Identify(Call):
+    """Who somebody is."""
+
+    traits: dict[str, Any] | None = None
+
+
+class Track(Call):
+    """What somebody did. Order events need what their money is counted by."""
+
+    event: str = Field(max_length=LONGEST_NAME)
+    properties: dict[str, Any] | None = None
+
+
+class Page(Call):
+    """A page that somebody saw."""
+
+    name: str | None = None
+    category: str | None = None
+    properties: dict[str, Any] | None = None
+
+
+class Screen(Page):
+    """A screen of an app that somebody saw."""
+
+
+class Group(Call):
+    """A group that somebody belongs to."""
+
+    groupId: str  # noqa: N815
+    traits: dict[str, Any] | None = None
+
+
+class Alias(Call):
+    """A former id of somebody."""
+
+    previousId: str  # noqa: N815
+
+
+class BatchItem(Call):
+    """One call; `type` says which."""
+
+    type: str
+
+
+class Batch(BaseModel):
+    """Many calls at once. `context` and `integrations` hold for each that has none itself."""
+
+    batch: list[BatchItem] = Field(max_length=MAX_EVENTS)
+    context: dict[str, Any] | None = None
+    integrations: dict[str, Any] | None = None
+    sentAt: datetime | None = None  # noqa: N815
+    writeKey: str | None = None  # noqa: N815
+
+
+class RejectedEvent(BaseModel):
+    """An event of a batch that was refused, and why."""
+
+    index: int
+    code: str
+    detail: str
+    messageId: str | None = None  # noqa: N815
+
+
+class Taken(BaseModel):
+    """Every event but the rejected ones is stored, for good."""
+
+    success: bool
+    accepted: int
+    duplicates: int = Field(description="Repetitions within the request.")
+    rejected: list[RejectedEvent]
+    generated: int = Field(0, description="Events that came without messageId.")
+
+
+_CONTEXT = {"library": {"name": "curl", "version": "8"}, "locale": "en-GB"}
+_TIME = "2026-03-14T09:26:53.589Z"
+_ORDER = {
+    "messageId": "order-501",
+    "userId": "u-1001",
+    "event": "Order Completed",
+    "timestamp": _TIME,
+    "properties": {
+        "order_id": "501",
+        "revenue": "114.90",
+        "total": "121.38",
+        "currency": "EUR",
+        "products": [{"product_id": "sku-1", "name": "Trail Shoe", "price": 89.9, "quantity": 1}],
+    },
+}
+_PERSON = {
+    "messageId": "person-1",
+    "userId": "u-1001",
+    "anonymousId": "a-77",
+    "traits": {"email": "ada@shop.example", "firstName": "Ada"},
+}
+_CALLS: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
+    "identify": (Identify, _PERSON),
+    "track": (Track, _ORDER),
+    "page": (Page, {"messageId": "page-1", "anonymousId": "a-77", "name": "Home"}),
+    "screen": (Screen, {"messageId": "screen-1", "anonymousId": "a-78", "name": "Basket"}),
+    "group": (Group, {"messageId": "group-1", "userId": "u-1001", "groupId": "g-3"}),
+    "alias": (Alias, {"messageId": "alias-1", "userId": "u-1001", "previousId": "a-77"}),
+    "batch": (
+        Batch,
+        {
+            "context": _CONTEXT,
+            "sentAt": _TIME,
+            "batch": [{"type": "identify"} | _PERSON, {"type": "track"} | _ORDER],
+        },
+    ),
+}
+_ERRORS = {
+    "400": "Not JSON, or a single event that does not fit (`code` says how)",
+    "401": "No known write key",
+    "413": f"More than {MAX_BODY:,} bytes or {MAX_EVENTS:,} events; none was taken",
+    "415": "A Content-Encoding other than gzip",
+    "503": "The broker did not acknowledge in time: send the same again after Retry-After",
+}
+
+
+def add(app: FastAPI) -> None:
+    """Describe the tracking calls in the OpenAPI document of ``app``."""
+    plain = app.openapi
+
+    def whole() -> dict[str, Any]:
+        document = plain()
+        if "/v1/batch" not in document["paths"]:
+            _describe(document)
+        return document
+
+    app.openapi = whole  # type: ignore[method-assign]
+
+
+def _describe(document: dict[str, Any]) -> None:
+    models = [model for model, _ in _CALLS.values()] + [Taken]
+    _, schema = models_json_schema(
+        [(model, "validation") for model in models], ref_template=_REF + "{model}"
+    )
+    components = document["components"]
+    components["schemas"] |= schema["$defs"]
+    components["securitySchemes"] = {
+        "WriteKeyBasic": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "The write key as user name, with an empty password.",
+        },
+        "WriteKeyBearer": {"type": "http", "scheme": "bearer"},
+    }
+    for name, (model, example) in _CALLS.items():
+        document["paths"][f"/v1/{name}"] = {"post": _operation(name, model, example)}
+    again = _operation("import", Batch, _CALLS["batch"][1])
+    document["paths"]["/v1/import"] = {"post": again}
+
+
+def _operation(name: str, model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    many = model is Batch
+    summary = "Take many calls" if many else f"Take one {name} call"
+    detail = (
+        "What fits is stored, and what does not is listed in `rejected`."
+        if many
+        else "An event that does not fit is answered 400."
+    )
+    problem = {"content": {MEDIA_TYPE: {"schema": {"$ref": _REF + "Problem"}}}}
+    return {
+        "tags": ["events"],
+        "summary": summary + (" (the same as /v1/batch)" if name == "import" else ""),
+        "description": f"{detail} An event has at most {MAX_EVENT:,} bytes. Bodies may be gzip.",
+        "operationId": name,
+        # Or the key in the body, which OpenAPI has no word for but an empty requirement.
+        "security": [{"WriteKeyBasic": []}, {"WriteKeyBearer": []}, {}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": _REF + model.__name__}, "example": example}
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The broker has them",
+                "content": {"application/json": {"schema": {"$ref": _REF + "Taken"}}},
+            }
+        }
+        | {status: {"description": text} | problem for status, text in _ERRORS.items()},
+    }

@@ -1,0 +1,79 @@
+"""What ingest works with: an opened request, an accepted event, an answer."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Raw, Struct, field
+
+MAX_BODY = 500 * 1024
+"""Bytes of a request, decompressed (Segment: 500 KB a batch)."""
+MAX_EVENTS = 2_500
+MAX_EVENT = 32 * 1024
+MAX_SHARED = 8 * 1024
+"""Bytes of a batch's ``context`` and ``integrations`` each, as every event repeats them."""
+
+Call = Literal["identify", "track", "page", "screen", "group", "alias"]
+
+
+class Envelope(Struct, rename="camel"):
+    """The body of ``/v1/batch``; each event stays text until its own turn."""
+
+    batch: list[Raw]
+    context: Raw | None = None
+    integrations: Raw | None = None
+    sent_at: Any = None
+    write_key: Any = None
+
+
+class Shared(Struct):
+    """What a batch says once for all of its events."""
+
+    context: dict[str, Any] = field(default_factory=dict)
+    integrations: dict[str, Any] = field(default_factory=dict)
+    sent_at: Any = None
+
+
+class Receipt(Struct):
+    """Who sent a request, and when it arrived."""
+
+    source: str
+    at: datetime
+    """UTC."""
+    fresh_id: Callable[[], str]
+    """Gives an unused id, for an event without ``messageId``."""
+
+
+class Accepted(Struct):
+    """One event, ready for its topic."""
+
+    topic: str
+    """A name of ``schemas.topics``."""
+    key: str
+    value: bytes
+    message_id: str
+    at: datetime
+    name: str
+    """The event's name, for the header by which readers skip."""
+    generated: bool = False
+    """Whether ``message_id`` is ours, so that a repetition cannot be recognised."""
+
+
+class Rejection(Struct, rename="camel", omit_defaults=True):
+    """Why one event of a request was refused."""
+
+    index: int
+    code: str
+    detail: str
+    message_id: str | None = None
+
+
+class Answer(Struct, rename="camel", omit_defaults=True):
+    """The body of a 200. ``duplicates`` are repetitions within this request."""
+
+    success: bool
+    accepted: int
+    duplicates: int
+    rejected: list[Rejection]
+    generated: int = 0
+    """Events that came without messageId: sent again, they would count again."""

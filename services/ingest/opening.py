@@ -1,0 +1,126 @@
+"""From the bytes of a request to the texts of its events: pure.
+
+One bad event must not cost its neighbours, so a batch is opened without looking into its
+events. Two mistakes that senders really make are no JSON at all: ``NaN`` (Python, by
+default) and half an emoji (texts cut by JavaScript). Such a body is opened the slow way,
+and only the events that carry the mistake are refused.
+"""
+
+import json
+import zlib
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from schemas.validation import DEEPEST, Fault, check_body
+from services.ingest.model import MAX_BODY, MAX_EVENTS, MAX_SHARED, Envelope, Shared
+from services.ingest.rules import decode
+
+_envelopes = msgspec.json.Decoder(Envelope)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def unpack(body: bytes, encoding: str) -> bytes | Fault:
+    """``body`` without its compression, at most ``MAX_BODY`` bytes of it ever unpacked.
+
+    Codes: body_too_large, bad_encoding, bad_gzip.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        return Fault("bad_encoding", "Content-Encoding must be gzip or identity.")
+    unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        text = unzip.decompress(body, MAX_BODY + 1)
+    except zlib.error:
+        return Fault("bad_gzip", "The body is not gzip.")
+    if len(text) > MAX_BODY:
+        return Fault("body_too_large", f"A body has at most {MAX_BODY:,} bytes, unpacked.")
+    return text if unzip.eof else Fault("bad_gzip", "The gzip body is cut off.")
+
+
+def open_batch(body: bytes) -> Envelope | Fault:
+    """The envelope of a batch. Codes: bad_json, bad_batch, too_deep, batch_too_long."""
+    try:
+        envelope = _envelopes.decode(body)
+    except msgspec.ValidationError as error:
+        return Fault("bad_batch", f"The body must be an object with a list `batch`: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        salvaged = _salvage(body)
+        if isinstance(salvaged, Fault):
+            return salvaged
+        envelope = salvaged
+    except RecursionError:
+        return Fault("too_deep", f"At most {DEEPEST} levels of nesting.")
+    if len(envelope.batch) > MAX_EVENTS:
+        detail = f"A batch has at most {MAX_EVENTS:,} events; none of these was taken."
+        return Fault("batch_too_long", detail)
+    return envelope
+
+
+def shared_of(envelope: Envelope) -> Shared | Fault:
+    """What the batch says for all of its events. Code: bad_batch."""
+    fields = {}
+    for name, text in (("context", envelope.context), ("integrations", envelope.integrations)):
+        if text is None or bytes(text) == b"null":
+            continue
+        value = check_body(bytes(text), DEEPEST - 1) or decode(text)
+        if isinstance(value, Fault):
+            return Fault("bad_batch", f"{name}: {value.detail or value.code}")
+        if len(bytes(text)) > MAX_SHARED:
+            return Fault("bad_batch", f"{name} of a batch has at most {MAX_SHARED:,} bytes.")
+        fields[name] = value
+    return Shared(sent_at=envelope.sent_at, **fields)
+
+
+def write_key_of(body: bytes) -> Any:
+    """``writeKey`` of a single event's body, or None."""
+    try:
+        return msgspec.json.decode(body, type=_Keyed).write_key
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class _Keyed(msgspec.Struct, rename="camel"):
+    write_key: Any = None
+
+
+def _salvage(body: bytes) -> Envelope | Fault:
+    """A batch that is nearly JSON: events that are not come back as no object at all."""
+    try:
+        said = json.loads(body, parse_float=Decimal, parse_constant=_Constant)
+    except (ValueError, RecursionError):
+        return Fault("bad_json", "The body is not JSON.")
+    items = said.get("batch") if isinstance(said, dict) else None
+    if not isinstance(items, list):
+        return Fault("bad_batch", "The body must be an object with a list `batch`.")
+    context, integrations = _reencode(said.get("context")), _reencode(said.get("integrations"))
+    if context is None or integrations is None:
+        return Fault("bad_json", "The body is not JSON.")
+    return Envelope(
+        batch=[_reencode(item) or _NOT_JSON for item in items],
+        context=context,
+        integrations=integrations,
+        sent_at=said.get("sentAt"),
+        write_key=said.get("writeKey"),
+    )
+
+
+_NOT_JSON = Raw(b"\xff")
+"""Refused by ``rules.decode`` as bad_text."""
+
+
+class _Constant:
+    """NaN, Infinity or -Infinity: not JSON, and nothing to encode."""
+
+    def __init__(self, _word: str) -> None: ...
+
+
+def _reencode(value: Any) -> Raw | None:
+    try:
+        return Raw(_encoder.encode(value))
+    except (TypeError, UnicodeEncodeError, RecursionError, msgspec.MsgspecError):
+        return None

@@ -1,0 +1,292 @@
+"""The notifier's turns: one decision per send key, and what follows from each attempt.
+
+Reads segment.changes, the results of the sender and the timers of what is delayed; writes
+the send ledger and message.changes. Nothing is sent in here: what is due is handed to the
+sender once the turn is durable.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from schemas.messages import MessageChanged, SegmentChanged
+from services.notifier import rules
+from services.notifier.announce import message_of
+from services.notifier.campaigns import Campaigns
+from services.notifier.model import Entry, Outcome, Recover, Retry, Suppression
+from services.runtime import metrics
+from services.runtime.turn import Source, Turn
+
+LOOK_AGAIN = "recover"
+"""The key of the timer that looks once more for what a former owner had in flight."""
+
+_decoder = msgspec.json.Decoder(SegmentChanged)
+
+
+class Ledger(Protocol):
+    """The send ledger within a turn's transaction."""
+
+    async def load(self, session: Any, message_ids: Iterable[str]) -> dict[str, Entry]:
+        """The entries that exist, by id."""
+
+    async def pending(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
+        """Entries of these people that are decided and not begun."""
+
+    async def unfinished(
+        self, session: Any, sources: Sequence[str]
+    ) -> list[tuple[Entry, Outcome | None]]:
+        """Attempts of these sources without a stored result, each with the one noted."""
+
+    async def save(
+        self,
+        session: Any,
+        new: Sequence[Entry],
+        changed: Sequence[Entry],
+        suppressions: Sequence[Suppression],
+    ) -> None:
+        """Store all of it; a concurrent change of any of these aborts the transaction."""
+
+
+class Outbound(Protocol):
+    """The sender, as the handler sees it; nothing here waits."""
+
+    def offer(self, entries: Sequence[Entry]) -> None:
+        """Send these now."""
+
+    def settled(self, message_ids: Sequence[str]) -> None:
+        """The ledger has what became of these."""
+
+    def holds(self, message_id: str) -> bool:
+        """The result of this one is still to come from here."""
+
+    def own(self, sources: Sequence[str]) -> None:
+        """These sources are ours."""
+
+    def disown(self, sources: Sequence[str]) -> None:
+        """These sources are ours no more."""
+
+
+class _Draft:
+    """The entries that a turn works on, as they are stored and as they will be."""
+
+    def __init__(self) -> None:
+        self.stored = dict[str, Entry]()
+        self.entries = dict[str, Entry]()
+        self.sources = dict[str, Source]()
+        """What each touched entry's outputs follow from."""
+        self.suppressions: list[Suppression] = []
+
+    def loaded(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self.stored.setdefault(entry.message_id, entry)
+            self.entries.setdefault(entry.message_id, entry)
+
+    def put(self, entry: Entry, source: Source) -> None:
+        self.entries[entry.message_id] = entry
+        self.sources.setdefault(entry.message_id, source)
+
+
+class _Done:
+    """What is left to do for a turn once it is durable."""
+
+    def __init__(self, settled: list[str], due: list[Entry], said: list[MessageChanged]) -> None:
+        self.settled = settled
+        self.due = due
+        self.said = said
+
+
+class Notifier:
+    """Decides what to say, to whom, once. The handler of the ``notifier`` stage."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        campaigns: Campaigns,
+        outbound: Outbound,
+        complete: Callable[[str, Any], None],
+        *,
+        retry: Retry,
+        grace: timedelta,
+    ) -> None:
+        self._ledger = ledger
+        self._campaigns = campaigns
+        self._outbound = outbound
+        self._complete = complete
+        self._retry = retry
+        self._grace = grace
+        self._done = WeakKeyDictionary[Turn, _Done]()
+
+    # -- what the stage calls ------------------------------------------------------------
+
+    async def handle(self, turn: Turn) -> None:
+        """One turn: results first, so that what follows sees them."""
+        changes = self._changes(turn)
+        outcomes = [c.body for c in turn.completions if isinstance(c.body, Outcome)]
+        draft = await self._load(turn, changes, outcomes)
+        for completion in turn.completions:
+            if isinstance(completion.body, Outcome):
+                self._settle(turn, draft, completion.source, completion.body)
+        await self._recover(turn, draft)
+        for source, change in changes:
+            act = self._enter if change.change == "entered" else self._exit
+            act(turn, draft, source, change)
+        said = self._emit(turn, draft)
+        due = self._schedule(turn, draft)
+        await self._save(turn, draft)
+        self._done[turn] = _Done([outcome.message_id for outcome in outcomes], due, said)
+
+    async def committed(self, turn: Turn) -> None:
+        """Hand over what is due."""
+        done = self._done.pop(turn, None)
+        if done is None:
+            return
+        for change in done.said:
+            metrics.MESSAGES.labels(change.state, change.reason).inc()
+        self._outbound.settled(done.settled)
+        self._outbound.offer(done.due)
+
+    async def assigned(self, sources: Sequence[Source]) -> None:
+        """Look for what the last owner left: unfinished attempts, and what is due."""
+        self._outbound.own([source.id for source in sources])
+        for source in sources:
+            self._complete(source.id, Recover())
+
+    def lost(self, sources: Sequence[Source] | None) -> None:
+        """Begin nothing more for these; there is no other cached state."""
+        if sources:
+            self._outbound.disown([source.id for source in sources])
+
+    # -- one turn ------------------------------------------------------------------------
+
+    def _changes(self, turn: Turn) -> list[tuple[Source, SegmentChanged]]:
+        """The records that concern a campaign, decoded."""
+        changes = []
+        for record in turn.records:
+            try:
+                change = _decoder.decode(record.value or b"")
+            except msgspec.MsgspecError:
+                turn.reject(record, "malformed", "does not fit SegmentChanged")
+                continue
+            if self._campaigns.on(change.segment):
+                changes.append((record.source, change))
+            else:
+                turn.drop("no_campaign")
+        return changes
+
+    async def _load(
+        self,
+        turn: Turn,
+        changes: Sequence[tuple[Source, SegmentChanged]],
+        outcomes: Sequence[Outcome],
+    ) -> _Draft:
+        ids = {outcome.message_id for outcome in outcomes}
+        ids |= {timer.key for timer in turn.timers if timer.key != LOOK_AGAIN}
+        people = set[str]()
+        for _, change in changes:
+            if change.change == "exited":
+                people.update((change.profile_id, *change.merged_from))
+                continue
+            for live in self._campaigns.on(change.segment):
+                message_id, former = rules.send_keys(live.key, live.campaign, change)
+                ids.update((message_id, *former))
+        draft = _Draft()
+        if ids:
+            draft.loaded((await self._ledger.load(turn.session, ids)).values())
+        if people:
+            draft.loaded(await self._ledger.pending(turn.session, people))
+        return draft
+
+    def _settle(self, turn: Turn, draft: _Draft, source: Source, outcome: Outcome) -> None:
+        entry = draft.entries.get(outcome.message_id)
+        settled = entry and rules.settle(entry, outcome, self._retry, turn.now)
+        if settled is None:
+            turn.drop("result_out_of_date")
+            return
+        draft.put(settled, source)
+        if outcome.bounced and settled.address:
+            key = rules.suppression_keys(settled.channel, (), settled.address)[0]
+            draft.suppressions.append(
+                Suppression(key=key, reason="bounced", at=outcome.at, message_id=settled.message_id)
+            )
+
+    async def _recover(self, turn: Turn, draft: _Draft) -> None:
+        """Attempts whose sender is gone: take its note, or call them uncertain."""
+        asked = {c.source.id: c.source for c in turn.completions if isinstance(c.body, Recover)}
+        again = dict(asked)  # a former owner that lives on may still be in flight
+        asked |= {t.source.id: t.source for t in turn.timers if t.key == LOOK_AGAIN}
+        if not asked:
+            return
+        for found, noted in await self._ledger.unfinished(turn.session, sorted(asked)):
+            draft.loaded([found])
+            entry, source = draft.entries[found.message_id], asked[found.source]
+            if noted is None and self._outbound.holds(entry.message_id):
+                continue
+            if noted is None and turn.now - (entry.begun_at or turn.now) < self._grace:
+                again[source.id] = source
+                continue
+            abandoned = rules.abandon(entry, noted, self._retry, turn.now)
+            if abandoned is not None:
+                draft.put(abandoned, source)
+        for source in again.values():
+            turn.set_timer(source, LOOK_AGAIN, turn.now + self._grace)
+
+    def _enter(self, turn: Turn, draft: _Draft, source: Source, change: SegmentChanged) -> None:
+        for live in self._campaigns.on(change.segment):
+            if not live.campaign.enabled:
+                turn.drop("campaign_disabled")
+                continue
+            message_id, keys = rules.send_keys(live.key, live.campaign, change)
+            former = [draft.entries[key] for key in keys if key in draft.entries]
+            if message_id in draft.entries or any(e.state in rules.REACHED for e in former):
+                turn.drop("already_decided")
+                continue
+            for entry in former:
+                if entry.state == "decided":  # the person goes on under another id
+                    draft.put(rules.skip(entry, "merged", turn.now), source)
+            draft.put(rules.decide(live, change, source.id, turn.now), source)
+
+    def _exit(self, turn: Turn, draft: _Draft, source: Source, change: SegmentChanged) -> None:
+        people = {change.profile_id, *change.merged_from}
+        reason = "merged" if change.cause == "merge" else "left_segment"
+        for entry in list(draft.entries.values()):
+            if (
+                entry.profile_id in people
+                and entry.segment == change.segment
+                and entry.state == "decided"
+            ):
+                draft.put(rules.skip(entry, reason, turn.now), source)
+                if entry.source == source.id:
+                    turn.cancel_timer(source, entry.message_id)
+
+    def _emit(self, turn: Turn, draft: _Draft) -> list[MessageChanged]:
+        said = []
+        for message_id, source in draft.sources.items():
+            before, after = draft.stored.get(message_id), draft.entries[message_id]
+            for change in rules.announcements(before, after):
+                turn.emit(source, message_of(change))
+                said.append(change)
+        return said
+
+    def _schedule(self, turn: Turn, draft: _Draft) -> list[Entry]:
+        """Set a timer for what is to wait; returns what is due now."""
+        owners = {timer.key: timer.source for timer in turn.timers} | draft.sources
+        due = []
+        for message_id, source in owners.items():
+            entry = draft.entries.get(message_id)
+            if entry is None or entry.state != "decided":
+                continue
+            if entry.due_at <= turn.now:
+                due.append(entry)
+            else:
+                turn.set_timer(source, message_id, entry.due_at)
+        return due
+
+    async def _save(self, turn: Turn, draft: _Draft) -> None:
+        touched = [draft.entries[message_id] for message_id in draft.sources]
+        new = [entry for entry in touched if entry.message_id not in draft.stored]
+        changed = [entry for entry in touched if entry.message_id in draft.stored]
+        if touched:
+            await self._ledger.save(turn.session, new, changed, draft.suppressions)

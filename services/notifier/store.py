@@ -1,0 +1,231 @@
+"""The notifier's MongoDB collections.
+
+``messages``     the send ledger: ``{_id: message id, profile_id, campaign, segment, state,
+                 source, decided_at, due_at, attempt, owner, begun_at, noted,
+                 unsubscribed_at, unsubscribe_told, body}``. ``body`` is the entry as msgpack;
+                 the fields that change outside of turns (by ``begin``) are kept beside it
+                 and win over it.
+``suppressions`` ``{_id: key, reason, at, message_id}``
+``campaigns``    ``{_id: key, version, updated_at, body, published}``
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from services.notifier.model import Began, Entry, Outcome, Start, Suppression
+from services.runtime.mongo import Database, UpdateOne, create_collection
+
+_encoder = msgspec.msgpack.Encoder()
+_entry_decoder = msgspec.msgpack.Decoder(Entry)
+_outcome_decoder = msgspec.msgpack.Decoder(Outcome)
+
+
+class Ledger:
+    """The send ledger: what turns store, and what the sender marks before DATA."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._messages = database["messages"]
+        self._suppressions = database["suppressions"]
+
+    async def prepare(self) -> None:
+        """Create collections and indexes; safe to repeat."""
+        for name in ("messages", "suppressions", "campaigns"):
+            await create_collection(self._database, name)
+        decided, attempting = {"state": "decided"}, {"state": "attempting"}
+        trouble = {"state": {"$in": ["uncertain", "failed"]}}
+        noted = {"noted": {"$exists": True}}
+        newest = [("decided_at", -1), ("_id", -1)]
+        await self._messages.create_index([("profile_id", 1), *newest])
+        await self._messages.create_index([("campaign", 1), *newest])
+        await self._messages.create_index(newest)
+        await self._messages.create_index([("state", 1), *newest], partialFilterExpression=trouble)
+        await self._messages.create_index(
+            [("source", 1), ("due_at", 1)], partialFilterExpression=decided
+        )
+        await self._messages.create_index(
+            [("unsubscribe_told", 1)],
+            partialFilterExpression={"unsubscribe_told": False},
+        )
+        await self._messages.create_index(
+            [("source", 1)], name="attempting", partialFilterExpression=attempting
+        )
+        await self._messages.create_index(
+            [("source", 1), ("noted", 1)], name="noted", partialFilterExpression=noted
+        )
+
+    # -- within a turn -------------------------------------------------------------------
+
+    async def load(self, session: Any, message_ids: Iterable[str]) -> dict[str, Entry]:
+        """The entries that exist, by id."""
+        cursor = self._messages.find({"_id": {"$in": sorted(message_ids)}}, session=session)
+        return {document["_id"]: entry_of(document) async for document in cursor}
+
+    async def pending(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
+        """Entries of these people that are decided and not begun."""
+        query = {"profile_id": {"$in": sorted(profile_ids)}, "state": "decided"}
+        cursor = self._messages.find(query, session=session)
+        return [entry_of(document) async for document in cursor]
+
+    async def unfinished(
+        self, session: Any, sources: Sequence[str]
+    ) -> list[tuple[Entry, Outcome | None]]:
+        """Attempts of these sources without a stored result, each with the one noted."""
+        owned = {"$in": list(sources)}
+        found = dict[str, tuple[Entry, Outcome | None]]()
+        for query in (
+            {"source": owned, "state": "attempting"},
+            {"source": owned, "noted": {"$exists": True}},
+        ):
+            async for document in self._messages.find(query, session=session):
+                noted = document.get("noted")
+                outcome = None if noted is None else _outcome_decoder.decode(noted)
+                found[document["_id"]] = entry_of(document), outcome
+        return list(found.values())
+
+    async def save(
+        self,
+        session: Any,
+        new: Sequence[Entry],
+        changed: Sequence[Entry],
+        suppressions: Sequence[Suppression],
+    ) -> None:
+        """Store all of it; a concurrent change of any of these aborts the transaction."""
+        if new:
+            await self._messages.insert_many(
+                [{"_id": entry.message_id, **fields_of(entry)} for entry in new],
+                ordered=False,
+                session=session,
+            )
+        if changed:
+            await self._messages.bulk_write(
+                [
+                    UpdateOne(
+                        {"_id": entry.message_id},
+                        {"$set": fields_of(entry), "$unset": {"noted": ""}},
+                    )
+                    for entry in changed
+                ],
+                ordered=False,
+                session=session,
+            )
+        if suppressions:
+            await self._suppressions.bulk_write(
+                [suppress(suppression) for suppression in suppressions],
+                ordered=False,
+                session=session,
+            )
+
+    # -- outside of turns, for the sender ------------------------------------------------
+
+    async def due(self, sources: Sequence[str], now: datetime, limit: int) -> list[Entry]:
+        """Decided and due entries of these sources, the longest due first."""
+        query = {
+            "source": {"$in": list(sources)},
+            "state": "decided",
+            "due_at": {"$lte": now},
+        }
+        cursor = self._messages.find(query).sort("due_at", 1).limit(limit)
+        return [entry_of(document) async for document in cursor]
+
+    async def begin(self, starts: Sequence[Start], owner: str) -> dict[str, Began]:
+        """Mark what may go as attempting, by message id; safe to repeat after an error.
+
+        Conditional on the entry still being decided under the attempt that the sender
+        knows: an exit, a merge or another owner in between wins, and nothing is sent.
+        """
+        answers = await self._refused(starts)
+        by_attempt = defaultdict[int, list[str]](list)
+        for start in starts:
+            if start.entry.message_id not in answers:
+                by_attempt[start.entry.attempt].append(start.entry.message_id)
+        for attempt, ids in by_attempt.items():
+            query = {"_id": {"$in": ids}, "state": "decided", "attempt": attempt}
+            mark = {
+                "state": "attempting",
+                "attempt": attempt + 1,
+                "owner": owner,
+                "begun_at": datetime.now(UTC),
+            }
+            result = await self._messages.update_many(query, {"$set": mark})
+            begun = set(ids)
+            if result.modified_count != len(ids):
+                begun = await self._begun(ids, attempt + 1, owner)
+            for id_ in ids:
+                answers[id_] = "begun" if id_ in begun else "gone"
+        return answers
+
+    async def note(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep results that may not reach a turn, for whoever owns their source next."""
+        await self._messages.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": outcome.message_id, "attempt": outcome.attempt},
+                    {"$set": {"noted": _encoder.encode(outcome)}},
+                )
+                for outcome in outcomes
+            ],
+            ordered=False,
+        )
+
+    async def _refused(self, starts: Sequence[Start]) -> dict[str, Began]:
+        """What must not begin: suppressed, or the survivor of a merge has the same message."""
+        answers = dict[str, Began]()
+        twins = {start.twin: start.entry.message_id for start in starts if start.twin}
+        if twins:
+            query = {"_id": {"$in": list(twins)}, "state": {"$ne": "skipped"}}
+            async for document in self._messages.find(query, {"_id": 1}):
+                answers[twins[document["_id"]]] = "merged"
+        keys = {key for start in starts for key in start.keys}
+        cursor = self._suppressions.find({"_id": {"$in": sorted(keys)}})
+        found = {document["_id"]: document async for document in cursor}
+        for start in starts if found else ():
+            for document in (found[key] for key in start.keys if key in found):
+                void = document["reason"] == "unsubscribed" and document["at"] < start.consent_at
+                if not void:
+                    answers[start.entry.message_id] = "suppressed"
+        return answers
+
+    async def _begun(self, ids: Sequence[str], attempt: int, owner: str) -> set[str]:
+        query = {"_id": {"$in": list(ids)}, "state": "attempting", "attempt": attempt}
+        cursor = self._messages.find({**query, "owner": owner}, {"_id": 1})
+        return {document["_id"] async for document in cursor}
+
+
+def fields_of(entry: Entry) -> dict[str, Any]:
+    """An entry as the fields of its document, the id apart."""
+    return {
+        "profile_id": entry.profile_id,
+        "campaign": entry.campaign,
+        "segment": entry.segment,
+        "state": entry.state,
+        "source": entry.source,
+        "decided_at": entry.decided_at,
+        "due_at": entry.due_at,
+        "attempt": entry.attempt,
+        "body": _encoder.encode(entry),
+    }
+
+
+def entry_of(document: dict[str, Any]) -> Entry:
+    """The entry in a document; what ``begin`` may have changed comes from its own fields."""
+    entry = _entry_decoder.decode(document["body"])
+    entry.state = document["state"]
+    entry.attempt = document["attempt"]
+    entry.owner = document.get("owner", "")
+    entry.begun_at = document.get("begun_at")
+    return entry
+
+
+def suppress(suppression: Suppression) -> UpdateOne:
+    """Suppress from now on; a suppression that is there is renewed, never weakened."""
+    fields = {"reason": suppression.reason, "message_id": suppression.message_id}
+    return UpdateOne(
+        {"_id": suppression.key},
+        {"$max": {"at": suppression.at}, "$setOnInsert": fields},
+        upsert=True,
+    )

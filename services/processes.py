@@ -1,0 +1,50 @@
+"""Every process of Regulars as data: its name, how to start it, and where it answers.
+
+The command line, the local supervisor and the deployment checks all read this table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One process. ``target`` is ``module:function``; ``port`` is the default address."""
+
+    name: str
+    kind: Literal["api", "worker", "console"]
+    target: str
+    port: int
+    port_setting: str
+    """The environment variable that changes the port."""
+
+    @property
+    def command(self) -> Sequence[str]:
+        """The arguments of ``regulars`` that start it."""
+        return ("console",) if self.kind == "console" else (self.kind, self.name)
+
+
+def _spec(
+    kind: Literal["api", "worker", "console"], name: str, target: str, port: int
+) -> ProcessSpec:
+    setting = name.replace("-", "_").upper() + ("_WORKER" if kind == "worker" else "")
+    return ProcessSpec(name, kind, target, port, f"REGULARS_{setting}_PORT")
+
+
+APIS = (
+    _spec("api", "ingest", "services.ingest.api:create_app", 8100),
+    _spec("api", "profile", "services.profile.api:create_app", 8200),
+    _spec("api", "segmentation", "services.segmentation.api:create_app", 8300),
+    _spec("api", "notifier", "services.notifier.api:create_app", 8400),
+    _spec("api", "reporting", "services.reporting.api:create_app", 8500),
+)
+WORKERS = (
+    _spec("worker", "profile-resolve", "services.profile.resolve.worker:create_worker", 8210),
+    _spec("worker", "profile-build", "services.profile.build.worker:create_worker", 8220),
+    _spec("worker", "segmentation", "services.segmentation.worker:create_worker", 8310),
+    _spec("worker", "notifier", "services.notifier.worker:create_worker", 8410),
+    _spec("worker", "reporting", "services.reporting.worker:create_worker", 8510),
+)
+CONSOLE = _spec("console", "console", "services.console.api:create_app", 8000)
+ALL = (*WORKERS, *APIS, CONSOLE)

@@ -1,0 +1,128 @@
+"""Errors of every HTTP API, as problem details (RFC 9457)."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger()
+
+
+class Problem(Exception):
+    """An answer other than success. ``extra`` are further members of the document."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str = "",
+        *,
+        type: str = "about:blank",
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.type = type
+        self.headers = headers
+        self.extra = extra or {}
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with a request."""
+
+    at: str
+    """Where: ``body.name``, ``query.limit``."""
+    detail: str
+    code: str
+
+
+class ProblemDocument(BaseModel):
+    """A problem as it is sent (RFC 9457)."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        title="Problem",
+        json_schema_extra={
+            "example": {
+                "type": "about:blank",
+                "title": "Not Found",
+                "status": 404,
+                "detail": "There is no profile with this id.",
+                "instance": "/v1/profiles/p_123",
+            }
+        },
+    )
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = ""
+    instance: str
+    errors: list[FieldError] | None = None
+
+
+def respond(problem: Problem, instance: str) -> Response:
+    """The response for ``problem``; ``instance`` is the path that was asked for."""
+    document = {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance,
+        **problem.extra,
+    }
+    return Response(
+        msgspec.json.encode(document),
+        status_code=problem.status,
+        headers=dict(problem.headers or {}),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def internal(instance: str, error: BaseException) -> Response:
+    """The response for a bug: logged with its trace, answered without internals."""
+    log.error("request failed", exc_info=error)
+    return respond(
+        Problem(500, "Internal Server Error", "It was logged; nothing was told."), instance
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Have ``app`` answer every error as a problem."""
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return respond(error, request.url.path)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        title = HTTPStatus(error.status_code).phrase
+        detail = error.detail if error.detail != title else ""
+        problem = Problem(error.status_code, title, detail, headers=error.headers)
+        return respond(problem, request.url.path)
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        errors = [
+            # The offending input is left out: it may be personal data.
+            {"at": ".".join(map(str, e["loc"])), "detail": e["msg"], "code": e["type"]}
+            for e in error.errors()
+        ]
+        detail = f"{len(errors)} field(s) do not fit."
+        problem = Problem(422, "Unprocessable Content", detail, extra={"errors": errors})
+        return respond(problem, request.url.path)
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid)

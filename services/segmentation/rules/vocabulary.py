@@ -1,0 +1,59 @@
+"""The words of the rule language: facts, operators, limits. Data, for checker and docs."""
+
+from typing import Literal
+
+Kind = Literal["number", "money", "instant", "text", "texts", "trait"]
+
+FACTS: dict[str, Kind] = {
+    "order_count": "number",
+    "interactions": "number",
+    "revenue": "money",
+    "first_seen": "instant",
+    "last_seen": "instant",
+    "first_order_at": "instant",
+    "last_order_at": "instant",
+}
+FAMILIES: dict[str, Kind] = {"counters": "number", "consent": "text", "identifiers": "texts"}
+"""Facts with a name behind a dot: ``counters.Product Viewed``, ``consent.email``."""
+
+COMPARISONS = ("equals", "not_equals", "gt", "gte", "lt", "lte")
+OPERATORS: dict[Kind, tuple[str, ...]] = {
+    "number": (*COMPARISONS, "in"),
+    "money": (*COMPARISONS, "in"),
+    "instant": ("exists", "before", "after", "older_than", "newer_than"),
+    "text": ("exists", "equals", "not_equals", "in"),
+    "texts": ("exists", "equals", "not_equals", "in", "contains", "starts_with"),
+    "trait": (
+        *COMPARISONS,
+        "in",
+        "contains",
+        "starts_with",
+        "exists",
+        "before",
+        "after",
+        "older_than",
+        "newer_than",
+    ),
+}
+PROPERTY_OPERATORS = ("equals", "not_equals", "contains", "gt", "gte", "lt", "lte", "exists")
+SYMBOLS = {
+    "equals": "=",
+    "not_equals": "!=",
+    "gt": ">",
+    "gte": ">=",
+    "lt": "<",
+    "lte": "<=",
+}
+
+MONEY = frozenset(
+    ["amount", "discount", "price", "revenue", "shipping", "subtotal", "tax", "total", "value"]
+)
+"""Properties that hold money, by their last name: their sums have a currency."""
+
+MAX_DEPTH = 10
+MAX_CONDITIONS = 100
+MAX_WHERE = 10
+MAX_CHOICES = 500
+MAX_TEXT = 500
+MAX_SECONDS = 10 * 366 * 86_400
+MAX_NUMBER = 10**15

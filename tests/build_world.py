@@ -1,0 +1,152 @@
+"""The build handler between ten-line fakes, and resolve's side of its topic."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from schemas.messages import Definition, Identifier, IdentityMerged, Interaction
+from services.profile.build.changes import Limits
+from services.profile.build.handler import Build
+from services.profile.build.inbox import CHANGED, MERGED, RECORDED
+from services.profile.build.model import Kept, decode, encode_state
+from services.runtime.turn import Record, Source, Timer, Turn
+from tests.people import START, at
+
+ORIGIN = "profile-resolve/events.clicks/0"
+
+
+class Stored:
+    """The profiles as stored: bytes, so that no test shares objects with the handler."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, tuple[bytes, int, str]] = {}
+
+    async def load(self, profile_ids: Sequence[str], session: Any) -> dict[str, Kept]:
+        return {id: decode(self.rows[id][0]) for id in profile_ids if id in self.rows}
+
+    async def save(self, rows: Sequence[Any], session: Any) -> None:
+        for row in rows:
+            fingerprint = "" if row.kept.into else row.kept.fingerprint
+            self.rows[row.profile_id] = (row.stored, row.partition, fingerprint)
+
+    async def stale(self, partition: int, fingerprint: str, limit: int, session: Any) -> list[str]:
+        return [
+            id for id, (_, p, f) in sorted(self.rows.items())
+            if p == partition and f not in ("", fingerprint)
+        ][:limit]  # fmt: skip
+
+    def state(self, profile_id: str) -> bytes:
+        return encode_state(decode(self.rows[profile_id][0]).state)
+
+
+class Past:
+    """What resolve has stored: interactions under the id they were attributed to."""
+
+    def __init__(self) -> None:
+        self.said: list[Interaction] = []
+        self.seqs = {ORIGIN: 0}
+        self.former: dict[str, list[str]] = {}
+
+    async def members(self, profile_ids: Sequence[str], session: Any) -> dict[str, list[str]]:
+        return self.former
+
+    async def vector(self, session: Any) -> dict[str, int]:
+        return self.seqs
+
+    async def interactions(self, profile_ids: Sequence[str], session: Any):
+        for said in self.said:
+            if said.profile_id in profile_ids:
+                yield [(said.profile_id, msgspec.json.encode(said))]
+
+
+class Declared:
+    """Definitions that a test declares."""
+
+    def __init__(self) -> None:
+        self.current: dict[tuple[str, str], Definition] = {}
+        self.revision = 0
+
+    def declare(self, key: str, **body: Any) -> None:
+        self.revision += 1
+        self.current["computed_trait", key] = Definition(
+            kind="computed_trait", name=key, version=self.revision, updated_at=START, body=body
+        )
+
+
+class World:
+    """A handler between its fakes, and resolve's side of the topic."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.stored, self.past, self.declared = Stored(), Past(), Declared()
+        self.build = Build(self.stored, self.past, self.declared, limits)
+        self.source = Source("profile-build/profile.interactions/3", "profile.interactions", 3)
+        self.now = at(1_000)
+
+    def record(self, message: Any, type: str, key: str | None = None, **headers: Any) -> Record:
+        """A record as resolve writes it."""
+        self.past.seqs[ORIGIN] += 1
+        given = {"ce_type": type, "origin": ORIGIN, "seq": self.past.seqs[ORIGIN], **headers}
+        encoded = {name: str(value).encode() for name, value in given.items()}
+        value = message if isinstance(message, bytes) else msgspec.json.encode(message)
+        key = key or message.profile_id
+        return Record(self.source_of(key), 0, key.encode(), value, encoded)
+
+    def source_of(self, key: str) -> Source:
+        """The partition of a key: one for all here."""
+        return self.source
+
+    def says(self, *said: Interaction) -> list[Record]:
+        """Interactions that resolve has stored and published."""
+        self.past.said += said
+        return [self.record(interaction, RECORDED) for interaction in said]
+
+    def merges(self, profile_id: str, into: str) -> list[Record]:
+        """A merge that resolve has found."""
+        former = self.past.former
+        former[into] = [*former.get(into, []), profile_id, *former.get(profile_id, [])]
+        merged = IdentityMerged(
+            profile_id=profile_id,
+            into=into,
+            message_id="link",
+            identifier=Identifier("email", "a@x.io"),
+            at=at(50),
+        )
+        return [self.record(merged, MERGED)]
+
+    async def turn(self, records: Sequence[Record] = (), timers: Sequence[Timer] = ()) -> Turn:
+        """One committed turn."""
+        self.now += timedelta(seconds=1)
+        turn = Turn(now=self.now, session=None, records=records, timers=timers)
+        await self.build.handle(turn)
+        await self.build.committed(turn)
+        for record in records:
+            origin, seq = record.header("origin"), int(record.header("seq"))
+            origins = record.source.origins
+            origins[origin] = max(seq, origins.get(origin, 0))
+        return turn
+
+    async def fire(self, turn: Turn) -> Turn:
+        """The turn in which the timers that ``turn`` set come due."""
+        return await self.turn(timers=list(turn.timers_set.values()))
+
+
+def journal(turn: Turn) -> list[dict[str, Any]]:
+    """Everything that the turn publishes, decoded."""
+    for source, message in turn.messages:
+        assert source.id == "profile-build/profile.interactions/3"
+        assert message.topic == (
+            "profile.changes" if message.type == CHANGED else "profile.interactions"
+        )
+    return [
+        {**msgspec.json.decode(message.value), "ce_type": message.type, "key": message.key}
+        for _, message in turn.messages
+    ]
+
+
+def again(message: Any, world: World) -> Record:
+    """What build published on profile.interactions, as the survivor's owner gets it."""
+    headers = {"origin": "profile-build/profile.interactions/3", "seq": 1}
+    headers |= {name: value.decode() for name, value in message.extra}
+    return world.record(message.value, message.type, key=message.key, **headers)

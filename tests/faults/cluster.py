@@ -1,0 +1,171 @@
+"""A namespace of topics and databases, the workers in it, and what they made of the input."""
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from deploy.local.processes import Process
+from schemas.topics import BY_NAME
+from services.runtime.settings import Settings
+from services.runtime.topics import create_topics
+from services.runtime.worker import app_id
+
+TOYS = [sys.executable, "-m", "tests.faults.toy"]
+QUIET_SECONDS = 60.0
+
+
+class Cluster:
+    """Runs worker processes against real servers; ends them all with ``close``."""
+
+    def __init__(self, stack: Any, namespace: str, logs: Path) -> None:
+        self.settings = Settings(
+            kafka_url=stack.kafka_url, mongo_url=stack.mongo_url, namespace=namespace
+        )
+        self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(stack.mongo_url)
+        self._logs = logs
+        self._processes: list[Process] = []
+
+    async def create_topics(self, workers: Sequence[str]) -> None:
+        """All topics, and what Faust needs for ``workers``."""
+        await create_topics(self.settings, [app_id(self.settings, name) for name in workers])
+
+    def database(self, name: str) -> Any:
+        """A database of this namespace."""
+        return self.client[self.settings.database(name)]
+
+    def start(self, argv: Sequence[str], worker_id: str = "1", **env: str) -> Process:
+        """Start a worker; ``env`` are REGULARS_* settings in lower case."""
+        settings = {
+            "kafka_url": self.settings.kafka_url,
+            "mongo_url": self.settings.mongo_url,
+            "namespace": self.settings.namespace,
+            "worker_id": worker_id,
+            "log_format": "text",
+            "session_timeout_ms": "2000",
+            **env,
+        }
+        variables = {f"REGULARS_{name.upper()}": value for name, value in settings.items()}
+        name = f"{'-'.join(argv[-2:]).replace('/', '_')}-{worker_id}-{len(self._processes)}"
+        process = Process(name, argv, variables, self._logs / f"{name}.log")
+        process.start()
+        self._processes.append(process)
+        return process
+
+    def toy(self, name: str, fault: str = "", worker_id: str = "1", **env: str) -> Process:
+        """Start a toy stage, possibly a broken one."""
+        return self.start([*TOYS, name, fault] if fault else [*TOYS, name], worker_id, **env)
+
+    async def close(self) -> None:
+        """Kill what runs, drop the databases."""
+        for process in self._processes:
+            process.kill()
+        for name in await self.client.list_database_names():
+            if name.startswith(self.settings.database("")):
+                await self.client.drop_database(name)
+        self.client.close()
+
+    # -- input ---------------------------------------------------------------------------
+
+    async def produce(self, topic: str, records: Iterable[tuple[str, bytes]]) -> Counter[str]:
+        """Send (key, value) pairs, all acknowledged; returns how many of each key."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.settings.kafka_url, acks="all", linger_ms=5
+        )
+        sent = Counter[str]()
+        await producer.start()
+        try:
+            acks = []
+            for key, value in records:
+                name = self.settings.topic(topic)
+                acks.append(await producer.send(name, value, key=key.encode()))
+                sent[key] += 1
+            await asyncio.gather(*acks)
+        finally:
+            await producer.stop()
+        return sent
+
+    # -- outcome -------------------------------------------------------------------------
+
+    async def quiet(self, stages: dict[str, tuple[str, Sequence[str]]]) -> None:
+        """Wait until each stage (name: (database, topics)) has handled every record.
+
+        Fails with the lag of each after a minute: something stands still, or is lost.
+        """
+        lag: dict[str, int] = {}
+        async with asyncio.timeout(QUIET_SECONDS):
+            try:
+                while True:
+                    lag = {name: await self._lag(name, *stage) for name, stage in stages.items()}
+                    if not any(lag.values()):
+                        return
+                    await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                print(f"lag: {lag}")
+                raise
+
+    async def records(self, topic: str) -> list[Any]:
+        """Everything that lies on a topic."""
+        async with self._reader(topic) as reader:
+            return await reader.all()
+
+    async def _lag(self, stage: str, database: str, topics: Sequence[str]) -> int:
+        group = self.settings.namespace + stage
+        handled = {
+            item["_id"]: item.get("offset", 0)
+            async for item in self.database(database)["checkpoints"].find({})
+        }
+        total = 0
+        for topic in topics:
+            async with self._reader(topic) as reader:
+                for partition, end in (await reader.ends()).items():
+                    total += end - handled.get(f"{group}/{topic}/{partition}", 0)
+        return total
+
+    def _reader(self, topic: str) -> "_Reader":
+        return _Reader(self.settings, topic)
+
+
+class _Reader:
+    """A consumer of one whole topic, outside any group."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_url, group_id=None, auto_offset_reset="earliest"
+        )
+        self._partitions = [
+            TopicPartition(settings.topic(topic), n) for n in range(BY_NAME[topic].partitions)
+        ]
+
+    async def __aenter__(self) -> "_Reader":
+        await self._consumer.start()
+        self._consumer.assign(self._partitions)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def ends(self) -> dict[int, int]:
+        ends = await self._consumer.end_offsets(self._partitions)
+        return {partition.partition: offset for partition, offset in ends.items()}
+
+    async def all(self) -> list[Any]:
+        ends = await self._consumer.end_offsets(self._partitions)
+        records: list[Any] = []
+        await self._consumer.seek_to_beginning(*self._partitions)
+        for partition, end in ends.items():
+            while await self._consumer.position(partition) < end:
+                batches = await self._consumer.getmany(partition, timeout_ms=500)
+                records += batches.get(partition, [])
+        return records
+
+
+def unique_namespace() -> str:
+    """A namespace no other test uses."""
+    return f"t{os.urandom(4).hex()}."

@@ -1,0 +1,254 @@
+"""One turn of build: folding, merges, what a rebuild already has, sweeps."""
+
+import pytest
+
+from services.profile.build.changes import Limits
+from services.profile.build.handler import Build
+from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED
+from services.profile.build.model import decode
+from services.runtime.turn import Turn
+from tests.build_world import ORIGIN, World, again, journal
+from tests.people import did, identified
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_a_profile_is_announced_once_a_turn_with_its_last_message_as_the_cause(world):
+    turn = await world.turn(world.says(identified(1, plan="gold"), did("Cart Viewed", 2)))
+    (change,) = journal(turn)
+    assert change["profile_id"] == change["key"] == "p1"
+    assert change["version"] == 1
+    assert change["cause"] == {
+        "message_id": "Cart Viewed@2", "name": "Cart Viewed",
+        "at": "2026-03-01T12:00:02Z", "source": "shop",
+    }  # fmt: skip
+    assert change["changed"] == [
+        "counters.Cart Viewed", "counters.Identify", "first_seen",
+        "identifiers.anonymous_id", "last_seen", "traits.plan",
+    ]  # fmt: skip
+    assert change["profile"]["traits"] == {"plan": "gold"}
+    again = await world.turn(world.says(did("Cart Viewed", 3)))
+    assert [change["version"] for change in journal(again)] == [2]
+
+
+async def test_records_that_do_not_fit_are_rejected_and_the_next_is_unharmed(world):
+    good = world.says(did("Cart Viewed", 1))
+    bad = [
+        world.record(b"{}", "regulars.other.v1", key="p1"),
+        world.record(b"not json", RECORDED, key="p1"),
+        world.record(b'{"profile_id": 7}', RECORDED, key="p1"),
+        world.record(did("Cart Viewed", 1), RECORDED, key="p2"),
+    ]
+    turn = await world.turn([*bad, *good])
+    assert [item.reason for item in turn.rejected] == [
+        "unknown_type", "not_as_declared", "not_as_declared", "key_is_not_the_profile",
+    ]  # fmt: skip
+    assert [change["profile"]["interactions"] for change in journal(turn)] == [1]
+
+
+async def test_without_its_cache_the_handler_goes_on_from_what_is_stored(world):
+    await world.turn(world.says(did("Cart Viewed", 1)))
+    world.build.lost(None)
+    (change,) = journal(await world.turn(world.says(did("Cart Viewed", 2))))
+    assert (change["version"], change["profile"]["counters"]) == (2, {"Cart Viewed": 2})
+
+
+async def test_after_an_abort_the_turn_can_be_repeated(world):
+    records = world.says(did("Cart Viewed", 1))
+    turn = Turn(now=world.now, session=None, records=records)
+    await world.build.handle(turn)
+    world.stored.rows.clear()
+    world.build.lost(None)
+    (change,) = journal(await world.turn(records))
+    assert (change["version"], change["profile"]["interactions"]) == (1, 1)
+
+
+# -- merges -------------------------------------------------------------------------------
+
+
+async def test_an_absorbed_profile_becomes_a_redirect_and_tells_its_survivor(world):
+    await world.turn(world.says(did("Cart Viewed", 1, profile_id="B")))
+    turn = await world.turn(world.merges("B", into="A"))
+    assert journal(turn) == [
+        {
+            "ce_type": CHANGED, "key": "B", "profile_id": "B", "version": 2,
+            "changed_at": "2026-03-01T12:16:42Z", "changed": ["merged_into"], "merged_into": "A",
+            "cause": {"message_id": "link", "name": "Profile Merged", "at": "2026-03-01T12:00:50Z"},
+        },
+        {
+            "ce_type": ABSORBED, "key": "A", "profile_id": "A", "absorbed": "B",
+            "message_id": "link", "at": "2026-03-01T12:00:50Z",
+        },
+    ]  # fmt: skip
+
+
+async def test_the_survivor_is_computed_from_both_histories(world):
+    await world.turn(world.says(did("Cart Viewed", 1, profile_id="B"), did("X", 2, profile_id="A")))
+    merged = await world.turn(world.merges("B", into="A"))
+    turn = await world.turn([again(merged.messages[1][1], world)])
+    (change,) = journal(turn)
+    assert change["merged_from"] == ["B"]
+    assert change["profile"]["counters"] == {"Cart Viewed": 1, "X": 1}
+    assert (change["version"], change["cause"]["name"]) == (2, "Profile Merged")
+    assert {"counters.Cart Viewed", "merged_from"} <= set(change["changed"])
+
+
+async def test_interactions_in_the_turn_of_the_merge_are_left_to_the_survivors_rebuild(world):
+    said = world.says(did("Cart Viewed", 1, profile_id="B"))
+    late = world.says(did("Cart Viewed", 2, profile_id="B"))
+    merged = await world.turn([*said, *world.merges("B", into="A"), *late])
+    assert merged.dropped == {"absorbed": 2}
+    (change,) = journal(await world.turn([again(merged.messages[1][1], world)]))
+    assert change["profile"]["counters"] == {"Cart Viewed": 2}
+
+
+async def test_a_late_interaction_of_an_absorbed_profile_reaches_the_survivor_once(world):
+    late = did("Cart Viewed", 3, profile_id="B")
+    merged = await world.turn(world.merges("B", into="A"))
+    absorbed = again(merged.messages[1][1], world)
+
+    unknown_to_the_rebuild = world.record(late, RECORDED, seq=900)
+    forwarded = await world.turn([unknown_to_the_rebuild])
+    (sent,) = journal(forwarded)
+    assert (sent["ce_type"], sent["key"], sent["profile_id"]) == (RECORDED, "A", "A")
+    assert dict(forwarded.messages[0][1].extra) == {
+        "event": b"Cart Viewed", "first_origin": ORIGIN.encode(), "first_seq": b"900",
+    }  # fmt: skip
+
+    await world.turn([absorbed])
+    (change,) = journal(await world.turn([again(forwarded.messages[0][1], world)]))
+    assert change["profile"]["counters"] == {"Cart Viewed": 1}
+
+
+async def test_a_forwarded_interaction_that_the_rebuild_has_read_is_not_added_again(world):
+    merged = await world.turn(world.merges("B", into="A"))
+    forwarded = await world.turn(world.says(did("Cart Viewed", 3, profile_id="B")))
+    await world.turn([again(merged.messages[1][1], world)])  # the rebuild reads it
+    turn = await world.turn([again(forwarded.messages[0][1], world)])
+    assert (journal(turn), turn.dropped) == ([], {"rebuilt_already": 1})
+
+
+async def test_a_chain_of_merges_passes_everything_on_with_its_first_origin(world):
+    to_a = await world.turn(world.merges("B", into="A"))
+    forwarded = await world.turn(world.says(did("Cart Viewed", 3, profile_id="B")))
+    await world.turn(world.merges("A", into="C"))
+    turn = await world.turn(
+        [again(to_a.messages[1][1], world), again(forwarded.messages[0][1], world)]
+    )
+    assert [(item["ce_type"], item["key"]) for item in journal(turn)] == [
+        (RECORDED, "C"),
+        (ABSORBED, "C"),
+    ]
+    assert dict(turn.messages[0][1].extra)["first_origin"] == ORIGIN.encode()
+    (change,) = journal(await world.turn([again(turn.messages[1][1], world)]))
+    assert change["merged_from"] == ["A", "B"]
+    assert change["profile"]["counters"] == {"Cart Viewed": 1}
+
+
+async def test_a_merge_that_is_told_twice_changes_nothing_more(world):
+    await world.turn(world.merges("B", into="A"))
+    turn = await world.turn(world.merges("B", into="A"))
+    assert (journal(turn), turn.dropped) == ([], {"merged_already": 1})
+
+
+# -- computed traits declared later -------------------------------------------------------
+
+
+async def test_a_touched_profile_is_rebuilt_once_a_new_computed_trait_is_declared(world):
+    await world.turn(world.says(did("Cart Viewed", 1)))
+    world.declared.declare("carts", event="Cart Viewed")
+    (change,) = journal(await world.turn(world.says(did("Cart Viewed", 2))))
+    assert change["profile"]["computed"] == {"carts": {"count": 2}}
+    assert "computed.carts" in change["changed"]
+    (change,) = journal(await world.turn(world.says(did("Cart Viewed", 3))))
+    assert change["profile"]["computed"] == {"carts": {"count": 3}}
+
+
+async def test_records_that_a_rebuild_has_read_are_skipped_when_they_arrive(world):
+    first, second = world.says(did("Cart Viewed", 1), did("Cart Viewed", 2))
+    await world.turn([first])
+    world.declared.declare("carts", event="Cart Viewed")
+    third = world.says(did("Cart Viewed", 3))
+    await world.turn(third)  # reads all three
+    turn = await world.turn([second])
+    assert (journal(turn), turn.dropped) == ([], {"rebuilt_already": 1})
+
+
+async def test_a_sweep_walks_the_partition_in_chunks_until_nobody_is_behind():
+    world = World(Limits(swept=2))
+    await world.build.assigned([world.source])
+    people = [did("Cart Viewed", 1, profile_id=f"p{number}") for number in range(5)]
+    turn = await world.fire(await world.turn(world.says(*people)))
+    assert turn.timers_set == {}
+    world.declared.declare("carts", event="Cart Viewed")
+    turn = await world.turn()
+    swept: list[str] = []
+    while turn.timers_set:
+        turn = await world.fire(turn)
+        assert len(turn.messages) <= 2
+        swept += [change["key"] for change in journal(turn)]
+        assert all(item["profile"]["computed"] == {"carts": {"count": 1}} for item in journal(turn))
+    assert swept == ["p0", "p1", "p2", "p3", "p4"]
+
+
+async def test_a_new_owner_sweeps_what_the_last_one_left_behind():
+    world = World()
+    await world.turn(world.says(did("Cart Viewed", 1)))
+    world.declared.declare("carts", event="Cart Viewed")
+    woken: list[str] = []
+    successor = Build(world.stored, world.past, world.declared)
+    successor.wake = lambda source_id, body: woken.append(source_id)
+    await successor.assigned([world.source])
+    world.build = successor
+    assert woken == [world.source.id]
+    (change,) = journal(await world.fire(await world.turn()))
+    assert change["profile"]["computed"] == {"carts": {"count": 1}}
+
+
+async def test_the_same_definition_put_again_rebuilds_nobody(world):
+    world.declared.declare("carts", event="Cart Viewed")
+    await world.turn(world.says(did("Cart Viewed", 1)))
+    before = world.stored.rows.copy()
+    await world.build.assigned([world.source])
+    world.declared.declare("carts", event="Cart Viewed")
+    await world.fire(await world.turn())
+    assert world.stored.rows == before
+
+
+async def test_rebuilds_beyond_a_turns_budget_come_with_timers():
+    world = World(Limits(rebuilt=1))
+    people = [did("Cart Viewed", 1, profile_id=f"p{number}") for number in range(3)]
+    await world.turn(world.says(*people))
+    world.declared.declare("carts", event="Cart Viewed")
+    again = [did("Cart Viewed", 2, profile_id=f"p{number}") for number in range(3)]
+    turn = await world.turn(world.says(*again))
+    counts: list[tuple[str, int]] = []
+    while turn.messages:
+        counts += [
+            (item["key"], item["profile"]["computed"]["carts"]["count"]) for item in journal(turn)
+        ]
+        turn = await world.fire(turn)
+    assert sorted(counts) == [("p0", 2), ("p1", 2), ("p2", 2)]
+
+
+async def test_a_profile_that_would_grow_too_large_takes_no_more_and_harms_nobody_else():
+    world = World(Limits(state_bytes=700))
+    await world.turn(world.says(identified(1, plan="x" * 200)))
+    large, other = identified(2, id="m2", bio="x" * 600), did("Cart Viewed", 3, profile_id="p2")
+    turn = await world.turn(world.says(large, other))
+    assert [item.reason for item in turn.rejected] == ["profile_too_large"]
+    assert [change["key"] for change in journal(turn)] == ["p2"]
+    (change,) = journal(await world.turn(world.says(did("Cart Viewed", 4))))
+    assert sorted(change["profile"]["traits"]) == ["plan"]
+
+
+async def test_once_the_partition_is_past_a_rebuild_its_vector_is_forgotten(world):
+    await world.turn(world.says(did("Cart Viewed", 1)))
+    world.declared.declare("carts", event="Cart Viewed")
+    await world.turn(world.says(did("Cart Viewed", 2)))
+    assert decode(world.stored.rows["p1"][0]).vector == {ORIGIN: 2}
+    await world.turn(world.says(did("Cart Viewed", 3)))
+    assert decode(world.stored.rows["p1"][0]).vector == {}

@@ -1,0 +1,375 @@
+"""The notifier's turns with a fake ledger and sender: one ordered journal of effects."""
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.messages import MessageChanged
+from services.notifier.campaigns import Campaigns
+from services.notifier.handler import LOOK_AGAIN, Notifier
+from services.notifier.model import Entry, Outcome, Recover, Retry, Suppression
+from services.runtime.turn import Completion, Record, Source, Timer, Turn
+from tests.notifying import NOW, FakeDefinitions, changed, entry, record
+
+GRACE = timedelta(seconds=15)
+
+
+class FakeLedger:
+    """Entries in a dict, copied in and out as a database would."""
+
+    def __init__(self) -> None:
+        self.entries = dict[str, Entry]()
+        self.noted = dict[str, Outcome]()
+        self.suppressions: list[Suppression] = []
+
+    async def load(self, session: Any, message_ids: Iterable[str]) -> dict[str, Entry]:
+        return deepcopy({id_: self.entries[id_] for id_ in message_ids if id_ in self.entries})
+
+    async def pending(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
+        people = set(profile_ids)
+        found = [e for e in self.entries.values() if e.profile_id in people]
+        return deepcopy([e for e in found if e.state == "decided"])
+
+    async def unfinished(
+        self, session: Any, sources: Sequence[str]
+    ) -> list[tuple[Entry, Outcome | None]]:
+        found = [e for e in self.entries.values() if e.source in sources]
+        return deepcopy(
+            [
+                (e, self.noted.get(e.message_id))
+                for e in found
+                if e.state == "attempting" or e.message_id in self.noted
+            ]
+        )
+
+    async def save(
+        self,
+        session: Any,
+        new: Sequence[Entry],
+        changed: Sequence[Entry],
+        suppressions: Sequence[Suppression],
+    ) -> None:
+        assert not {e.message_id for e in new} & set(self.entries)
+        assert {e.message_id for e in changed} <= set(self.entries)
+        self.entries |= {e.message_id: deepcopy(e) for e in (*new, *changed)}
+        self.suppressions += suppressions
+
+
+class World:
+    """A notifier on one partition, and everything it does, in order."""
+
+    def __init__(self) -> None:
+        self.journal: list[str] = []
+        self.source = Source("notifier/segment.changes/0", "segment.changes", 0)
+        self.definitions = FakeDefinitions()
+        self.ledger = FakeLedger()
+        self.held = set[str]()
+        self.now = NOW
+        self.timers = dict[str, Timer]()
+        self.completed: list[Any] = []
+        self.notifier = self.another()
+
+    def another(self) -> Notifier:
+        """A notifier in another process, over the same ledger."""
+        return Notifier(
+            self.ledger,
+            Campaigns(self.definitions),
+            self,
+            lambda _, body: self.completed.append(body),
+            retry=Retry(limit=2),
+            grace=GRACE,
+        )
+
+    # As the sender.
+    def offer(self, entries: Sequence[Entry]) -> None:
+        self.journal += [f"send {e.profile_id}" for e in entries]
+
+    def settled(self, message_ids: Sequence[str]) -> None:
+        self.held -= set(message_ids)
+
+    def holds(self, message_id: str) -> bool:
+        return message_id in self.held
+
+    def own(self, sources: Sequence[str]) -> None:
+        self.journal.append("own")
+
+    def disown(self, sources: Sequence[str]) -> None:
+        self.journal.append("disown")
+
+    # As the stage.
+    async def turn(self, *inputs: Any, commit: bool = True) -> Turn:
+        completions = [i for i in inputs if isinstance(i, Outcome | Recover)]
+        turn = Turn(
+            now=self.now,
+            session=None,
+            records=[i for i in inputs if isinstance(i, Record)],
+            timers=[i for i in inputs if isinstance(i, Timer)],
+            completions=[Completion(self.source, body) for body in completions],
+        )
+        await self.notifier.handle(turn)
+        if not commit:
+            return turn
+        self.timers = {k: t for k, t in self.timers.items() if t not in turn.timers}
+        for _, key in turn.timers_cancelled:
+            self.timers.pop(key, None)
+        self.timers |= {key: timer for (_, key), timer in turn.timers_set.items()}
+        for _, message in turn.messages:
+            step = msgspec.json.decode(message.value or b"", type=MessageChanged)
+            assert message.key == step.profile_id
+            self.journal.append(" ".join(filter(None, (step.profile_id, step.state, step.reason))))
+        await self.notifier.committed(turn)
+        return turn
+
+    def entered(self, profile_id: str = "p1", **fields: Any) -> Record:
+        return record(self.source, changed(profile_id, **fields))
+
+    def exited(self, profile_id: str = "p1", **fields: Any) -> Record:
+        return record(self.source, changed(profile_id, "exited", **fields))
+
+    async def time_passes(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        due = [timer for timer in self.timers.values() if timer.due_at <= self.now]
+        if due:
+            await self.turn(*due)
+
+    def begins(self, profile_id: str = "p1", owner: str = "sender-1") -> Entry:
+        """The sender marks an entry, outside of any turn."""
+        found = self.entry(profile_id)
+        found.state, found.attempt = "attempting", found.attempt + 1
+        found.owner, found.begun_at = owner, self.now
+        return found
+
+    def entry(self, profile_id: str = "p1") -> Entry:
+        return next(e for e in self.ledger.entries.values() if e.profile_id == profile_id)
+
+    def result(self, kind: Any, profile_id: str = "p1", **fields: Any) -> Outcome:
+        found = self.entry(profile_id)
+        given = {"message_id": found.message_id, "attempt": found.attempt, "at": self.now}
+        return Outcome(kind=kind, **{**given, **fields})
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.definitions.put()
+    return made
+
+
+async def test_who_enters_is_written_to_once(world: World) -> None:
+    await world.turn(world.entered())
+    world.begins()
+    await world.turn(world.result("sent"))
+    assert world.journal == ["p1 decided", "send p1", "p1 sent"]
+    for again in (world.entered(), world.entered(occurrence=2), world.exited(), world.entered()):
+        await world.turn(again)
+    assert world.journal == ["p1 decided", "send p1", "p1 sent"]
+
+
+async def test_each_entry_is_written_to_when_the_campaign_says_so(world: World) -> None:
+    world.definitions.put(once=False)
+    for occurrence in (1, 2, 2, 1):
+        await world.turn(world.entered(occurrence=occurrence))
+    assert world.journal == ["p1 decided", "send p1"] * 2
+
+
+async def test_the_same_entry_twice_in_one_turn_is_one_decision(world: World) -> None:
+    turn = await world.turn(world.entered(), world.entered())
+    assert world.journal == ["p1 decided", "send p1"]
+    assert turn.dropped == {"already_decided": 1}
+
+
+async def test_a_turn_that_is_aborted_and_repeated_sends_once_and_only_when_committed(
+    world: World,
+) -> None:
+    stored = deepcopy(world.ledger.entries)
+    await world.turn(world.entered(), commit=False)
+    world.ledger.entries = stored  # the transaction was aborted
+    world.notifier.lost(None)
+    assert world.journal == []
+    await world.turn(world.entered())
+    assert world.journal == ["p1 decided", "send p1"]
+
+
+async def test_every_enabled_campaign_of_the_segment_speaks_and_no_other(world: World) -> None:
+    world.definitions.put("another")
+    world.definitions.put("off", enabled=False)
+    world.definitions.put("elsewhere", trigger={"segment": "vip"})
+    world.definitions.put("broken", trigger=None)
+    turn = await world.turn(world.entered(), world.entered(segment="nobody-cares"))
+    assert sorted(e.campaign for e in world.ledger.entries.values()) == ["another", "cart"]
+    assert turn.dropped == {"no_campaign": 1, "campaign_disabled": 1}
+
+
+async def test_who_leaves_before_the_delay_is_over_is_not_written_to(world: World) -> None:
+    world.definitions.put(delay_seconds=3_600)
+    await world.turn(world.entered())
+    await world.time_passes(3_599)
+    await world.turn(world.exited())
+    await world.time_passes(3_600)
+    assert world.journal == ["p1 decided", "p1 skipped left_segment"]
+    assert world.timers == {}
+
+
+async def test_a_delayed_message_is_handed_over_at_its_instant(world: World) -> None:
+    world.definitions.put(delay_seconds=3_600)
+    await world.turn(world.entered())
+    assert world.journal == ["p1 decided"]
+    await world.time_passes(3_600)
+    assert world.journal == ["p1 decided", "send p1"]
+
+
+async def test_leaving_after_the_mail_began_does_not_take_it_back(world: World) -> None:
+    await world.turn(world.entered())
+    world.begins()
+    await world.turn(world.exited(), world.result("sent"))
+    assert world.journal == ["p1 decided", "send p1", "p1 sent"]
+
+
+async def test_leaving_another_segment_changes_nothing(world: World) -> None:
+    world.definitions.put("vip", trigger={"segment": "vip"})
+    await world.turn(world.entered())
+    await world.turn(world.exited(segment="vip"))
+    assert world.entry().state == "decided"
+
+
+async def test_entering_and_leaving_in_one_turn_sends_nothing(world: World) -> None:
+    await world.turn(world.entered(), world.exited())
+    assert world.journal == ["p1 decided", "p1 skipped left_segment"]
+
+
+async def test_a_refusal_for_now_is_tried_again_and_then_given_up(world: World) -> None:
+    await world.turn(world.entered())
+    await world.turn(world.result("retry", reason="smtp_451"))
+    assert world.journal == ["p1 decided", "send p1"]
+    await world.time_passes(31)
+    await world.turn(world.result("retry", reason="smtp_451"))
+    assert world.journal == ["p1 decided", "send p1", "send p1", "p1 failed smtp_451"]
+    await world.time_passes(100_000)
+    assert len(world.journal) == 4
+
+
+async def test_a_result_that_comes_twice_counts_once(world: World) -> None:
+    await world.turn(world.entered())
+    refused = world.result("retry", reason="smtp_451")
+    await world.turn(refused, refused)
+    assert world.entry().tries == 1
+    world.begins()
+    sent = world.result("sent")
+    await world.turn(sent)
+    turn = await world.turn(sent)
+    assert (world.entry().state, turn.dropped) == ("sent", {"result_out_of_date": 1})
+
+
+async def test_an_address_that_does_not_exist_is_written_to_no_more(world: World) -> None:
+    await world.turn(world.entered())
+    bounced = world.result("failed", reason="smtp_550", bounced=True, address="a1b2")
+    await world.turn(bounced)
+    assert [s.key for s in world.ledger.suppressions] == ["email/address/a1b2"]
+
+
+async def test_a_crash_between_data_and_the_record_leaves_one_uncertain_message(
+    world: World,
+) -> None:
+    await world.turn(world.entered("p1"), world.entered("p2"))
+    world.begins("p1")
+    world.notifier = world.another()  # the first one is gone without a word
+    await world.notifier.assigned([world.source])
+    assert world.journal[-1] == "own"
+    world.journal.clear()
+    await world.turn(*world.completed)
+    assert world.journal == []  # its sender may live on: wait
+    await world.time_passes(GRACE.total_seconds())
+    assert world.journal == ["p1 uncertain sender_lost"]
+    assert world.entry("p2").state == "decided"  # had not begun: the sender finds it
+    await world.time_passes(100_000)
+    assert world.journal == ["p1 uncertain sender_lost"]
+
+
+async def test_a_result_that_the_former_owner_noted_is_taken_at_once(world: World) -> None:
+    await world.turn(world.entered())
+    world.begins()
+    world.ledger.noted[world.entry().message_id] = world.result("sent")
+    await world.turn(Recover())
+    assert world.journal[-1] == "p1 sent"
+
+
+async def test_a_note_that_comes_after_the_verdict_still_counts(world: World) -> None:
+    await world.turn(world.entered())
+    world.begins()
+    world.now += GRACE
+    await world.turn(Recover())
+    assert world.journal[-1] == "p1 uncertain sender_lost"
+    world.ledger.noted[world.entry().message_id] = world.result("sent")
+    await world.time_passes(GRACE.total_seconds())
+    assert world.journal[-1] == "p1 sent"
+
+
+async def test_what_our_own_sender_still_holds_is_not_uncertain(world: World) -> None:
+    await world.turn(world.entered())
+    world.held = {world.begins().message_id}
+    world.now += timedelta(minutes=5)
+    await world.turn(Recover())
+    assert world.entry().state == "attempting"
+
+
+async def test_the_stage_stops_looking_when_nothing_is_left(world: World) -> None:
+    await world.turn(Recover())
+    assert list(world.timers) == [LOOK_AGAIN]
+    await world.time_passes(GRACE.total_seconds())
+    assert world.timers == {}
+
+
+async def test_a_former_profile_that_was_written_to_counts_after_a_merge(world: World) -> None:
+    await world.turn(world.entered("old"))
+    world.begins("old")
+    await world.turn(world.result("sent", "old"))
+    await world.turn(world.entered("new", merged_from=["old"]))
+    assert world.journal == ["old decided", "send old", "old sent"]
+
+
+@pytest.mark.parametrize("order", [("enter", "exit"), ("exit", "enter")])
+async def test_a_pending_message_moves_to_the_surviving_profile_in_any_order(
+    world: World, order: Sequence[str]
+) -> None:
+    world.definitions.put(delay_seconds=60)
+    await world.turn(world.entered("old"))
+    records = {
+        "enter": world.entered("new", merged_from=["old"]),
+        "exit": world.exited("old", cause="merge"),
+    }
+    for name in order:
+        await world.turn(records[name])
+    await world.time_passes(60)
+    assert sorted(world.journal) == ["new decided", "old decided", "old skipped merged", "send new"]
+
+
+async def test_the_survivors_exit_also_ends_what_its_former_profile_had_pending(
+    world: World,
+) -> None:
+    world.definitions.put(delay_seconds=60)
+    await world.turn(world.entered("old"))
+    await world.turn(world.exited("new", merged_from=["old"]))
+    assert world.entry("old").state == "skipped"
+
+
+async def test_what_does_not_fit_is_a_dead_letter_and_its_neighbour_unharmed(
+    world: World,
+) -> None:
+    bad = [Record(world.source, 0, b"p", value, {}) for value in (None, b"", b"{}", b"\xff", b"[")]
+    turn = await world.turn(*bad, world.entered())
+    assert [rejected.reason for rejected in turn.rejected] == ["malformed"] * 5
+    assert world.journal == ["p1 decided", "send p1"]
+
+
+async def test_a_lost_partition_is_left_alone(world: World) -> None:
+    world.notifier.lost([world.source])
+    world.notifier.lost(None)
+    assert world.journal == ["disown"]
+
+
+def test_the_same_entry_always_gets_the_same_id() -> None:
+    assert entry("p1").message_id == entry("p1").message_id

@@ -1,0 +1,53 @@
+"""Short ways to say what a person did, for tests of profile and its readers."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from schemas.messages import Identifier, Interaction
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """An instant, in seconds after the start of every test's time."""
+    return START + timedelta(seconds=seconds)
+
+
+def did(
+    name: str,
+    seconds: float = 0,
+    *,
+    id: str | None = None,
+    profile_id: str = "p1",
+    type: str = "track",
+    identifiers: tuple[tuple[str, str], ...] = (("anonymous_id", "a1"),),
+    **event: Any,
+) -> Interaction:
+    """One interaction; ``event`` are the parts of the event's body, such as properties."""
+    message_id = id or f"{name}@{seconds}"
+    body = {"messageId": message_id, "type": type, "event": name, **event}
+    return Interaction(
+        interaction_id=message_id,
+        profile_id=profile_id,
+        at=at(seconds),
+        received_at=at(seconds),
+        type=type,
+        name=name,
+        source="shop",
+        identifiers=[Identifier(*pair) for pair in identifiers],
+        event=Raw(msgspec.json.encode(body)),
+    )
+
+
+def identified(seconds: float = 0, *, id: str | None = None, **traits: Any) -> Interaction:
+    """An identify call with these traits."""
+    return did("Identify", seconds, id=id, type="identify", traits=traits)
+
+
+def ordered(seconds: float = 0, *, name: str = "Order Completed", **properties: Any) -> Interaction:
+    """An order event, of the order o1 unless it says otherwise."""
+    id = properties.pop("id", None)
+    return did(name, seconds, id=id, properties={"order_id": "o1", **properties})

@@ -1,0 +1,123 @@
+"""Shuffle what happened, split it into any batches, replay it: the same state comes out."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.messages import ComputedTrait, Interaction, PropertyCondition
+from services.profile.build.model import Kept, State, decode, encode, encode_state
+from services.profile.build.rules import computed as computed_rules
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.fold import fold
+from tests.people import did, ordered
+
+TRAITS = Traits(
+    {
+        "orders": ComputedTrait(event="Order Completed"),
+        "spent": ComputedTrait(event="order completed", aggregate="sum", property="revenue"),
+        "views": ComputedTrait(event="Product Viewed", window_seconds=4),
+        "shoes": ComputedTrait(
+            event="Product Viewed",
+            window_seconds=9,
+            aggregate="sum",
+            property="price",
+            where=(PropertyCondition(property="category", op="equals", value="shoes"),),
+        ),
+    }
+)
+INSTANTS = st.integers(0, 12).map(lambda step: step / 2)
+AMOUNTS = st.sampled_from([1, "2.50", 0.1, 59.970000000000006, "12,50", None, 3.005])
+CURRENCIES = st.sampled_from(["USD", "eur", None, "nonsense"])
+PREFERENCES = st.dictionaries(st.sampled_from(["email", "sms", "ads"]), st.booleans())
+
+
+@st.composite
+def order_events(draw: st.DrawFn) -> Interaction:
+    name = draw(st.sampled_from(["Completed", "Updated", "Refunded", "Cancelled"]))
+    return ordered(
+        draw(INSTANTS),
+        name=f"Order {name}",
+        order_id=draw(st.sampled_from(["o1", "o2", None])),
+        revenue=draw(AMOUNTS),
+        currency=draw(CURRENCIES),
+    )
+
+
+@st.composite
+def identifies(draw: st.DrawFn) -> Interaction:
+    traits = draw(
+        st.dictionaries(st.sampled_from(["plan", "city"]), st.sampled_from([None, "a", [1.0]]))
+    )
+    pairs = draw(st.lists(st.sampled_from([("email", "e"), ("email", "d"), ("user_id", "u")])))
+    context = {"consent": {"categoryPreferences": draw(PREFERENCES)}, "traits": traits}
+    return did(
+        "Identify",
+        draw(INSTANTS),
+        type="identify",
+        traits=dict(reversed(traits.items())),
+        context=context if draw(st.booleans()) else {},
+        identifiers=tuple(pairs),
+    )
+
+
+@st.composite
+def others(draw: st.DrawFn) -> Interaction:
+    name = draw(
+        st.sampled_from(["Product Viewed", "Unsubscribed", "Consent Updated", "Message Sent"])
+    )
+    properties = {
+        "category": draw(st.sampled_from(["shoes", "hats"])),
+        "price": draw(AMOUNTS),
+        "currency": draw(CURRENCIES),
+        "channel": "email",
+        "granted": draw(st.booleans()),
+    }
+    return did(name, draw(INSTANTS), properties=properties)
+
+
+def _numbered(said: list[Interaction]) -> list[Interaction]:
+    for number, interaction in enumerate(said):
+        interaction.interaction_id = f"m{number * 7919 % 31:02}-{number}"
+    return said
+
+
+VIEWS = INSTANTS.flatmap(
+    lambda at: AMOUNTS.map(
+        lambda price: did("Product Viewed", at, properties={"category": "shoes", "price": price})
+    )
+)
+HISTORIES = st.lists(order_events() | identifies() | others() | VIEWS, max_size=25).map(_numbered)
+
+
+def state_of(said: list[Interaction]) -> State:
+    state = State()
+    for interaction in said:
+        fold(state, interaction, TRAITS, set())
+    return state
+
+
+@settings(max_examples=300, deadline=None)
+@given(HISTORIES, st.randoms(use_true_random=False), st.integers(1, 6))
+def test_any_order_and_any_batches_give_the_same_bytes(history, random, batch):
+    expected = encode_state(state_of(history))
+    shuffled = random.sample(history, len(history))
+    kept = Kept()
+    for start in range(0, len(shuffled), batch):
+        kept = decode(encode(kept))  # as between two turns without a cache
+        for interaction in shuffled[start : start + batch]:
+            fold(kept.state, interaction, TRAITS, set())
+    assert encode_state(kept.state) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(VIEWS, max_size=12).map(_numbered),
+    st.randoms(use_true_random=False),
+    st.integers(1, 4),
+)
+def test_a_cap_on_windows_does_not_depend_on_the_order_either(history, random, most):
+    usual, computed_rules.MAX_WINDOW = computed_rules.MAX_WINDOW, most
+    try:
+        expected = encode_state(state_of(history))
+        assert encode_state(state_of(random.sample(history, len(history)))) == expected
+    finally:
+        computed_rules.MAX_WINDOW = usual

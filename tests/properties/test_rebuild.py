@@ -1,0 +1,127 @@
+"""Whatever turns, merges and new traits come: each profile equals the fold over its history."""
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from schemas.messages import Interaction
+from services.profile.build.changes import Limits
+from services.profile.build.model import State, encode_state
+from services.profile.build.rules.fold import fold
+from services.runtime.turn import Record, Source, Timer
+from tests.build_world import World, again
+from tests.people import did, ordered
+
+PEOPLE = ["A", "B", "C", "D"]
+
+said = st.tuples(st.just("says"), st.sampled_from(PEOPLE), st.integers(0, 20))
+bought = st.tuples(st.just("buys"), st.sampled_from(PEOPLE), st.integers(0, 20))
+merged = st.tuples(st.just("merge"), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE))
+declared = st.tuples(st.just("declare"), st.sampled_from(["Cart Viewed", "Order Completed"]))
+turns = st.tuples(st.just("turn"), st.sampled_from(PEOPLE), st.integers(1, 8))
+lost = st.tuples(st.just("lost"))
+STORIES = st.lists(said | bought | merged | declared | turns | turns | lost, max_size=50)
+
+
+class Shards(World):
+    """A partition for each person, so that each lags behind as it likes."""
+
+    def __init__(self) -> None:
+        super().__init__(Limits(swept=2, rebuilt=4))
+        self.sources = {
+            key: Source(f"profile-build/profile.interactions/{number}", "", number)
+            for number, key in enumerate(PEOPLE)
+        }
+
+    def source_of(self, key: str) -> Source:
+        return self.sources[key]
+
+
+class Story:
+    """Plays a story: resolve writes, build takes its queues in turns, timers fire."""
+
+    def __init__(self) -> None:
+        self.world = Shards()
+        self.queues: dict[str, list[Record]] = {key: [] for key in PEOPLE}
+        self.timers: dict[tuple[str, str], Timer] = {}
+        self.into = {profile_id: profile_id for profile_id in PEOPLE}
+        self.number = 0
+
+    def says(self, profile_id: str, interaction: Interaction) -> None:
+        interaction.profile_id = profile_id
+        self.number += 1
+        interaction.interaction_id = f"m{self.number}"
+        self.queues[profile_id] += self.world.says(interaction)
+
+    def merge(self, one: str, other: str) -> None:
+        survivor, absorbed = self.into[one], self.into[other]
+        if survivor == absorbed:
+            return
+        self.queues[absorbed] += self.world.merges(absorbed, into=survivor)
+        for profile_id, into in self.into.items():
+            if into == absorbed:
+                self.into[profile_id] = survivor
+
+    async def turn(self, key: str, size: int) -> None:
+        queue = self.queues[key]
+        records, self.queues[key] = queue[:size], queue[size:]
+        timers = [timer for timer in self.timers.values() if timer.source.partition % 2 == size % 2]
+        turn = await self.world.turn(records, timers)
+        for timer in timers:
+            del self.timers[timer.source.id, timer.key]
+        self.timers |= turn.timers_set
+        for _, message in turn.messages:
+            if message.topic == "profile.interactions":
+                self.queues[message.key].append(again(message, self.world))
+
+    async def drain(self) -> None:
+        await self.turn("A", 1)
+        while any(self.queues.values()) or self.timers:
+            for key in PEOPLE:
+                await self.turn(key, 5)
+                await self.turn(key, 2)
+
+
+async def play(story: Story, steps: list[tuple]) -> None:
+    await story.world.build.assigned(list(story.world.sources.values()))
+    for step in steps:
+        match step:
+            case ("says", person, second):
+                # resolve may still attribute to an absorbed profile what it read before
+                story.says(person, did("Cart Viewed", second))
+            case ("buys", person, second):
+                story.says(person, ordered(second, order_id=f"o{second}", revenue=second))
+            case ("merge", one, other):
+                story.merge(one, other)
+            case ("declare", event):
+                story.world.declared.declare(event.lower(), event=event, window_seconds=9)
+            case ("turn", person, size):
+                await story.turn(person, size)
+            case ("lost",):
+                story.world.build.lost(None)
+    await story.drain()
+
+
+FORWARDED_AFTER_A_FOLD = [
+    ("merge", "A", "B"), ("says", "B", 1), ("turn", "B", 1), ("turn", "A", 1),
+    ("says", "A", 2), ("turn", "A", 1), ("turn", "B", 1),
+]  # fmt: skip
+CLOSED_AFTER_ITS_SURVIVOR = [
+    ("merge", "A", "B"), ("merge", "C", "A"), ("turn", "A", 1), ("turn", "C", 1),
+    ("says", "B", 1), ("turn", "B", 8),
+]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(STORIES)
+@example(FORWARDED_AFTER_A_FOLD)
+@example(CLOSED_AFTER_ITS_SURVIVOR)
+async def test_every_survivor_equals_the_fold_over_its_and_its_members_history(steps):
+    story = Story()
+    await play(story, steps)
+    world, traits = story.world, story.world.build._traits
+    for profile_id in {story.into[interaction.profile_id] for interaction in world.past.said}:
+        expected = State()
+        for interaction in world.past.said:
+            if story.into[interaction.profile_id] == profile_id:
+                fold(expected, interaction, traits, set())
+        assert world.stored.state(profile_id) == encode_state(expected)

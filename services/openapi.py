@@ -23,7 +23,7 @@ def render(service: str) -> str:
     return json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
 
 
-def stale(folder: Path = FOLDER) -> dict[Path, str]:
+def stale(folder: Path) -> dict[Path, str]:
     """The files that are missing or differ, with the text that they must have."""
     texts = {folder / f"{service}.json": render(service) for service in SERVICES}
     return {
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Generate the OpenAPI documents.")
     parser.add_argument("--check", action="store_true", help="name stale files, change nothing")
     check = parser.parse_args(arguments).check
-    files = stale()
+    files = stale(FOLDER)
     for path, text in files.items():
         name = path.relative_to(FOLDER.parents[1])
         if check:

@@ -1,10 +1,11 @@
-"""What the notifier's tests share: a campaign, people, and records of segment.changes."""
+"""What the notifier's tests share: a campaign, people, records, and a profile API."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from aiohttp import web
 
 from schemas.messages import Consent, Definition, Identifier, SegmentChanged
 from services.notifier.model import Campaign, Entry, Live, Recipient
@@ -76,11 +77,15 @@ def entry(profile_id: str = "p1", **fields: Any) -> Entry:
     return made
 
 
-def recipient(profile_id: str = "p1", consent: str | None = "granted", **fields: Any) -> Recipient:
+def recipient(
+    profile_id: str = "p1",
+    consent: str | None = "granted",
+    at: datetime = NOW - timedelta(days=1),
+    **fields: Any,
+) -> Recipient:
     """A person who has an address, and agreed a day ago unless said otherwise."""
     said = {}
     if consent is not None:
-        at = NOW - timedelta(days=1)
         said["email"] = msgspec.convert(
             {"state": consent, "at": at, "message_id": "c1"}, type=Consent
         )
@@ -91,3 +96,31 @@ def recipient(profile_id: str = "p1", consent: str | None = "granted", **fields:
 def email(value: str) -> Identifier:
     """An email identifier."""
     return Identifier("email", value)
+
+
+class ProfileApi:
+    """Answers ``GET /v1/profiles/{id}`` with what a test put."""
+
+    def __init__(self) -> None:
+        self.people = dict[str, Any]()
+        self.status = 200
+        self.tokens: list[str | None] = []
+
+    async def start(self) -> str:
+        """Serve on a free port; the base address."""
+        app = web.Application()
+        app.router.add_get("/v1/profiles/{id}", self._answer)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.tokens.append(request.headers.get("Authorization"))
+        person = self.people.get(request.match_info["id"])
+        if self.status != 200 or person is None:
+            return web.Response(status=self.status if self.status != 200 else 404)
+        return web.Response(body=msgspec.json.encode(person), content_type="application/json")

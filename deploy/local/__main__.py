@@ -34,8 +34,8 @@ def up(
     data: DataDir = DATA, kafka_port: KafkaPort = kafka.PORT, mongo_port: MongoPort = mongod.PORT
 ) -> None:
     """Start both, print their addresses and stay until Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     stack = LocalStack(data, kafka_port, mongo_port)
     try:
         stack.check()

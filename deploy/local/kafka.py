@@ -1,5 +1,6 @@
 """Apache Kafka 4.3: one KRaft node, on the Java runtime inside a Python wheel."""
 
+import os
 import socket
 import struct
 import subprocess
@@ -74,8 +75,7 @@ class Kafka(Server):
         config.write_text("".join(f"{k}={v}\n" for k, v in self.properties().items()))
         log = self.log_path.with_name("kafka-server.log").absolute()
         logging.write_text(_LOG4J.format(log=log))
-        java = [
-            str(java_binary()),
+        options = [
             f"-Xmx{HEAP_MB}m",
             "-XX:+UseSerialGC",
             "-XX:+ExitOnOutOfMemoryError",
@@ -86,9 +86,11 @@ class Kafka(Server):
             f"-Dlog4j2.configurationFile={logging.absolute()}",
             *("-cp", jars),
         ]
-        self.argv = [*java, "kafka.Kafka", str(config.absolute())]
+        java = str(java_binary())
+        self.argv = [java, *options, "kafka.Kafka", str(config.absolute())]
         if not (self._log_dir / "meta.properties").exists():
-            self._format([*java, "kafka.tools.StorageTool", "format"], config)
+            # It lives for a second: the quick compiler will do.
+            self._format([java, "-XX:TieredStopAtLevel=1", *options], config)
 
     def properties(self) -> dict[str, object]:
         """Kafka's server.properties: small, but as durable as its defaults."""
@@ -143,9 +145,11 @@ class Kafka(Server):
     def _log_dir(self) -> Path:
         return self.home / "data"
 
-    def _format(self, command: list[str], config: Path) -> None:
-        argv = [*command, "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(config.absolute())]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    def _format(self, java: list[str], config: Path) -> None:
+        tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        argv = [*tool, "-t", CLUSTER_ID, "-c", str(config.absolute())]
+        env = os.environ | self.env
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
             raise StackError(f"Kafka could not format {self._log_dir}: {' '.join(reason)}")

@@ -21,6 +21,7 @@ from services.ingest.handler import Unavailable
 from services.ingest.model import Accepted
 from services.ingest.settings import IngestSettings
 from services.runtime import metrics
+from services.runtime.backoff import Backoff
 from services.runtime.publish import partition_of
 
 _BATCH_BYTES = 900_000
@@ -219,6 +220,7 @@ class Producer:
         self._connecting = asyncio.create_task(self._connect())
 
     async def _connect(self) -> None:
+        backoff = Backoff(first=0.2)
         while True:
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._settings.kafka_url,
@@ -234,7 +236,7 @@ class Producer:
             except (KafkaError, OSError) as error:
                 log.warning("no broker yet", error=type(error).__name__)
                 await _close(producer)
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(backoff.next())
             except asyncio.CancelledError:
                 await _close(producer)
                 raise

@@ -1,5 +1,6 @@
 """The profile API, as the sender asks it for one person at the moment of sending."""
 
+import logging
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +22,8 @@ class Profiles:
 
     def __init__(self, settings: NotifierSettings) -> None:
         token = settings.notifier_profile_token.get_secret_value()
+        # At INFO it writes a line with the profile's id for every request.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         self._client = httpx.AsyncClient(
             base_url=settings.notifier_profile_url,
             headers={"Authorization": f"Bearer {token}"} if token else {},

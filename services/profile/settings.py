@@ -10,9 +10,9 @@ class ProfileSettings(Settings):
 
     profile_port: int = 8200
     """The API's port."""
-    profile_resolve_port: int = 8210
+    profile_resolve_worker_port: int = 8210
     """The port of the resolve worker's metrics and health."""
-    profile_build_port: int = 8220
+    profile_build_worker_port: int = 8220
     """The port of the build worker's metrics and health."""
     profile_cached_profiles: int = Field(50_000, ge=1)
     """How many profiles a build worker keeps decoded in memory."""

@@ -19,6 +19,7 @@ from services.reporting.model import (
     InteractionView,
     Newest,
     RowId,
+    State,
     Told,
 )
 from services.reporting.rules import activity, messages, people, tables
@@ -113,17 +114,21 @@ class ReportingHandler:
             del self._cache[profile_id]
 
     async def _count_people(self, turn: Turn, records: list[Record], changes: Changes) -> None:
-        latest = _latest(turn, records)
-        before = await self._before(turn, latest)
-        for profile_id, (record, newest) in latest.items():
+        states = _states(turn, records)
+        before = await self._before(turn, states)
+        for profile_id, lane in states.items():
             old = before.get(profile_id, people.NOBODY)
-            if people.outdated(newest, old):
-                turn.drop("older_version")
+            newest = people.newest(old, [state for _, state in lane])
+            if newest is None:
+                turn.drop("older_version", len(lane))
                 continue
+            record = lane[newest.place][0]
             new = _recount(turn, record, newest, old)
             if new is None:
                 continue
-            if new.fingerprint != old.fingerprint or not old.version:
+            # An unchanged contribution may keep an older version, as long as every version
+            # up to the last one handled adds the same: none of them can do harm again.
+            if new.fingerprint != old.fingerprint or newest.mixed or not old.version:
                 changes.deltas.subtract(record.source.partition, decode(old.rows))
                 changes.deltas.add(record.source.partition, decode(new.rows))
                 changes.held[profile_id] = new
@@ -162,43 +167,36 @@ class ReportingHandler:
 
 def _recount(turn: Turn, record: Record, newest: Newest, old: Held) -> Held | None:
     """What the profile now adds, or None when it does not fit: it counts on as it was."""
-    version = max(newest.version, old.version)
     mark = people.fingerprint(newest.profile)
     if mark == old.fingerprint:
-        return Held(version, mark, old.rows)
+        return Held(newest.version, mark, old.rows)
     if newest.profile is None:
-        return Held(version, mark, b"")
+        return Held(newest.version, mark, b"")
     try:
         person = people.person(newest.profile)
     except _UNFIT as error:
         turn.reject(record, "invalid", str(error))
         return None
-    return Held(version, mark, encode(contribute(tables.OVER_PEOPLE, person)))
+    return Held(newest.version, mark, encode(contribute(tables.OVER_PEOPLE, person)))
 
 
-def _latest(turn: Turn, records: list[Record]) -> dict[str, tuple[Record, Newest]]:
-    """The state that stands at the end of the turn, by profile id."""
-    latest: dict[str, tuple[Record, Newest]] = {}
+def _states(turn: Turn, records: list[Record]) -> dict[str, list[tuple[Record, State]]]:
+    """The turn's states of each profile, in the order they came."""
+    states: dict[str, list[tuple[Record, State]]] = {}
     for record in records:
         profile_id = (record.key or b"").decode("utf-8", "replace")
-        before = latest.get(profile_id)
         change = None
         if record.value is not None:
             change = _decode(turn, record, _CHANGE)
             if change is None:
                 continue
-        if not profile_id or (change is not None and change.profile_id != profile_id):
+        if not profile_id or (change and change.profile_id != profile_id):
             # Counted here, the person would be counted in another partition as well.
             turn.reject(record, "wrong_key", "the key is not the profile_id")
             continue
-        newest = people.newer(
-            before[1] if before else None,
-            change.profile if change else None,
-            change.version if change else None,
-        )
-        if before is None or newest is not before[1]:
-            latest[profile_id] = (record, newest)
-    return latest
+        state = State(change.profile, change.version) if change else State(None, None)
+        states.setdefault(profile_id, []).append((record, state))
+    return states
 
 
 def _count_interactions(turn: Turn, records: list[Record], changes: Changes) -> None:

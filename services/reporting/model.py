@@ -65,13 +65,24 @@ class Person(Struct, kw_only=True):
     orders: list[Order] = field(default_factory=list)
 
 
-class Newest(Struct):
-    """The latest that a turn says of one profile."""
+class State(NamedTuple):
+    """One record of a profile."""
 
     profile: ProfileView | None
+    """None after a merge or an erasure."""
+    version: int | None
+    """None of a tombstone, which has none: it comes after what was read before it."""
+
+
+class Newest(NamedTuple):
+    """The state of a profile at the end of a turn."""
+
+    place: int
+    """Which of the turn's states it is."""
+    profile: ProfileView | None
     version: int
-    erased: bool = False
-    """A tombstone: ``version`` is the highest that came before it in the turn."""
+    mixed: bool
+    """A state before it in the turn would have added something else."""
 
 
 class Held(Struct, array_like=True):

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -27,7 +27,7 @@ from services.runtime.keys import Keyring
 from services.runtime.problem import MEDIA_TYPE, Problem, ProblemDocument
 from services.runtime.settings import Settings
 
-__all__ = ["Page", "Problem", "create_api", "decode_cursor", "encode_cursor", "require"]
+__all__ = ["Frame", "Page", "Problem", "create_api", "decode_cursor", "encode_cursor", "require"]
 
 MAX_BODY = 2_000_000
 VERSION = "0.1.0"
@@ -62,7 +62,7 @@ def create_api(
     app.state.settings = settings
     app.state.tokens = Keyring(settings.tokens)
     problem.install(app)
-    app.add_middleware(_Frame, service=name, max_body=max_body)
+    app.add_middleware(Frame, service=name, max_body=max_body)
     app.include_router(_operations(ready))
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
@@ -149,13 +149,17 @@ class _Metrics(Response):
     media_type = CONTENT_TYPE_LATEST
 
 
-class _Frame:
-    """Around every request: bounds its body, counts and times it, and catches bugs."""
+class Frame:
+    """Around every request: bounds its body, counts and times it, and catches bugs.
+
+    ASGI middleware; a service may also wrap hot routes in it that bypass the rest.
+    """
 
     def __init__(self, app: ASGIApp, service: str, max_body: int) -> None:
         self._app = app
         self._service = service
         self._max_body = max_body
+        self._observers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -184,12 +188,21 @@ class _Frame:
         except Exception as error:  # the last line: a bug becomes a 500
             if status:
                 raise
-            await problem.internal(scope["path"], error)(scope, receive, observe)
+            await problem.response_to(error, scope["path"])(scope, receive, observe)
         finally:
-            route = getattr(scope.get("route"), "path", "") or "unmatched"
-            seconds = time.perf_counter() - started
-            metrics.HTTP_REQUESTS.labels(self._service, route, str(status)).inc()
-            metrics.HTTP_SECONDS.labels(self._service, route).observe(seconds)
+            self._count(scope, status, time.perf_counter() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "") or "unmatched"
+        observers = self._observers.get((route, status))
+        if observers is None:
+            observers = (
+                metrics.HTTP_REQUESTS.labels(self._service, route, str(status)),
+                metrics.HTTP_SECONDS.labels(self._service, route),
+            )
+            self._observers[route, status] = observers
+        observers[0].inc()
+        observers[1].observe(seconds)
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

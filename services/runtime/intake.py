@@ -97,8 +97,16 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             self.owned.pop(id_, None)
         self._held = {tp: s for tp, s in self._held.items() if s.id not in set(lost)}
 
+    def held(self, source_id: str) -> Source | None:
+        """An owned partition, also while it is being claimed again after a rebalance."""
+        for source in self._held.values():
+            if source.id == source_id:
+                return source
+        return None
+
     def again(self) -> None:
-        """Claim everything anew: we are not sure what the last transaction did."""
+        """Claim everything anew, as if it were new to us: memory and store may differ."""
+        self._stale |= {source.id for source in self._held.values()}
         self._told += 1
 
     async def claim(self) -> Claim:

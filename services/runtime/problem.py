@@ -90,30 +90,15 @@ def respond(problem: Problem, instance: str) -> Response:
     )
 
 
-def internal(instance: str, error: BaseException) -> Response:
-    """The response for a bug: logged with its trace, answered without internals."""
-    log.error("request failed", exc_info=error)
-    return respond(
-        Problem(500, "Internal Server Error", "It was logged; nothing was told."), instance
-    )
-
-
-def install(app: FastAPI) -> None:
-    """Have ``app`` answer every error as a problem."""
-
-    async def on_problem(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return respond(error, request.url.path)
-
-    async def on_http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
+def response_to(error: Exception, instance: str) -> Response:
+    """The response to whatever was raised; a bug is logged and answered without internals."""
+    if isinstance(error, Problem):
+        return respond(error, instance)
+    if isinstance(error, HTTPException):
         title = HTTPStatus(error.status_code).phrase
         detail = error.detail if error.detail != title else ""
-        problem = Problem(error.status_code, title, detail, headers=error.headers)
-        return respond(problem, request.url.path)
-
-    async def on_invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
+        return respond(Problem(error.status_code, title, detail, headers=error.headers), instance)
+    if isinstance(error, RequestValidationError):
         errors = [
             # The offending input is left out: it may be personal data.
             {"at": ".".join(map(str, e["loc"])), "detail": e["msg"], "code": e["type"]}
@@ -121,8 +106,16 @@ def install(app: FastAPI) -> None:
         ]
         detail = f"{len(errors)} field(s) do not fit."
         problem = Problem(422, "Unprocessable Content", detail, extra={"errors": errors})
-        return respond(problem, request.url.path)
+        return respond(problem, instance)
+    log.error("request failed", exc_info=error)
+    return respond(Problem(500, "Internal Server Error", "The cause is in the log."), instance)
 
-    app.add_exception_handler(Problem, on_problem)
-    app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(RequestValidationError, on_invalid)
+
+def install(app: FastAPI) -> None:
+    """Have ``app`` answer every error as a problem."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return response_to(error, request.url.path)
+
+    for kind in (Problem, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, answer)

@@ -26,44 +26,31 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaError
 from faust import Service
 
-from schemas.topics import EVENTS
-from services.runtime import deadletter, metrics
+from services.runtime import metrics, progress
 from services.runtime.backoff import Backoff
-from services.runtime.checkpoints import Advance, Checkpoints, Fenced
+from services.runtime.checkpoints import Advance, Checkpoints
 from services.runtime.failpoint import Failpoint
 from services.runtime.intake import Intake
-from services.runtime.mongo import CommitUnknown, PyMongoError, conflict, too_large, transaction
-from services.runtime.publish import Publisher, output_of
+from services.runtime.mongo import PyMongoError, transaction
+from services.runtime.outbox import Outbox
+from services.runtime.publish import Publisher
 from services.runtime.settings import Settings
 from services.runtime.timers import Timers
-from services.runtime.turn import Completion, Handler, Output, Record, Source, Timer, Turn
+from services.runtime.trouble import Poisoned, cause_of
+from services.runtime.turn import Completion, Handler, Record, Source, Timer, Turn
 
 log = structlog.get_logger()
 
 _IDLE_SECONDS = 1.0
 _STALLED_SECONDS = 30.0
-_PUBLISH_SECONDS = 10.0
-_OUTBOX_BYTES = 12_000_000
+_LAST_SECONDS = 10.0
 _TIMERS_A_TURN = 1_000
 _CULPRIT_TRIES = 5
+_SEARCH_SECONDS = 0.02
+_SET_ASIDE_IN_A_ROW = 10  # more than that is no record's fault: stop, and say so
 _POSTPONE = timedelta(seconds=60)
-_OPEN = frozenset(topic.name for topic in EVENTS)
-"""Topics that storefronts write too: their senders cannot be trusted with origin and seq."""
-
-
-class TooLarge(Exception):
-    """The outbox of one partition would not fit into its checkpoint document."""
-
-
-class Poisoned(Exception):
-    """Most of a large batch does not fit: more likely our fault than the senders'."""
-
-
-class Unpublished(Exception):
-    """The last turn's outbox could not be published in time."""
 
 
 class Stage(Service):
@@ -90,24 +77,24 @@ class Stage(Service):
         self._handler = handler
         self._settings = settings
         self._intake = intake
-        self._publisher = publisher
         self._checkpoints = checkpoints
         self._timers = timers
         self._session = session
         self._clock = clock
         self._failpoint = Failpoint(settings.failpoint)
+        self._outbox = Outbox(name, publisher, self._failpoint)
         self._backoff = Backoff()
 
         self._pending: deque[Record] = deque()
         self._completions: deque[Completion] = deque()
         self._gained: list[Source] = []  # what the handler was not told of yet
-        self._publishing: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
         self._limit = settings.batch_records  # halved while turns fail, doubled while they work
         self._bisecting = False  # looking for the input that makes the handler fail
         self._culprit_tries = 0
+        self._set_aside = 0
         self._progressed = monotonic()
         self._trouble = ""
 
@@ -118,7 +105,7 @@ class Stage(Service):
 
         It is forgotten when the partition is no longer ours: the new owner decides.
         """
-        source = self._intake.owned.get(source_id)
+        source = self._intake.held(source_id)
         if source is not None:
             self._completions.append(Completion(source, body))
             self._wake.set()
@@ -140,12 +127,10 @@ class Stage(Service):
     async def on_stop(self) -> None:
         self._wake.set()
         if self._running is not None:
-            await asyncio.wait({self._running}, timeout=_PUBLISH_SECONDS)
+            await asyncio.wait({self._running}, timeout=_LAST_SECONDS)
             self._running.cancel()
         await self._intake.stop()
-        if self._publishing is not None:
-            await asyncio.wait({self._publishing}, timeout=_PUBLISH_SECONDS)
-            self._publishing.cancel()
+        await self._outbox.stop(_LAST_SECONDS)
         await self._intake.tell_offsets()
 
     @Service.timer(5.0)
@@ -163,9 +148,7 @@ class Stage(Service):
     async def _claim(self) -> None:
         """Own what the group has assigned; forget what it has not."""
         self._pending.clear()
-        if self._publishing is not None:
-            self._publishing.cancel()  # its outbox is stored, and published by the claim
-            self._publishing = None
+        await self._outbox.stop()  # it is stored: the claim publishes it again
         claim = await self._intake.claim()
         if self._intake.changed:
             return  # the group is still deciding
@@ -245,41 +228,27 @@ class Stage(Service):
         async with transaction(self._session):
             await self._decide(turn)
             self._failpoint.reached("handled")
-            advances = self._advances(turn, records, origins)
+            advances = progress.advances(turn, records, origins, self.name)
             await self._timers.store(turn, self._session)
             handled = monotonic()
-            await self._published()  # or the commit would overwrite an outbox still needed
+            await self._outbox.published()  # or the commit would overwrite what may be needed
             self._failpoint.reached("stored")
             await self._commit(advances)
         self._failpoint.reached("committed")
         self._moved_on(turn, advances, records, completions)
-        outputs = [output for advance in advances for output in advance.outputs]
-        if outputs:
-            self._publishing = asyncio.ensure_future(self._publish(outputs))
-        await self._timers.committed(turn)
+        self._outbox.publish([output for advance in advances for output in advance.outputs])
         await self._handler.committed(turn)
+        await self._timers.committed(turn)
         self._measure(turn, records, started, handled)
 
-    def _fresh(self, records: Sequence[Record]) -> tuple[list[Record], dict[str, dict[str, int]]]:
-        """Step 2: the records not seen before, and the highest seq by origin of each source."""
-        fresh, origins = [], dict[str, dict[str, int]]()
-        for record in records:
-            origin = record.headers.get("origin")
-            if origin is not None and record.source.topic not in _OPEN:
-                source = record.source
-                seen = origins.get(source.id)
-                if seen is None:
-                    seen = origins[source.id] = dict(source.origins)
-                name, seq = origin.decode(), int(record.headers["seq"])
-                if seq <= seen.get(name, 0):
-                    continue
-                seen[name] = seq
-            fresh.append(record)
-        return fresh, origins
+    def _fresh(self, records: Sequence[Record]) -> tuple[list[Record], progress.Origins]:
+        """Step 2."""
+        return progress.fresh(records)
 
     async def _decide(self, turn: Turn) -> None:
         """Step 3: the service's own part, or none for an input that always makes it fail."""
-        if self._culprit_tries >= _CULPRIT_TRIES:
+        if self._culprit_tries >= _CULPRIT_TRIES and self._set_aside < _SET_ASIDE_IN_A_ROW:
+            self._set_aside += 1
             for record in turn.records:
                 turn.reject(record, "handler_failed", "the handler failed on it repeatedly")
             for timer in turn.timers:
@@ -287,43 +256,10 @@ class Stage(Service):
             return
         if turn.records or turn.timers or turn.completions:
             await self._handler.handle(turn)
+            self._set_aside = 0
         rejected = len(turn.rejected)
         if rejected >= self._settings.poison_records and 2 * rejected > len(turn.records):
             raise Poisoned(f"{rejected} of {len(turn.records)} records do not fit")
-
-    def _advances(
-        self, turn: Turn, records: Sequence[Record], origins: dict[str, dict[str, int]]
-    ) -> list[Advance]:
-        """How the turn moves each source that it touched: offset, seq, origins and outbox."""
-        advances: dict[str, Advance] = {}
-
-        def of(source: Source) -> Advance:
-            advance = advances.get(source.id)
-            if advance is None:
-                seen = origins.get(source.id, source.origins)
-                advance = Advance(source, source.offset, source.seq, seen, [])
-                advances[source.id] = advance
-            return advance
-
-        for record in records:
-            advance = of(record.source)
-            advance.offset = max(advance.offset, record.offset + 1)
-        for timer in turn.timers:
-            of(timer.source)
-        for completion in turn.completions:
-            of(completion.source)
-        for source, message in turn.messages:
-            advance = of(source)
-            advance.seq += 1
-            numbered = (("origin", source.id.encode()), ("seq", b"%d" % advance.seq))
-            advance.outputs.append(output_of(message, f"/{self.name}", numbered))
-        for rejected in turn.rejected:
-            output = deadletter.output_of(rejected, self.name, turn.now)
-            of(rejected.record.source).outputs.append(output)
-        for advance in advances.values():
-            if sum(_size(output) for output in advance.outputs) > _OUTBOX_BYTES:
-                raise TooLarge(f"outbox of {advance.source.id}")
-        return list(advances.values())
 
     async def _commit(self, advances: Sequence[Advance]) -> None:
         await self._checkpoints.commit(self._session, advances)
@@ -351,37 +287,11 @@ class Stage(Service):
         self._progressed = monotonic()
         self._trouble = ""
 
-    # -- publishing ----------------------------------------------------------------------
-
-    async def _publish(self, outputs: Sequence[Output]) -> None:
-        """Step 4: try until every record is acknowledged; a crash leaves it to the next owner."""
-        started, backoff = monotonic(), Backoff()
-        while True:
-            try:
-                await self._publisher.publish(outputs)
-                break
-            except (KafkaError, OSError) as error:
-                self._trouble = f"cannot publish: {type(error).__name__}"
-                log.warning("publish failed", stage=self.name, error=type(error).__name__)
-                await asyncio.sleep(backoff.next())
-        self._failpoint.reached("published")
-        metrics.STAGE_TURN.labels(self.name, "publish").observe(monotonic() - started)
-
-    async def _published(self) -> None:
-        """Wait until the last turn's outbox is acknowledged."""
-        if self._publishing is None:
-            return
-        await asyncio.wait({self._publishing}, timeout=_PUBLISH_SECONDS)
-        if not self._publishing.done():
-            raise Unpublished("Kafka does not acknowledge")
-        self._publishing.result()
-        self._publishing = None
-
     # -- trouble -------------------------------------------------------------------------
 
     async def _failed(self, error: Exception) -> None:
         """Nothing was committed: say why, adapt, wait, and let it be tried again."""
-        cause = _cause(error)
+        cause = cause_of(error)
         self._trouble = f"{cause}: {type(error).__name__}"
         metrics.STAGE_RETRIES.labels(self.name, cause).inc()
         self._handler.lost(None)
@@ -395,7 +305,8 @@ class Stage(Service):
             self._limit = max(1, min(self._limit, len(self._pending) or 1) // 2)
         if cause in ("fenced", "unknown"):
             await self._resynchronise()
-        await self.sleep(self._backoff.next())
+        searching = cause == "failed" and self._culprit_tries < _CULPRIT_TRIES
+        await self.sleep(_SEARCH_SECONDS if searching else self._backoff.next())
 
     async def _resynchronise(self) -> None:
         """Drop the partitions that others have taken; read our own checkpoints again."""
@@ -434,23 +345,3 @@ class Stage(Service):
         replayed = len(records) - len(turn.records)
         metrics.STAGE_RECORDS.labels(self.name, "replayed").inc(replayed)
         metrics.STAGE_RECORDS.labels(self.name, "handled").inc(len(turn.records))
-
-
-def _size(output: Output) -> int:
-    return len(output.value or b"") + sum(len(value) for _, value in output.headers)
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, Fenced):
-        return "fenced"
-    if isinstance(error, CommitUnknown):
-        return "unknown"
-    if isinstance(error, TooLarge) or too_large(error):
-        return "too_large"
-    if isinstance(error, Poisoned):
-        return "poisoned"
-    if conflict(error):
-        return "conflict"
-    if isinstance(error, PyMongoError | KafkaError | OSError | TimeoutError | Unpublished):
-        return "unavailable"
-    return "failed"

@@ -53,7 +53,10 @@ class Timers:
             return []
         query = {"source": {"$in": list(self._sources)}, "due": {"$lte": _milliseconds(now)}}
         cursor = self._collection.find(query).sort("due", 1).limit(limit)
-        return [self._timer(document) async for document in cursor]
+        timers = [self._timer(document) async for document in cursor]
+        if not timers:
+            await self.refresh()  # it was cancelled, or is a fraction of a millisecond away
+        return timers
 
     async def store(self, turn: Turn, session: Session) -> None:
         """Remove what fired, cancel and set, within the turn's transaction."""

@@ -18,7 +18,6 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from services.runtime.mongo import (
-    Client,
     Database,
     DeleteOne,
     Session,
@@ -191,18 +190,13 @@ class Members:
 class Segments:
     """The definitions (``definitions.Catalogue``), written by the API only."""
 
-    def __init__(self, client: Client, database: Database) -> None:
-        self._client = client
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._segments = database["segments"]
-        self._prepare = database
 
     async def prepare(self) -> None:
         """Create the collections and indexes."""
-        await prepare(self._prepare)
-
-    async def ping(self) -> None:
-        """Raises ``PyMongoError`` when no server answers."""
-        await self._client.admin.command("ping")
+        await prepare(self._database)
 
     async def get(self, key: str) -> Stored | None:
         """A definition, also a deleted one."""
@@ -253,4 +247,3 @@ def _stored(document: dict[str, Any]) -> Stored:
         published=document["published"],
         deleted=document["deleted"],
     )
-

@@ -45,6 +45,18 @@ def validator(message: str) -> Draft202012Validator:
     return Draft202012Validator(schema, format_checker=formats)
 
 
+def references(part: Any) -> Iterator[str]:
+    """Every ``$ref`` in a document."""
+    if isinstance(part, dict):
+        if "$ref" in part:
+            yield part["$ref"]
+        for inner in part.values():
+            yield from references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
 def problems(topic: str, value: bytes | None, headers: Mapping[str, bytes]) -> list[str]:
     """What the contract says against this record; nothing when it fits.
 

@@ -6,6 +6,8 @@ Every check is also handed a broken copy of the file, and must object.
 import copy
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -213,6 +215,11 @@ def test_the_image_starts_the_command_that_the_package_installs() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert 'ENTRYPOINT ["regulars"]' in (ROOT / "deploy/Dockerfile").read_text()
     assert scripts["regulars"] == "services.cli:main"
+
+
+def test_the_command_needs_nothing_that_the_image_leaves_out() -> None:
+    code = "import sys; sys.modules |= {'deploy': None, 'tests': None}; import services.cli"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_the_image_has_every_file_that_is_no_python() -> None:

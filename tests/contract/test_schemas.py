@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +16,7 @@ from msgspec import inspect as shapes
 from schemas import generate, topics, validation
 from schemas.jsonschema import MESSAGES
 from schemas.messages import Event
-from tests.contract.conformance import SCHEMAS, asyncapi, problems, validator
+from tests.contract.conformance import SCHEMAS, asyncapi, problems, references, validator
 
 STRUCTS = {struct.__name__: struct for struct in MESSAGES}
 GOOD = sorted((SCHEMAS / "examples" / "good").glob("*.json"))
@@ -226,17 +225,6 @@ def test_every_reference_in_the_asyncapi_document_leads_somewhere() -> None:
         for token in reference.removeprefix("#/").split("/"):
             place = place[token.replace("~1", "/").replace("~0", "~")]
         assert place
-
-
-def references(part: Any) -> Iterator[str]:
-    if isinstance(part, dict):
-        if "$ref" in part:
-            yield part["$ref"]
-        for inner in part.values():
-            yield from references(inner)
-    elif isinstance(part, list):
-        for inner in part:
-            yield from references(inner)
 
 
 def test_every_topic_names_structs_that_exist() -> None:

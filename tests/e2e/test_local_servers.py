@@ -1,10 +1,12 @@
 """The local stack for real: what it promises about durability, restarts and leaving no trace."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,28 @@ def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path) -> None:
         finally:
             parent.kill()
     assert wait_until(lambda: all(map(gone, pids)), 5)
+
+
+def test_up_serves_until_ctrl_c_and_ends_both_cleanly(tmp_path: Path) -> None:
+    kafka, mongo = free_port(), free_port()
+    options = ["--data", str(tmp_path), "--kafka-port", str(kafka), "--mongo-port", str(mongo)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "deploy.local", "up", *options], stdout=subprocess.PIPE, text=True
+    ) as command:
+        try:
+            assert command.stdout is not None
+            said = list(takewhile(lambda line: not line.startswith("Ctrl-C"), command.stdout))
+            command.send_signal(signal.SIGINT)
+            said += command.stdout.readlines()
+            assert command.wait(30) == 0
+        finally:
+            command.kill()
+    assert said == [
+        f"Kafka    127.0.0.1:{kafka}\n",
+        f"MongoDB  mongodb://127.0.0.1:{mongo}/?replicaSet=rs0\n",
+        "Ended.\n",
+    ]
+    assert '"exitCode":0' in (tmp_path / "logs" / "mongod.log").read_text()
 
 
 @asynccontextmanager

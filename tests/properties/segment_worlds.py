@@ -24,7 +24,7 @@ compare = st.sampled_from(["equals", "not_equals", "gt", "gte", "lt", "lte"])
 texts = st.sampled_from(["DE", "de", "Berlin", "7", ""])
 scalars = st.one_of(texts.filter(bool), st.integers(-3, 9), st.booleans())
 
-trait_names = st.sampled_from(["country", "age", "since", "address.city", "tags"])
+trait_names = st.sampled_from(["country", "age", "age", "since", "address.city", "tags"])
 
 
 def _trait(op: str, **more: Any) -> Any:
@@ -108,7 +108,10 @@ sums = st.builds(
     st.sampled_from(["0", "5.50", "20"]),
 )
 rules = st.recursive(
-    st.one_of(trait_conditions, fact_conditions, counts, sums),
+    # Each kind as likely as the others, however many forms it has.
+    st.sampled_from([trait_conditions, fact_conditions, counts, counts, sums]).flatmap(
+        lambda kind: kind
+    ),
     lambda parts: st.one_of(
         st.lists(parts, min_size=1, max_size=3).map(lambda some: {"all": some}),
         st.lists(parts, min_size=1, max_size=3).map(lambda some: {"any": some}),
@@ -128,7 +131,7 @@ def computed_values(draw: Any, condition: Any, now: datetime) -> ComputedValue:
         if not summed:
             return ComputedValue(count=draw(st.integers(0, 5)))
         return ComputedValue(sums=draw(st.dictionaries(st.sampled_from(["USD", "EUR"]), amounts)))
-    offsets = draw(st.lists(st.integers(-2_000, 30), max_size=6))
+    offsets = draw(st.lists(st.integers(-2_000, 0) | st.integers(-90, 30), max_size=6))
     base = int(now.timestamp() * 1000)
     times = sorted(base + offset * 1000 + draw(st.integers(0, 3)) for offset in offsets)
     if not summed:

@@ -91,4 +91,4 @@ def test_traits_of_the_wrong_type_are_an_error_of_the_template_and_nothing_worse
             try:
                 assert isinstance(render("{{ traits.x | " + use + " }}", x=value), str)
             except TemplateError as error:
-                assert str(error).startswith("text: ")
+                assert str(error).startswith("text: ")  # noqa: PT017

@@ -21,7 +21,7 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
         name=NAME,
         database="profile",
         topics=TOPICS,
-        port=settings.profile_resolve_port,
+        port=settings.profile_resolve_worker_port,
         wire=wire,
     )
     return host(blueprint, settings)

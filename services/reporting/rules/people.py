@@ -1,10 +1,11 @@
 """Which of a person's states counts, and whether it differs in anything that is counted."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
 
-from services.reporting.model import Held, Newest, Person, ProfileView
+from services.reporting.model import Held, Newest, Person, ProfileView, State
 
 NOBODY = Held(0, b"", b"")
 """The contribution of a profile that was never counted."""
@@ -13,23 +14,23 @@ _ENCODER = msgspec.json.Encoder()
 _PERSON = msgspec.json.Decoder(Person)
 
 
-def newer(before: Newest | None, profile: ProfileView | None, version: int | None) -> Newest:
-    """The state that stands after one more record of the same profile.
+def newest(held: Held, states: Sequence[State]) -> Newest | None:
+    """Which of a turn's states stands, or None when none is newer than what is counted.
 
-    ``version`` None is a tombstone, which has none: it comes after whatever was read before
-    it. Else the higher version stands, and no profile means that it was merged away.
+    The highest version stands, whatever order they came in; a tombstone ends what was
+    there when it came.
     """
-    seen = 0 if before is None else before.version
-    if version is None:
-        return Newest(None, seen, erased=True)
-    if before is not None and version <= seen:
-        return before
-    return Newest(profile, version)
-
-
-def outdated(newest: Newest, held: Held) -> bool:
-    """Whether this state, or a later one, is counted already."""
-    return not newest.erased and newest.version <= held.version
+    latest: Newest | None = None
+    version = held.version
+    for index, state in enumerate(states):
+        if state.version is not None and state.version <= version:
+            continue
+        mixed = latest is not None and (
+            latest.mixed or fingerprint(latest.profile) != fingerprint(state.profile)
+        )
+        version = version if state.version is None else state.version
+        latest = Newest(index, state.profile, version, mixed)
+    return latest
 
 
 def fingerprint(profile: ProfileView | None) -> bytes:

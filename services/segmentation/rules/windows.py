@@ -111,7 +111,7 @@ def _left_by_count(count: int, test: Callable[[int], bool], limit: int) -> int |
     just below it.
     """
     before = test(count)
-    for rest in (limit,):
+    for rest in (limit, limit - 1):
         if 0 <= rest < count and test(rest) != before:
             return count - rest
     return None

@@ -1,0 +1,231 @@
+"""What the profile API answers with, as its documentation shows it.
+
+The answers themselves are written from the stored bytes, without a detour through these
+models: a test holds the two together.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ConsentWord = Literal["granted", "denied", "withdrawn"]
+
+
+class Identifier(BaseModel):
+    """A name by which a person is known."""
+
+    type: str = Field(examples=["email"])
+    value: str = Field(examples=["ann@example.com"])
+
+
+class Amount(BaseModel):
+    """An exact amount in one currency."""
+
+    amount: str = Field(examples=["12.50"])
+    currency: str = Field(examples=["USD"])
+
+
+class Consent(BaseModel):
+    """What the person last said of marketing on one channel, and by which message."""
+
+    state: ConsentWord
+    at: datetime
+    message_id: str
+    source: str = ""
+
+
+class Refund(BaseModel):
+    """One refund of an order, in the order's currency."""
+
+    message_id: str
+    amount: str
+    at: datetime
+
+
+class OrderLine(BaseModel):
+    """One product line."""
+
+    product_id: str
+    name: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    price: str | None = None
+    quantity: int = 1
+
+
+class Order(BaseModel):
+    """An order as it stands. `revenue` excludes tax and shipping, and is before refunds."""
+
+    order_id: str
+    currency: str
+    ordered_at: datetime
+    updated_at: datetime
+    status: Literal["completed", "cancelled"] = "completed"
+    revenue: str = "0"
+    total: str = "0"
+    refunds: list[Refund] = []
+    cancelled_at: datetime | None = None
+    products: list[OrderLine] = []
+
+
+class Computed(BaseModel):
+    """A computed trait: a count, sums by currency, or the entries within its window."""
+
+    count: int | None = None
+    sums: dict[str, str] | None = None
+    times: list[int] | None = Field(None, description="Milliseconds since 1970.")
+    values: list[str] | None = None
+    currencies: list[str] | None = None
+    capped: bool = False
+
+
+class Profile(BaseModel):
+    """What is known of one person."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "profile_id": "3f0c2a",
+                "version": 7,
+                "traits": {"email": "ann@example.com", "plan": "gold"},
+                "identifiers": [{"type": "email", "value": "ann@example.com"}],
+                "consent": {
+                    "email": {
+                        "state": "granted",
+                        "at": "2026-03-01T12:00:00Z",
+                        "message_id": "m-1",
+                        "source": "web",
+                    }
+                },
+                "first_seen": "2026-03-01T12:00:00Z",
+                "last_seen": "2026-03-05T09:30:00Z",
+                "interactions": 12,
+                "counters": {"Order Completed": 1, "Product Viewed": 11},
+                "orders": [],
+                "order_count": 1,
+                "revenue": [{"amount": "12.50", "currency": "USD"}],
+                "first_order_at": "2026-03-05T09:30:00Z",
+                "last_order_at": "2026-03-05T09:30:00Z",
+                "computed": {"orders_30d": {"times": [1772703000000]}},
+                "merged_from": [],
+                "flags": {},
+            }
+        }
+    )
+    profile_id: str
+    version: int = Field(description="Rises with every change.")
+    traits: dict[str, Any]
+    identifiers: list[Identifier]
+    consent: dict[str, Consent] = Field(description="By channel: email, sms, push.")
+    first_seen: datetime | None
+    last_seen: datetime | None
+    interactions: int
+    counters: dict[str, int] = Field(description="How often each event name occurred.")
+    orders: list[Order]
+    order_count: int = Field(description="Orders completed and not cancelled.")
+    revenue: list[Amount] = Field(description="Net of refunds and cancellations, by currency.")
+    first_order_at: datetime | None
+    last_order_at: datetime | None
+    computed: dict[str, Computed] = Field(description="A trait that matched nothing is left out.")
+    merged_from: list[str] = Field(description="Every former profile id of this person.")
+    flags: dict[str, int] = Field(description="How often an event held what could not be used.")
+
+
+class Interaction(BaseModel):
+    """One entry of a timeline; `event` is what the sender sent."""
+
+    interaction_id: str
+    profile_id: str = Field(description="The id at that time; it may be a former one.")
+    at: datetime
+    received_at: datetime
+    type: str = Field(examples=["track"])
+    name: str = Field(examples=["Order Completed"])
+    source: str
+    identifiers: list[Identifier] = Field(description="Accepted as the person's.")
+    ignored: list[Identifier] = Field(description="Kept from linking by limits or block lists.")
+    event: dict[str, Any]
+
+
+class HeldIdentifier(BaseModel):
+    """An identifier of the person, and the message that brought it."""
+
+    type: str
+    value: str
+    first_seen: datetime
+    message_id: str
+    source: str
+
+
+class Merge(BaseModel):
+    """Two profiles that were found to be one person, and why."""
+
+    profile_id: str = Field(description="The profile that is no more.")
+    into: str
+    at: datetime
+    message_id: str = Field(description="The message that linked the two.")
+    reason: str = Field(description="`same_event` or `alias`.")
+    evidence: Identifier = Field(description="The identifier of it that the other one had.")
+    explanation: str
+
+
+class Identity(BaseModel):
+    """Why this is one person."""
+
+    profile_id: str
+    former_ids: list[str]
+    identifiers: list[HeldIdentifier]
+    merges: list[Merge]
+
+
+class Permission(BaseModel):
+    """May we message her on this channel now, and why (not)."""
+
+    profile_id: str
+    channel: str
+    allowed: bool
+    state: Literal["granted", "denied", "withdrawn", "none"]
+    since: datetime | None
+    reason: str = Field(examples=["consent_granted", "no_consent_recorded"])
+
+
+class PropertyCondition(BaseModel):
+    """A comparison with one property of the event; dots walk into objects and lists."""
+
+    model_config = ConfigDict(extra="forbid")
+    property: str = Field(min_length=1, max_length=200, examples=["products.category"])
+    op: Literal["equals", "not_equals", "contains", "gt", "gte", "lt", "lte", "exists"]
+    value: str | int | float | bool | None = None
+
+
+class ComputedTraitBody(BaseModel):
+    """An aggregate over a person's events."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "event": "Product Viewed",
+                "aggregate": "count",
+                "where": [{"property": "category", "op": "equals", "value": "shoes"}],
+                "window_seconds": 604800,
+            }
+        },
+    )
+    event: str = Field(min_length=1, max_length=200, description="Matched without case.")
+    aggregate: Literal["count", "sum"] = "count"
+    property: str | None = Field(None, min_length=1, max_length=200, description="To be summed.")
+    where: list[PropertyCondition] = Field([], max_length=20)
+    window_seconds: int | None = Field(
+        None, ge=1, le=400 * 86_400, description="Null: over all time."
+    )
+
+
+class ComputedTraitDefinition(BaseModel):
+    """A computed trait as it is defined now."""
+
+    key: str
+    version: int
+    updated_at: datetime
+    published: bool = Field(description="Whether the workers were told of this version yet.")
+    definition: ComputedTraitBody

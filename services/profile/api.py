@@ -1,0 +1,204 @@
+"""The HTTP API of profile: who somebody is, what is known of them, and may we write."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+
+from schemas.messages import Identifier
+from services.profile import answers, traits
+from services.profile.build.model import Kept
+from services.profile.build.rules.consent import permission
+from services.profile.build.store import DefinitionStore, ProfileStore
+from services.profile.render import identity, interaction, profile
+from services.profile.resolve.model import Person
+from services.profile.resolve.rules.identifiers import email_address
+from services.profile.resolve.store import IdentityStore
+from services.profile.settings import ProfileSettings
+from services.runtime.http import Page, Problem, create_api, decode_cursor, encode_cursor, require
+from services.runtime.mongo import PyMongoError, connect
+from services.runtime.publish import Publisher
+
+ProfileId = Annotated[str, Path(max_length=200, description="A profile id; a former one will do.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="How many, at most.")]
+Cursor = Annotated[str | None, Query(max_length=2_000, description="`next` of the page before.")]
+Position = tuple[datetime, str]
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def create_app(settings: ProfileSettings | None = None) -> FastAPI:
+    """The API, which reads the database that both stages write."""
+    settings = settings or ProfileSettings()
+    client = connect(settings)
+    database = client[settings.database("profile")]
+    publisher = Publisher(settings, "profile-api")
+    definitions = DefinitionStore(database)
+    catalogue = traits.Catalogue(definitions, publisher)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        telling = asyncio.create_task(catalogue.keep_telling())
+        try:
+            yield
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+            await publisher.stop()
+            client.close()
+
+    async def ready() -> str | None:
+        try:
+            await definitions.unpublished()
+        except PyMongoError:
+            return "MongoDB does not answer"
+        return None
+
+    app = create_api(
+        name="profile",
+        summary="Who somebody is, what is known of them, and whether we may write to them.",
+        settings=settings,
+        lifespan=lifespan,
+        ready=ready,
+    )
+    app.state.people = People(ProfileStore(database), IdentityStore(database))
+    app.state.catalogue = catalogue
+    app.include_router(_profiles())
+    app.include_router(_persons())
+    app.include_router(traits.routes())
+    return app
+
+
+class People:
+    """Profiles as build keeps them and persons as resolve does, under any of their ids."""
+
+    def __init__(self, profiles: ProfileStore, identities: IdentityStore) -> None:
+        self.profiles = profiles
+        self.identities = identities
+
+    async def profile(self, profile_id: str) -> tuple[str, Kept]:
+        """(surviving id, what is kept); 404 if nobody is known by that id."""
+        found = await self.profiles.profile(profile_id)
+        if found is None:
+            # Build may not have heard yet of a merge that resolve has made.
+            person = await self.identities.person(profile_id)
+            if person is not None and person.profile_id != profile_id:
+                found = await self.profiles.profile(person.profile_id)
+        if found is None:
+            raise Problem(404, "Not Found", "There is no profile with this id.")
+        return found
+
+    async def person(self, profile_id: str) -> Person:
+        """The person as resolve knows them; 404 if there is none."""
+        person = await self.identities.person(profile_id)
+        if person is None:
+            raise Problem(404, "Not Found", "There is no profile with this id.")
+        return person
+
+
+def _profiles() -> APIRouter:
+    router = APIRouter(prefix="/v1/profiles", tags=["profiles"], dependencies=[require("reader")])
+
+    @router.get("", summary="Find people", response_model=Page[answers.Profile])
+    async def list_profiles(
+        request: Request,
+        query: Annotated[
+            str, Query(max_length=200, description="What an email, user id or name begins with.")
+        ] = "",
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Those who were seen last come first."""
+        after = None if cursor is None else decode_cursor(cursor, Position)
+        people: People = request.app.state.people
+        found = await people.profiles.listed(query.strip().lower(), limit + 1, after)
+        shown = found[:limit]
+        last = (shown[-1][2], shown[-1][0]) if len(found) > limit else None
+        return _page([profile(id_, kept) for id_, kept, _ in shown], last)
+
+    @router.get(
+        "/by/{type}/{value:path}",
+        summary="The person with an identifier",
+        response_model=answers.Profile,
+    )
+    async def profile_by(
+        request: Request,
+        type: Literal["user_id", "email", "anonymous_id"],
+        value: Annotated[str, Path(max_length=512)],
+    ) -> Response:
+        """An email address is found in any spelling of its case."""
+        people: People = request.app.state.people
+        value = value.strip()
+        known = (email_address(value) or value.lower()) if type == "email" else value
+        person = await people.identities.person_by(Identifier(type, known))
+        if person is None:
+            raise Problem(404, "Not Found", "Nobody is known by this identifier.")
+        return _json(profile(*await people.profile(person.profile_id)))
+
+    @router.get("/{profile_id}", summary="One person", response_model=answers.Profile)
+    async def show_profile(request: Request, profile_id: ProfileId) -> Response:
+        """A former id answers with the profile that absorbed it."""
+        people: People = request.app.state.people
+        return _json(profile(*await people.profile(profile_id)))
+
+    return router
+
+
+def _persons() -> APIRouter:
+    router = APIRouter(
+        prefix="/v1/profiles/{profile_id}", tags=["profiles"], dependencies=[require("reader")]
+    )
+
+    @router.get(
+        "/interactions",
+        summary="The timeline, newest first",
+        response_model=Page[answers.Interaction],
+    )
+    async def list_interactions(
+        request: Request, profile_id: ProfileId, limit: Limit = 50, cursor: Cursor = None
+    ) -> Response:
+        """What happened under former ids is part of it."""
+        after = None if cursor is None else decode_cursor(cursor, Position)
+        people: People = request.app.state.people
+        person = await people.person(profile_id)
+        found = await people.identities.page(person.profile_ids, limit + 1, after)
+        shown = found[:limit]
+        last = (shown[-1].at, shown[-1].interaction_id) if len(found) > limit else None
+        return _page([interaction(entry.body) for entry in shown], last)
+
+    @router.get("/identity", summary="Why this is one person", response_model=answers.Identity)
+    async def show_identity(request: Request, profile_id: ProfileId) -> Response:
+        """Each identifier with the message that brought it, each merge with its evidence."""
+        people: People = request.app.state.people
+        return _json(identity(await people.person(profile_id)))
+
+    @router.get(
+        "/consent/{channel}",
+        summary="May we message them now, and why?",
+        response_model=answers.Permission,
+    )
+    async def show_consent(
+        request: Request,
+        profile_id: ProfileId,
+        channel: Literal["email", "sms", "push", "webhook"],
+    ) -> Response:
+        """Without a record the answer is no."""
+        people: People = request.app.state.people
+        survivor, kept = await people.profile(profile_id)
+        answer = msgspec.structs.asdict(permission(kept.state, channel))
+        return _json({"profile_id": survivor, "channel": channel, **answer})
+
+    return router
+
+
+def _page(items: list[object], last: Position | None) -> Response:
+    return _json({"items": items, "next": None if last is None else encode_cursor(last)})
+
+
+def _json(answer: object) -> Response:
+    return Response(_encode(answer), media_type="application/json")

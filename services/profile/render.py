@@ -1,0 +1,79 @@
+"""From what is stored to what the API answers; pure."""
+
+from typing import Any
+
+import msgspec
+
+from schemas.messages import ComputedValue, Interaction
+from services.profile.build.model import Computed, Kept
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.view import profile_of
+from services.profile.resolve.model import Person
+
+_NONE = Traits({})
+_interaction_decoder = msgspec.json.Decoder(Interaction)
+_EXPLANATIONS = {
+    "same_event": "One event named identifiers of both.",
+    "alias": "An alias call said that both are one person.",
+}
+
+
+def profile(profile_id: str, kept: Kept) -> dict[str, Any]:
+    """A profile as ``answers.Profile`` declares it."""
+    known = profile_of(profile_id, kept.state, _NONE)
+    fields = {name: getattr(known, name) for name in known.__struct_fields__}
+    return fields | {
+        "version": kept.version,
+        "computed": {key: _computed(value) for key, value in kept.state.computed.items()},
+        "merged_from": kept.members,
+        "flags": kept.state.flags,
+    }
+
+
+def _computed(kept: Computed) -> ComputedValue:
+    if kept.count:
+        return ComputedValue(count=kept.count)
+    if kept.sums:
+        return ComputedValue(sums=kept.sums)
+    return ComputedValue(
+        times=kept.times,
+        values=kept.values or None,
+        currencies=kept.currencies if any(kept.currencies) else None,
+        capped=kept.dropped is not None,
+    )
+
+
+def interaction(body: bytes) -> dict[str, Any]:
+    """A stored interaction as ``answers.Interaction`` declares it; the event verbatim."""
+    said = _interaction_decoder.decode(body)
+    return {name: getattr(said, name) for name in said.__struct_fields__}
+
+
+def identity(person: Person) -> dict[str, Any]:
+    """A person as ``answers.Identity`` declares it."""
+    return {
+        "profile_id": person.profile_id,
+        "former_ids": person.members,
+        "identifiers": [
+            {
+                "type": held.type,
+                "value": held.value,
+                "first_seen": held.at,
+                "message_id": held.message_id,
+                "source": held.source,
+            }
+            for held in person.identifiers
+        ],
+        "merges": [
+            {
+                "profile_id": merge.from_,
+                "into": merge.into,
+                "at": merge.at,
+                "message_id": merge.message_id,
+                "reason": merge.rule,
+                "evidence": merge.identifier,
+                "explanation": _EXPLANATIONS.get(merge.rule, ""),
+            }
+            for merge in person.merges
+        ],
+    }

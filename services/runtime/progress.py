@@ -1,0 +1,85 @@
+"""How a turn moves the partitions on: offsets, origins, sequence numbers. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from schemas.topics import EVENTS
+from services.runtime import deadletter
+from services.runtime.checkpoints import Advance
+from services.runtime.publish import output_of
+from services.runtime.trouble import TooLarge
+from services.runtime.turn import Output, Record, Source, Turn
+
+Origins = dict[str, dict[str, int]]
+"""The highest seq by origin, by source id."""
+
+OUTBOX_BYTES = 12_000_000
+"""Of one partition in one turn: a MongoDB document holds 16 MB."""
+
+_OPEN = frozenset(topic.name for topic in EVENTS)
+"""Topics that storefronts write too: their senders are not believed about origin and seq."""
+
+
+def fresh(records: Sequence[Record]) -> tuple[list[Record], Origins]:
+    """The records that no earlier turn has handled, and the origins' progress with them.
+
+    A record written by a stage carries ``origin`` (the checkpoint that produced it) and
+    ``seq`` (that checkpoint's counter); whatever is not above the highest seq seen of its
+    origin was published again after a crash.
+    """
+    new: list[Record] = []
+    origins: Origins = {}
+    for record in records:
+        origin, number = record.headers.get("origin"), record.headers.get("seq", b"")
+        if origin is not None and number.isdigit() and record.source.topic not in _OPEN:
+            source = record.source
+            seen = origins.get(source.id)
+            if seen is None:
+                seen = origins[source.id] = dict(source.origins)
+            name, seq = origin.decode(), int(number)
+            if seq <= seen.get(name, 0):
+                continue
+            seen[name] = seq
+        new.append(record)
+    return new, origins
+
+
+def advances(turn: Turn, records: Sequence[Record], origins: Origins, stage: str) -> list[Advance]:
+    """The next checkpoint of each source that the turn touched, its outbox included.
+
+    Raises ``TooLarge`` when an outbox would not fit.
+    """
+    by_source: dict[str, Advance] = {}
+    for record in records:
+        advance = _advance(by_source, record.source, origins)
+        advance.offset = max(advance.offset, record.offset + 1)
+    for timer in turn.timers:
+        _advance(by_source, timer.source, origins)
+    for completion in turn.completions:
+        _advance(by_source, completion.source, origins)
+    for source, message in turn.messages:
+        advance = _advance(by_source, source, origins)
+        advance.seq += 1
+        numbered = (("origin", source.id.encode()), ("seq", b"%d" % advance.seq))
+        advance.outputs.append(output_of(message, f"/{stage}", numbered))
+    for rejected in turn.rejected:
+        output = deadletter.output_of(rejected, stage, turn.now)
+        _advance(by_source, rejected.record.source, origins).outputs.append(output)
+    for advance in by_source.values():
+        if sum(map(_size, advance.outputs)) > OUTBOX_BYTES:
+            raise TooLarge(f"outbox of {advance.source.id}")
+    return list(by_source.values())
+
+
+def _advance(
+    by_source: dict[str, Advance], source: Source, origins: Mapping[str, dict[str, int]]
+) -> Advance:
+    advance = by_source.get(source.id)
+    if advance is None:
+        seen = origins.get(source.id, source.origins)
+        advance = Advance(source, source.offset, source.seq, seen, [])
+        by_source[source.id] = advance
+    return advance
+
+
+def _size(output: Output) -> int:
+    return len(output.value or b"") + sum(len(value) for _, value in output.headers)

@@ -1,0 +1,42 @@
+"""What can go wrong in a turn, sorted by what helps."""
+
+from aiokafka.errors import KafkaError
+
+from services.runtime.checkpoints import Fenced
+from services.runtime.mongo import CommitUnknown, PyMongoError, conflict, too_large
+
+
+class TooLarge(Exception):
+    """The outbox of one partition would not fit into its checkpoint document."""
+
+
+class Poisoned(Exception):
+    """Most of a large batch does not fit: more likely our fault than the senders'."""
+
+
+class Unpublished(Exception):
+    """The last turn's outbox could not be published in time."""
+
+
+def cause_of(error: Exception) -> str:
+    """The kind of trouble, as the metric's label has it.
+
+    * ``fenced``: another worker owns the partition; ``unknown``: the commit's answer was
+      lost. Both: look at the checkpoints again.
+    * ``conflict`` and ``too_large``: try again with fewer records.
+    * ``poisoned`` and ``unavailable``: wait, and try again.
+    * ``failed``: a bug; find the record that triggers it.
+    """
+    if isinstance(error, Fenced):
+        return "fenced"
+    if isinstance(error, CommitUnknown):
+        return "unknown"
+    if isinstance(error, TooLarge) or too_large(error):
+        return "too_large"
+    if isinstance(error, Poisoned):
+        return "poisoned"
+    if conflict(error):
+        return "conflict"
+    if isinstance(error, PyMongoError | KafkaError | OSError | Unpublished):
+        return "unavailable"
+    return "failed"

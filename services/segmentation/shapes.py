@@ -1,0 +1,206 @@
+"""The API's documents, for OpenAPI and answers. ``rules.parse`` is what checks requests."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag
+
+from services.segmentation.rules import vocabulary as words
+
+Scalar = bool | int | float | str
+Operator = Literal[
+    "equals",
+    "not_equals",
+    "gt",
+    "gte",
+    "lt",
+    "lte",
+    "in",
+    "contains",
+    "starts_with",
+    "exists",
+    "before",
+    "after",
+    "older_than",
+    "newer_than",
+]
+Comparison = Literal["equals", "not_equals", "gt", "gte", "lt", "lte"]
+PropertyOperator = Literal["equals", "not_equals", "contains", "gt", "gte", "lt", "lte", "exists"]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class AllOf(_Shape):
+    """Holds when every part does."""
+
+    all: list["Rule"] = Field(min_length=1, max_length=words.MAX_CONDITIONS)
+
+
+class AnyOf(_Shape):
+    """Holds when at least one part does."""
+
+    any: list["Rule"] = Field(min_length=1, max_length=words.MAX_CONDITIONS)
+
+
+class NotOf(_Shape):
+    """Holds when its part does not."""
+
+    not_: "Rule" = Field(alias="not")
+
+
+class TraitCondition(_Shape):
+    """Compares a trait. A dotted name walks into objects and lists.
+
+    `older_than` and `newer_than` compare a date with now and take `seconds`; membership then
+    changes by time alone. `not_equals` also holds where the trait is missing.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"trait": "country", "op": "equals", "value": "DE"}}
+    )
+    trait: str
+    op: Operator
+    value: Scalar | list[Scalar] | None = None
+    seconds: int | None = Field(None, ge=1, le=words.MAX_SECONDS)
+
+
+class FactCondition(_Shape):
+    """Compares what is known of everyone: `order_count`, `interactions`, `revenue` (with
+    `currency`), `first_seen`, `last_seen`, `first_order_at`, `last_order_at`,
+    `counters.<event>`, `consent.<channel>`, `identifiers.<type>`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"fact": "last_order_at", "op": "older_than", "seconds": 2_592_000}
+        }
+    )
+    fact: str
+    op: Operator
+    value: Scalar | list[Scalar] | None = None
+    seconds: int | None = Field(None, ge=1, le=words.MAX_SECONDS)
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$")
+
+
+class PropertyCondition(_Shape):
+    """Compares a property of an event, as computed traits do."""
+
+    property: str
+    op: PropertyOperator
+    value: Scalar | None = None
+
+
+class BehaviourCondition(_Shape):
+    """Compares how often an event happened, or the sum of one of its properties, within
+    `within_seconds` before now or over all time. Sums of money need a `currency`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "event": "Product Viewed",
+                "where": [{"property": "category", "op": "equals", "value": "shoes"}],
+                "within_seconds": 604_800,
+                "op": "gte",
+                "value": 3,
+            }
+        }
+    )
+    event: str
+    aggregate: Literal["count", "sum"] = "count"
+    property: str | None = None
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$")
+    where: list[PropertyCondition] = Field([], max_length=words.MAX_WHERE)
+    within_seconds: int | None = Field(None, ge=1, le=words.MAX_SECONDS)
+    op: Comparison
+    value: int | float | str
+
+
+def _kind(body: Any) -> str | None:
+    known = ("all", "any", "not", "trait", "fact", "event")
+    if isinstance(body, dict):
+        return next((kind for kind in known if kind in body), None)
+    return next((kind for kind in known if hasattr(body, kind)), "not")
+
+
+class Rule(
+    RootModel[
+        Annotated[
+            Annotated[AllOf, Tag("all")]
+            | Annotated[AnyOf, Tag("any")]
+            | Annotated[NotOf, Tag("not")]
+            | Annotated[TraitCondition, Tag("trait")]
+            | Annotated[FactCondition, Tag("fact")]
+            | Annotated[BehaviourCondition, Tag("event")],
+            Discriminator(_kind),
+        ]
+    ]
+):
+    """A tree of conditions, at most 10 levels deep and of at most 100 conditions."""
+
+
+class Definition(_Shape):
+    """A segment as a marketer writes it."""
+
+    name: str = Field(min_length=1, max_length=100)
+    description: str = Field("", max_length=1_000)
+    rule: Rule
+
+
+class Segment(Definition):
+    """A segment as it stands."""
+
+    key: str
+    version: int
+    """Rises by one with each change."""
+    updated_at: datetime
+    members: int
+    """How many people are in it now."""
+
+
+class Member(BaseModel):
+    """A person who is in a segment."""
+
+    profile_id: str
+    since: datetime
+
+
+class Membership(BaseModel):
+    """A segment that a person is in."""
+
+    segment: str
+    since: datetime
+    occurrence: int
+    """How many times the person has entered it, this one included."""
+    definition_version: int
+
+
+class Reason(BaseModel):
+    """One condition, with what was found."""
+
+    condition: str
+    actual: Any = None
+    holds: bool
+
+
+class Explanation(BaseModel):
+    """Whether a person is in a segment, and why or why not."""
+
+    profile_id: str
+    """The id that the person has now, also when a former one was asked for."""
+    segment: str
+    definition_version: int
+    profile_version: int
+    member: bool
+    """The membership as it was last decided."""
+    since: datetime | None = None
+    occurrences: int
+    """How many times the person has entered the segment."""
+    holds: bool | None
+    """What the rule answers now; null while a new computed trait is being filled in."""
+    evaluated_at: datetime
+    next_flip: datetime | None
+    """Before this instant time alone changes nothing; null: it never does."""
+    reasons: list[Reason]

@@ -1,0 +1,262 @@
+"""Build's store on a real MongoDB: what a turn writes, a rebuild reads and the API finds."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import uuid4
+
+import msgspec
+import pytest
+from msgspec.json import encode
+
+from schemas.messages import Definition, Interaction
+from services.profile.build.handler import Build
+from services.profile.build.inbox import RECORDED
+from services.profile.build.model import encode_state
+from services.profile.build.store import DefinitionStore, HistoryStore, ProfileStore
+from services.profile.resolve.model import Changes, Person, Stored
+from services.profile.resolve.store import IdentityStore
+from services.runtime.mongo import Client, Database, connect, transaction
+from services.runtime.settings import Settings
+from services.runtime.turn import Record, Source, Timer, Turn
+from tests.people import START, at, did, identified, ordered
+
+pytestmark = pytest.mark.broker
+
+GROUP = "profile-resolve"
+ORIGIN = f"{GROUP}/events.clicks/0"
+
+
+class Stack(Protocol):
+    @property
+    def mongo_url(self) -> str: ...
+
+
+@pytest.fixture
+async def client(stack: Stack) -> AsyncIterator[Client]:
+    client = connect(Settings(mongo_url=stack.mongo_url))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+async def database(client: Client) -> AsyncIterator[Database]:
+    name = f"build_{uuid4().hex[:12]}"
+    await client[name].create_collection("checkpoints")
+    yield client[name]
+    await client.drop_database(name)
+
+
+class Declared:
+    def __init__(self) -> None:
+        self.current: dict[tuple[str, str], Definition] = {}
+        self.revision = 0
+
+    def declare(self, key: str, **body: Any) -> None:
+        self.revision += 1
+        self.current["computed_trait", key] = Definition(
+            kind="computed_trait", name=key, version=1, updated_at=START, body=body
+        )
+
+
+class Shop:
+    """Resolve and build on one database, without Kafka between them."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        self.client, self.database = client, database
+        self.profiles, self.identities = ProfileStore(database), IdentityStore(database)
+        self.history = HistoryStore(database, self.identities, GROUP)
+        self.declared = Declared()
+        self.build = self.worker()
+        self.source = Source("profile-build/profile.interactions/3", "profile.interactions", 3)
+        self.seq = 0
+
+    def worker(self) -> Build:
+        """A build worker that has just started."""
+        return Build(self.profiles, self.history, self.declared)
+
+    async def resolved(self, *said: Interaction) -> list[Record]:
+        """What resolve stores and publishes of these."""
+        stored = [
+            Stored(each.interaction_id, each.profile_id, each.at, each.name, encode(each))
+            for each in said
+        ]
+        people = {item.profile_id: Person(item.profile_id, members=["former"]) for item in said}
+        known = await self.identities.people(people)
+        created = [person for id, person in people.items() if id not in known]
+        records = []
+        for item in stored:
+            self.seq += 1
+            headers = {"ce_type": RECORDED, "origin": ORIGIN, "seq": str(self.seq)}
+            encoded = {name: value.encode() for name, value in headers.items()}
+            records.append(Record(self.source, 0, item.profile_id.encode(), item.body, encoded))
+        async with await self.client.start_session() as session, transaction(session):
+            await self.identities.save(stored, Changes(created=created), session)
+            await self.database["checkpoints"].update_one(
+                {"_id": ORIGIN}, {"$set": {"seq": self.seq}}, upsert=True, session=session
+            )
+        return records
+
+    async def turn(self, records: Sequence[Record] = (), timers: Sequence[Timer] = ()) -> Turn:
+        async with await self.client.start_session() as session, transaction(session):
+            turn = Turn(now=datetime.now(UTC), session=session, records=records, timers=timers)
+            await self.build.handle(turn)
+        await self.build.committed(turn)
+        return turn
+
+    async def states(self) -> dict[str, bytes]:
+        documents = await self.database["profiles"].find({}, {"_id": 1}).to_list(None)
+        kept = await self.profiles.load([document["_id"] for document in documents], None)
+        return {id: encode_state(item.state) for id, item in kept.items()}
+
+
+@pytest.fixture
+async def shop(client: Client, database: Database) -> Shop:
+    shop = Shop(client, database)
+    await shop.identities.prepare()
+    await shop.profiles.prepare()
+    await shop.profiles.prepare()  # a second worker starts
+    return shop
+
+
+async def in_session(client: Client, ask: Any) -> Any:
+    async with await client.start_session() as session, transaction(session):
+        return await ask(session)
+
+
+async def test_what_a_turn_stores_another_worker_goes_on_from(shop):
+    await shop.turn(await shop.resolved(identified(1, plan="gold"), ordered(2, revenue=12.5)))
+    shop.build = shop.worker()
+    turn = await shop.turn(await shop.resolved(did("Cart Viewed", 3)))
+    change = msgspec.json.decode(turn.messages[0][1].value)
+    assert change["version"] == 2
+    assert change["profile"]["traits"] == {"plan": "gold"}
+    assert change["profile"]["revenue"] == [{"amount": "12.50", "currency": "USD"}]
+
+
+async def test_an_aborted_turn_leaves_nothing(shop):
+    records = await shop.resolved(did("Cart Viewed", 1))
+
+    async def fail() -> None:
+        async with await shop.client.start_session() as session, transaction(session):
+            await shop.build.handle(Turn(now=START, session=session, records=records))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await shop.states() == {}
+
+
+async def test_a_sweep_after_a_new_computed_trait_equals_having_had_it_from_the_start(shop):
+    people = [did("Cart Viewed", second, profile_id=f"p{second}") for second in range(5)]
+    first = await shop.resolved(*people, *(identified(9, id=f"i{n}", n=n) for n in range(2)))
+    await shop.turn(first)
+    shop.declared.declare("carts", event="Cart Viewed", window_seconds=60)
+    shop.build = shop.worker()
+    await shop.build.assigned([shop.source])
+    turn = await shop.turn()
+    while turn.timers_set:
+        turn = await shop.turn(timers=list(turn.timers_set.values()))
+    swept = await shop.states()
+    await shop.database["profiles"].delete_many({})
+    shop.build = shop.worker()
+    await shop.turn(first)
+    assert await shop.states() == swept
+    assert len(swept) == 5
+
+
+async def test_a_rebuild_reads_former_profiles_and_names_the_checkpoints_of_resolve_only(shop):
+    checkpoints = shop.database["checkpoints"]
+    await checkpoints.insert_many(
+        [{"_id": "profile-build/profile.interactions/3", "seq": 7}, {"_id": f"{GROUP}-2/x/0"}]
+    )
+    records = await shop.resolved(did("Cart Viewed", 1), did("X", 2, profile_id="former"))
+    shop.declared.declare("carts", event="Cart Viewed")
+    await shop.turn(records[:1])
+    shop.declared.declare("x", event="X")
+    turn = await shop.turn(await shop.resolved(did("Cart Viewed", 3)))
+    change = msgspec.json.decode(turn.messages[0][1].value)
+    assert change["profile"]["computed"] == {"carts": {"count": 2}, "x": {"count": 1}}
+    assert change["merged_from"] == ["former"]
+    assert (await shop.profiles.load(["p1"], None))["p1"].vector == {ORIGIN: 3}
+
+
+async def test_stale_profiles_are_those_of_the_partition_with_another_fingerprint(shop):
+    await shop.turn(await shop.resolved(did("A", 1, profile_id="p1"), did("A", 2, profile_id="p2")))
+    (current,) = {item.fingerprint for item in (await shop.profiles.load(["p1"], None)).values()}
+
+    async def stale(partition: int, fingerprint: str, limit: int = 9) -> list[str]:
+        return await in_session(
+            shop.client,
+            lambda session: shop.profiles.stale(partition, fingerprint, limit, session),
+        )
+
+    await shop.database["profiles"].insert_one({"_id": "gone", "p": 3, "i": "p1"})
+    assert await stale(3, current) == []
+    assert await stale(4, "other") == []
+    assert sorted(await stale(3, "other")) == ["p1", "p2"]
+    assert sorted(await stale(3, "")) == ["p1", "p2"]
+    assert len(await stale(3, "other", limit=1)) == 1
+
+
+async def found(shop: Shop, prefix: str = "") -> list[str]:
+    return [id for id, _, _ in await shop.profiles.listed(prefix, 9, None)]
+
+
+async def test_the_customer_list_is_searched_by_email_name_and_user_id_last_seen_first(shop):
+    await shop.turn(
+        await shop.resolved(
+            *(
+                did(
+                    "Identify", second, profile_id=id, type="identify", traits=traits, id=id,
+                    identifiers=(("user_id", f"U-{id}"),),
+                )
+                for second, (id, traits) in enumerate(
+                    [
+                        ("p1", {"email": "Ann@x.io"}),
+                        ("p2", {"firstName": "Anna", "lastName": "Li"}),
+                        ("p3", {"email": "bob@x.io", "name": "Bob"}),
+                    ]
+                )
+            )
+        )
+    )  # fmt: skip
+    assert await found(shop) == ["p3", "p2", "p1"]
+    assert await found(shop, "ann") == ["p2", "p1"]
+    assert await found(shop, "u-p3") == ["p3"]
+    assert await found(shop, "an.") == []
+
+
+async def test_a_list_is_paged_without_gaps_or_repeats_where_people_were_seen_at_once(shop):
+    await shop.turn(
+        await shop.resolved(*(did("A", n // 3, id=f"m{n}", profile_id=f"p{n}") for n in range(8)))
+    )
+    seen: list[str] = []
+    after = None
+    while page := await shop.profiles.listed("", 3, after):
+        seen += [id for id, _, _ in page]
+        after = (page[-1][2], page[-1][0])
+    assert seen == ["p6", "p7", "p3", "p4", "p5", "p0", "p1", "p2"]
+
+
+async def test_a_trait_that_was_unset_is_not_found_any_more(shop):
+    await shop.turn(await shop.resolved(identified(1, email="ann@x.io")))
+    assert await found(shop, "ann") == ["p1"]
+    await shop.turn(await shop.resolved(identified(2, email=None)))
+    assert await found(shop, "ann") == []
+
+
+async def test_definitions_are_stored_first_and_marked_when_published(database):
+    store = DefinitionStore(database)
+    await store.prepare()
+    body = {"event": "Cart Viewed", "window_seconds": 60}
+    first = await store.put("carts", body, at(0))
+    assert (first.version, await store.unpublished()) == (1, [first])
+    await store.published(first)
+    assert await store.unpublished() == []
+    assert (await store.put("carts", body, at(5))).version == 1
+    second = await store.put("carts", {"event": "Cart Viewed"}, at(6))
+    await store.published(first)  # an answer that comes late
+    assert (second.version, await store.unpublished()) == (2, [second])
+    assert [item.version for item in await store.all()] == [2]
+    assert await store.get("nothing") is None

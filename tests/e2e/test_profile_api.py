@@ -1,0 +1,332 @@
+"""The profile API on a real MongoDB, behind resolve and build: what a client sees of people."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import msgspec
+import pytest
+import pytest_asyncio
+
+from schemas.messages import Event
+from services.profile import answers
+from services.profile.api import create_app
+from services.profile.build.handler import Build
+from services.profile.build.store import DefinitionStore, HistoryStore, ProfileStore
+from services.profile.resolve.handler import ResolveHandler
+from services.profile.resolve.store import IdentityStore
+from services.profile.settings import ProfileSettings
+from services.profile.traits import Catalogue
+from services.runtime.http import Page
+from services.runtime.keys import digest
+from services.runtime.mongo import connect, transaction
+from services.runtime.publish import output_of
+from services.runtime.turn import Message, Record, Source, Turn
+from tests.people import at
+
+pytestmark = pytest.mark.broker
+
+
+class Spine:
+    """Resolve and build on one database; what they publish goes from one to the other."""
+
+    def __init__(self, settings: ProfileSettings) -> None:
+        self.client = connect(settings)
+        self.database = self.client[settings.database("profile")]
+        self.identities, self.profiles = IdentityStore(self.database), ProfileStore(self.database)
+        history = HistoryStore(self.database, self.identities, "profile-resolve")
+        self.resolve = ResolveHandler(self.identities)
+        self.build = Build(self.profiles, history, self)
+        self.current: dict[Any, Any] = {}
+        self.revision = 0
+        self.seq = 0
+
+    async def prepare(self) -> None:
+        await self.identities.prepare()
+        await self.profiles.prepare()
+        await self.database.create_collection("checkpoints")
+
+    async def happened(self, *events: Event) -> None:
+        """Each event in a turn of its own, through both stages, until nothing is left."""
+        for event in events:
+            record = self._record("events.clicks", b"k", msgspec.json.encode(event), [])
+            messages = await self._turn(self.resolve, record)
+            while messages:
+                output = output_of(messages.pop(0), "/test")
+                if output.topic == "profile.interactions":
+                    record = self._record(output.topic, output.key, output.value, output.headers)
+                    messages += await self._turn(self.build, record)
+
+    def _record(self, topic: str, key: Any, value: Any, headers: Any) -> Record:
+        return Record(Source(f"x/{topic}/0", topic, 0), 0, key, value, dict(headers))
+
+    async def _turn(self, handler: Any, record: Record) -> list[Message]:
+        async with await self.client.start_session() as session, transaction(session):
+            turn = Turn(now=datetime.now(UTC), session=session, records=[record])
+            await handler.handle(turn)
+        await handler.committed(turn)
+        assert turn.rejected == []
+        return [message for _, message in turn.messages]
+
+
+def event(message_id: str, seconds: float, type: str = "track", **fields: Any) -> Event:
+    return Event(
+        message_id=message_id, type=type, timestamp=at(seconds), received_at=at(seconds), **fields
+    )
+
+
+SHOWN = event(
+    "m1", 1, event="Product Viewed", anonymous_id="phone", properties={"sku": "s", "n": 1.50}
+)
+ORDERED = event(
+    "m2", 2, event="Order Completed", user_id="u/1", anonymous_id="tablet",
+    properties={"order_id": "o1", "revenue": "12.5", "products": [{"sku": "s", "price": 12.5}]},
+)  # fmt: skip
+LINKED = event(
+    "m3", 3, "identify", user_id="u/1", anonymous_id="phone",
+    traits={"email": "Ann@Example.com", "name": "Ann"},
+    context={"consent": {"categoryPreferences": {"email_marketing": True}}},
+)  # fmt: skip
+OTHER = event("m4", 9, event="Product Viewed", anonymous_id="somebody")
+
+
+@pytest.fixture
+def settings(stack: Any) -> ProfileSettings:
+    tokens = {digest(role): role for role in ("reader", "marketer", "support", "admin")}
+    return ProfileSettings(
+        mongo_url=stack.mongo_url,
+        kafka_url=stack.kafka_url,
+        namespace=f"t{uuid4().hex[:8]}.",
+        tokens=tokens,
+    )
+
+
+@pytest_asyncio.fixture
+async def spine(settings: ProfileSettings) -> AsyncIterator[Spine]:
+    spine = Spine(settings)
+    await spine.prepare()
+    yield spine
+    await spine.client.drop_database(spine.database.name)
+    spine.client.close()
+
+
+class Sent(list[Message]):
+    """A publisher that only remembers."""
+
+    fails = False
+
+    async def send(self, message: Message) -> None:
+        if self.fails:
+            raise TimeoutError
+        self.append(message)
+
+
+@pytest.fixture
+def sent() -> Sent:
+    return Sent()
+
+
+@pytest.fixture
+def catalogue(spine: Spine, sent: Sent) -> Catalogue:
+    return Catalogue(DefinitionStore(spine.database), sent)
+
+
+@pytest_asyncio.fixture
+async def api(settings: ProfileSettings, catalogue: Catalogue) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(settings)
+    app.state.catalogue = catalogue
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": "Bearer reader"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://profile", headers=headers
+    ) as client:
+        yield client
+
+
+async def get(api: httpx.AsyncClient, path: str, **query: Any) -> Any:
+    response = await api.get(path, params=query)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def ann(api: httpx.AsyncClient, spine: Spine) -> dict[str, Any]:
+    """One person whose two profiles have been merged, as the API shows her."""
+    await spine.happened(SHOWN, ORDERED, LINKED)
+    return await get(api, "/v1/profiles/by/user_id/u/1")
+
+
+async def test_a_person_is_shown_whole_after_a_merge(api, spine):
+    shown = await ann(api, spine)
+    answers.Profile.model_validate(shown, strict=False)
+    assert shown["traits"] == {"email": "Ann@Example.com", "name": "Ann"}
+    assert shown["identifiers"] == [
+        {"type": "anonymous_id", "value": "phone"},
+        {"type": "anonymous_id", "value": "tablet"},
+        {"type": "email", "value": "ann@example.com"},
+        {"type": "user_id", "value": "u/1"},
+    ]
+    assert shown["counters"] == {"Identify": 1, "Order Completed": 1, "Product Viewed": 1}
+    assert shown["revenue"] == [{"amount": "12.50", "currency": "USD"}]
+    assert shown["orders"][0]["products"][0] == {
+        "product_id": "s", "price": "12.50",
+    }  # fmt: skip
+    assert shown["last_seen"] == "2026-03-01T12:00:03Z"
+    assert len(shown["merged_from"]) == 1
+    assert set(shown) == set(answers.Profile.model_fields)
+
+
+async def test_a_former_id_and_every_identifier_lead_to_the_survivor(api, spine):
+    shown = await ann(api, spine)
+    for path in (
+        f"/v1/profiles/{shown['merged_from'][0]}",
+        f"/v1/profiles/{shown['profile_id']}",
+        "/v1/profiles/by/email/ANN@example.COM",
+        "/v1/profiles/by/anonymous_id/phone",
+    ):
+        assert await get(api, path) == shown
+
+
+async def test_the_timeline_spans_former_profiles_newest_first_in_pages(api, spine):
+    shown = await ann(api, spine)
+    path = f"/v1/profiles/{shown['merged_from'][0]}/interactions"
+    first = await get(api, path, limit=2)
+    second = await get(api, path, limit=2, cursor=first["next"])
+    Page[answers.Interaction].model_validate(first)
+    seen = [item["name"] for item in first["items"] + second["items"]]
+    assert (seen, second["next"]) == (["Identify", "Order Completed", "Product Viewed"], None)
+    assert second["items"][0]["event"]["properties"] == {"sku": "s", "n": 1.5}
+    assert set(first["items"][0]) == set(answers.Interaction.model_fields)
+
+
+async def test_why_it_is_one_person_is_told_with_the_evidence(api, spine):
+    shown = await ann(api, spine)
+    told = await get(api, f"/v1/profiles/{shown['profile_id']}/identity")
+    answers.Identity.model_validate(told)
+    by_value = {item["value"]: item["message_id"] for item in told["identifiers"]}
+    assert by_value == {"phone": "m1", "u/1": "m2", "tablet": "m2", "ann@example.com": "m3"}
+    (merge,) = told["merges"]
+    assert (merge["into"], merge["message_id"]) == (shown["profile_id"], "m3")
+    assert merge["profile_id"] == shown["merged_from"][0]
+    assert merge["evidence"]["type"] in ("anonymous_id", "user_id")
+    assert merge["explanation"] == "One event named identifiers of both."
+
+
+async def test_consent_answers_yes_no_and_why(api, spine):
+    shown = await ann(api, spine)
+    path = f"/v1/profiles/{shown['profile_id']}/consent"
+    assert await get(api, f"{path}/email") == {
+        "profile_id": shown["profile_id"], "channel": "email", "allowed": True,
+        "state": "granted", "since": "2026-03-01T12:00:03Z", "reason": "consent_granted",
+    }  # fmt: skip
+    told = await get(api, f"{path}/sms")
+    assert (told["allowed"], told["reason"]) == (False, "no_consent_recorded")
+    await spine.happened(event("m9", 20, event="Unsubscribed", user_id="u/1"))
+    told = await get(api, f"{path}/email")
+    assert (told["allowed"], told["state"]) == (False, "withdrawn")
+
+
+async def test_the_list_shows_survivors_only_and_is_searched_without_case(api, spine):
+    shown = await ann(api, spine)
+    await spine.happened(OTHER)
+    first = await get(api, "/v1/profiles", limit=1)
+    second = await get(api, "/v1/profiles", limit=1, cursor=first["next"])
+    Page[answers.Profile].model_validate(second)
+    assert second["items"] == [shown]
+    assert (first["items"][0]["last_seen"], second["next"]) == ("2026-03-01T12:00:09Z", None)
+    for query in ("ANN", "ann@ex", "U/1"):
+        assert (await get(api, "/v1/profiles", query=query))["items"] == [shown]
+    assert (await get(api, "/v1/profiles", query="x"))["items"] == []
+
+
+async def test_what_does_not_exist_or_fit_is_a_problem(api):
+    for path, status in {
+        "/v1/profiles/nobody": 404,
+        "/v1/profiles/nobody/interactions": 404,
+        "/v1/profiles/nobody/identity": 404,
+        "/v1/profiles/nobody/consent/email": 404,
+        "/v1/profiles/nobody/consent/fax": 422,
+        "/v1/profiles/by/email/x": 404,
+        "/v1/profiles/by/shoe_size/42": 422,
+        "/v1/profiles?cursor=rubbish": 400,
+        "/v1/profiles?limit=0": 422,
+        "/v1/profiles/%00%ff": 404,
+        "/v1/computed-traits/nothing": 404,
+    }.items():
+        response = await api.get(path)
+        assert (path, response.status_code) == (path, status)
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_without_a_token_nothing_is_told(api):
+    assert (await api.get("/v1/profiles", headers={"Authorization": ""})).status_code == 401
+    assert (await api.get("/v1/computed-traits", headers={"Authorization": ""})).status_code == 401
+
+
+VIEWS = {
+    "event": "Product Viewed",
+    "where": [{"property": "category", "op": "equals", "value": "shoes"}],
+    "window_seconds": 604_800,
+}
+
+
+async def put(api: httpx.AsyncClient, key: str, body: Any, role: str = "marketer") -> Any:
+    headers = {"Authorization": f"Bearer {role}"}
+    return await api.put(f"/v1/computed-traits/{key}", json=body, headers=headers)
+
+
+async def test_a_computed_trait_is_stored_and_told_to_the_workers_once_a_version(api, sent):
+    first = (await put(api, "shoe_views", VIEWS)).json()
+    assert (first["version"], first["published"]) == (1, True)
+    assert await get(api, "/v1/computed-traits/shoe_views") == first
+    changed = (await put(api, "shoe_views", VIEWS | {"window_seconds": 60})).json()
+    assert changed["version"] == 2
+    assert (await put(api, "shoe_views", VIEWS | {"window_seconds": 60})).json() == changed
+    assert (await get(api, "/v1/computed-traits"))["items"] == [changed]
+    told = [msgspec.json.decode(message.value) for message in sent]
+    assert [(message.key, message.type) for message in sent] == [
+        ("computed_trait/shoe_views", "regulars.definition.changed.v1")
+    ] * 3
+    assert [one["version"] for one in told] == [1, 2, 2]
+    assert told[0]["body"] == VIEWS
+
+
+async def test_a_trait_that_cannot_be_told_now_is_kept_and_told_later(api, catalogue, sent):
+    sent.fails = True
+    answer = (await put(api, "views", VIEWS)).json()
+    assert (answer["version"], answer["published"]) == (1, False)
+    assert (await get(api, "/v1/computed-traits/views"))["published"] is False
+    sent.fails = False
+    await catalogue.tell_unpublished()
+    await catalogue.tell_unpublished()
+    assert [message.id for message in sent] == ["computed_trait/views/1"]
+    assert (await get(api, "/v1/computed-traits/views"))["published"] is True
+
+
+async def test_a_definition_that_makes_no_sense_is_refused_with_the_place(api, sent):
+    for change in (
+        {"aggregate": "sum"},
+        {"property": "price"},
+        {"event": ""},
+        {"window_seconds": 0},
+        {"surprise": 1},
+        {"where": [{"property": "a", "op": "gt", "value": "much"}]},
+        {"where": [{"property": "a", "op": "gt", "value": True}]},
+        {"where": [{"property": "a", "op": "gt", "value": 10**400}]},
+        {"where": [{"property": "a", "op": "like", "value": "x"}]},
+        {"where": [{"property": "a", "op": "contains"}]},
+        {"where": [{"property": "a", "op": "equals"}]},
+    ):
+        response = await put(api, "views", VIEWS | change)
+        assert (change, response.status_code) == (change, 422)
+        assert response.json()["errors"][0]["at"].startswith("body")
+    assert sent == []
+
+
+async def test_only_marketers_declare_traits_and_never_under_a_segments_key(api):
+    assert (await put(api, "views", VIEWS, role="reader")).status_code == 403
+    assert (await put(api, "views", VIEWS, role="support")).status_code == 403
+    assert (await put(api, "views", VIEWS, role="admin")).status_code == 200
+    assert (await put(api, "ct_1234", VIEWS)).status_code == 409
+    assert (await put(api, "Bad Key", VIEWS)).status_code == 422

@@ -184,7 +184,7 @@ async def test_who_enters_gets_a_mail_and_after_one_click_none_ever_again(world:
         "sent",
         "unsubscribed",
     ]
-    world.worker.stop()
+    await asyncio.to_thread(world.worker.stop)
 
 
 async def test_a_crash_while_the_server_takes_the_mail_leaves_it_uncertain_until_a_person_decides(
@@ -221,7 +221,7 @@ async def test_a_crash_while_the_server_takes_the_mail_leaves_it_uncertain_until
     assert (await world.api.post(resend)).status_code == 409
     states = [s for person, s in await world.changes() if person == begun["profile_id"]]
     assert states == ["decided", "uncertain", "sent"]
-    world.worker.stop()
+    await asyncio.to_thread(world.worker.stop)
 
 
 async def test_a_worker_that_is_stopped_politely_leaves_nothing_uncertain(world: World) -> None:
@@ -234,7 +234,7 @@ async def test_a_worker_that_is_stopped_politely_leaves_nothing_uncertain(world:
         return len(world.mails()) > 20
 
     await eventually(some, lambda: world.worker.tail())
-    world.worker.stop()
+    await asyncio.to_thread(world.worker.stop)
     assert len(world.mails()) < 200
     world.start_worker()
     for id_ in people:
@@ -243,7 +243,7 @@ async def test_a_worker_that_is_stopped_politely_leaves_nothing_uncertain(world:
     assert sorted(await world.changes()) == sorted(
         (person, state) for person in people for state in ("decided", "sent")
     )
-    world.worker.stop()
+    await asyncio.to_thread(world.worker.stop)
 
 
 async def test_campaigns_are_checked_versioned_published_and_deleted(world: World) -> None:
@@ -314,7 +314,7 @@ async def test_while_kafka_is_away_choices_are_kept_and_told_later(world: World)
     world.start_worker()
     await world.enter("p1")
     await world.becomes("sent")
-    world.worker.stop()
+    await asyncio.to_thread(world.worker.stop)
     [mail] = world.mails()
     link = mail.headers["List-Unsubscribe"].strip("<>").removeprefix("http://127.0.0.1:8400")
     async with world.client(f"127.0.0.1:{free_port()}") as cut_off:

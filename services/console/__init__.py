@@ -1,0 +1,1 @@
+"""console shows: pages for marketers, support and managers. No state of its own."""

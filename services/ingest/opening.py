@@ -7,6 +7,7 @@ and only the events that carry the mistake are refused.
 """
 
 import json
+import re
 import zlib
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,11 @@ from schemas.validation import DEEPEST, Fault, check_body
 from services.ingest.model import MAX_BODY, MAX_EVENTS, MAX_SHARED, Envelope, Shared
 from services.ingest.rules import decode
 
+# The closing quote is optional, so that a hostile body cannot make the search start over.
+_TOKENS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+_PRUNED = DEEPEST + 8
+_NOT_JSON = Raw(b"\xff")
+"""Refused by ``rules.decode`` as bad_text."""
 _envelopes = msgspec.json.Decoder(Envelope)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -43,22 +49,41 @@ def unpack(body: bytes, encoding: str) -> bytes | Fault:
 
 
 def open_batch(body: bytes) -> Envelope | Fault:
-    """The envelope of a batch. Codes: bad_json, bad_batch, too_deep, batch_too_long."""
+    """The envelope of a batch. Codes: bad_json, bad_batch, batch_too_long."""
     try:
-        envelope = _envelopes.decode(body)
-    except msgspec.ValidationError as error:
-        return Fault("bad_batch", f"The body must be an object with a list `batch`: {error}")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        salvaged = _salvage(body)
-        if isinstance(salvaged, Fault):
-            return salvaged
-        envelope = salvaged
+        envelope = _open(body)
     except RecursionError:
-        return Fault("too_deep", f"At most {DEEPEST} levels of nesting.")
-    if len(envelope.batch) > MAX_EVENTS:
+        envelope = _open(_prune(body))
+    if isinstance(envelope, Envelope) and len(envelope.batch) > MAX_EVENTS:
         detail = f"A batch has at most {MAX_EVENTS:,} events; none of these was taken."
         return Fault("batch_too_long", detail)
     return envelope
+
+
+def _open(body: bytes) -> Envelope | Fault:
+    try:
+        return _envelopes.decode(body)
+    except msgspec.ValidationError as error:
+        return Fault("bad_batch", f"The body must be an object with a list `batch`: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _salvage(body)
+
+
+def _prune(body: bytes) -> bytes:
+    """``body`` with what lies too deep cut short: still too deep, but not for the parser."""
+    kept: list[bytes] = []
+    depth = start = 0
+    for token in _TOKENS.finditer(body):
+        if token[0] in (b"{", b"["):
+            depth += 1
+            if depth == _PRUNED:
+                kept.append(body[start : token.start()])
+        elif token[0] in (b"}", b"]"):
+            if depth == _PRUNED:
+                kept.append(b"0")
+                start = token.end()
+            depth -= 1
+    return b"".join((*kept, body[start:] if depth < _PRUNED else b""))
 
 
 def shared_of(envelope: Envelope) -> Shared | Fault:
@@ -92,7 +117,7 @@ def _salvage(body: bytes) -> Envelope | Fault:
     """A batch that is nearly JSON: events that are not come back as no object at all."""
     try:
         said = json.loads(body, parse_float=Decimal, parse_constant=_Constant)
-    except (ValueError, RecursionError):
+    except ValueError:
         return Fault("bad_json", "The body is not JSON.")
     items = said.get("batch") if isinstance(said, dict) else None
     if not isinstance(items, list):
@@ -107,10 +132,6 @@ def _salvage(body: bytes) -> Envelope | Fault:
         sent_at=said.get("sentAt"),
         write_key=said.get("writeKey"),
     )
-
-
-_NOT_JSON = Raw(b"\xff")
-"""Refused by ``rules.decode`` as bad_text."""
 
 
 class _Constant:

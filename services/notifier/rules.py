@@ -5,6 +5,7 @@ Pure: the instant is an argument, and what looks random is derived from the mess
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from hmac import HMAC
 from typing import get_args
@@ -188,17 +189,18 @@ def address_of(recipient: Recipient) -> str:
     candidates = [recipient.traits.get("email")]
     candidates += [known.value for known in recipient.identifiers if known.type == "email"]
     for candidate in candidates:
-        if not isinstance(candidate, str):
-            continue
-        try:
-            checked = validate_email(
-                candidate, check_deliverability=False, globally_deliverable=False
-            )
-        except EmailNotValidError:
-            continue
-        if checked.ascii_email:
-            return checked.ascii_email
+        if isinstance(candidate, str) and (usable := _ascii_address(candidate)):
+            return usable
     return ""
+
+
+@lru_cache(maxsize=1_000)
+def _ascii_address(value: str) -> str:
+    try:
+        checked = validate_email(value, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        return ""
+    return checked.ascii_email or ""
 
 
 def address_hash(address: str, secret: bytes) -> str:

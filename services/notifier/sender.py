@@ -29,6 +29,8 @@ from services.runtime.mongo import PyMongoError
 log = structlog.get_logger()
 
 _TELL_AGAIN_SECONDS = 5.0
+_TOGETHER_SECONDS = 0.05
+"""Results are gathered this long for one turn: the mails are out, and a turn costs its share."""
 _STOP_SECONDS = 20.0
 
 
@@ -82,6 +84,9 @@ class Sender(Service):
         self._queue = asyncio.Queue[_Held]()
         self._hungry = asyncio.Event()  # the ledger may hold what was never offered
         self._overflowed = False
+        self._untold: list[_Held] = []
+        self._telling: asyncio.TimerHandle | None = None
+        self._told = 0.0
         self._working = dict[Lane, asyncio.Task[None]]()
         self._background = set[asyncio.Task[None]]()
 
@@ -119,6 +124,7 @@ class Sender(Service):
         """Others own these now: begin nothing more of them, and leave them our results."""
         self._sources.difference_update(sources)
         gone = [h for h in self._held.values() if h.entry.source not in self._sources]
+        self._untold = [h for h in self._untold if h.entry.source in self._sources]
         for held in gone:
             if not held.busy:  # else ``_finish`` sees to it
                 del self._held[held.entry.message_id]
@@ -144,6 +150,8 @@ class Sender(Service):
                 task.cancel()
         if self._working:
             await asyncio.wait(self._working.values(), timeout=_STOP_SECONDS)
+        if self._telling is not None:
+            self._telling.cancel()
         tasks = [*self._working.values(), *self._background]
         for task in tasks:
             task.cancel()
@@ -179,10 +187,19 @@ class Sender(Service):
             self._complete(source, Recover())
             return
         held.outcome = outcome
-        self._tell(held)
+        self._untold.append(held)
+        if self._telling is None:
+            wait = max(0.0, self._told + _TOGETHER_SECONDS - monotonic())
+            self._telling = asyncio.get_running_loop().call_later(wait, self._tell_all)
         if source not in self._sources:
             del self._held[held.entry.message_id]
             self._spawn(self._note([outcome]))
+
+    def _tell_all(self) -> None:
+        self._told, self._telling = monotonic(), None
+        untold, self._untold = self._untold, []
+        for held in untold:
+            self._tell(held)
 
     def _tell(self, held: _Held) -> None:
         held.told = monotonic()
@@ -198,7 +215,7 @@ class Sender(Service):
             self._hungry.clear()
             for held in self._held.values():
                 # A completion is forgotten while partitions change hands.
-                if held.outcome is not None and monotonic() - held.told > _TELL_AGAIN_SECONDS:
+                if held.told and monotonic() - held.told > _TELL_AGAIN_SECONDS:
                     self._tell(held)
             try:
                 await self._refill()

@@ -113,8 +113,13 @@ class SegmentationHandler:
             self._progress.pop(id_, None)
 
     def behind(self) -> list[str]:
-        """The owned partitions that have to look at the definitions: each needs a turn."""
-        fingerprint = self._current().fingerprint
+        """The owned partitions that have to look at the definitions: each needs a turn.
+
+        May be called while a turn is under way, so it leaves the plan as it is.
+        """
+        if self._revision != self._definitions.revision:
+            return sorted(self._owned)
+        fingerprint = self._plan.fingerprint
         return [
             id_
             for id_ in sorted(self._owned)
@@ -124,7 +129,7 @@ class SegmentationHandler:
     # -- definitions ---------------------------------------------------------------------
 
     def _current(self) -> Plan:
-        """The plan of the definitions in force."""
+        """The plan of the definitions in force; it stays the same for the rest of a turn."""
         if self._revision != self._definitions.revision:
             self._revision = self._definitions.revision
             current = self._definitions.current
@@ -162,8 +167,10 @@ class SegmentationHandler:
         )
         now = micros(turn.now)
         for stored in found:
-            # Whom this turn has touched, or the cache knows, is newer than what is stored.
             id_ = stored.profile_id
+            if work.gone(id_):
+                continue
+            # Whom this turn has touched, or the cache knows, is newer than what is stored.
             standing = work.standing(id_) or self._people.get(id_) or stored
             if standing.applied != plan.fingerprint:
                 work.touch(source, standing)

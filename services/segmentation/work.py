@@ -94,6 +94,11 @@ class Work:
         """Nothing is to be kept of the person."""
         self._kept[standing.profile_id].gone = True
 
+    def gone(self, profile_id: str) -> bool:
+        """Whether this turn has forgotten the person."""
+        kept = self._kept.get(profile_id)
+        return kept is not None and kept.gone
+
     def emit(self, source: Source, changes: Iterable[SegmentChanged]) -> None:
         """Publish what was decided."""
         for change in changes:

@@ -179,8 +179,8 @@ def test_up_serves_until_ctrl_c_and_ends_both_cleanly(tmp_path: Path) -> None:
             assert command.stdout is not None
             said = list(takewhile(lambda line: not line.startswith("Ctrl-C"), command.stdout))
             command.send_signal(signal.SIGINT)
-            said += command.stdout.readlines()
-            assert command.wait(30) == 0
+            said += command.communicate(timeout=60)[0].splitlines(keepends=True)
+            assert command.returncode == 0
         finally:
             command.kill()
     assert said == [

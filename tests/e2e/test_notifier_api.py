@@ -99,10 +99,16 @@ class World:
         await eventually(reached, lambda: f"{id_} is not {state}\n{self.worker.tail()}")
 
     async def changes(self) -> list[tuple[str, str]]:
-        """(profile, state) of everything on message.changes, the order within each kept."""
-        records = await self.cluster.records("message.changes")
-        steps = [msgspec.json.decode(record.value, type=MessageChanged) for record in records]
-        return [(step.profile_id, step.state) for step in steps]
+        """(profile, state) of everything on message.changes, the order within each kept.
+
+        As a reader sees it: what a new owner publishes again is dropped by origin and seq.
+        """
+        steps = dict[Any, MessageChanged]()
+        for record in await self.cluster.records("message.changes"):
+            headers = dict(record.headers)
+            seen = headers.get("origin"), headers.get("seq", record.offset)
+            steps[seen] = msgspec.json.decode(record.value, type=MessageChanged)
+        return [(step.profile_id, step.state) for step in steps.values()]
 
 
 class ApiClient(httpx.AsyncClient):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from motor.motor_asyncio import AsyncIOMotorClient
 
@@ -15,9 +16,12 @@ from deploy.local.processes import Process
 from schemas.topics import BY_NAME
 from services.runtime.settings import Settings
 from services.runtime.topics import create_topics
+from services.runtime.turn import Output
 from services.runtime.worker import app_id
 
 TOYS = [sys.executable, "-m", "tests.faults.toy"]
+_origins = msgspec.json.Decoder(dict[str, int])
+_outbox = msgspec.msgpack.Decoder(list[Output])
 QUIET_SECONDS = 60.0
 
 
@@ -29,7 +33,8 @@ class Cluster:
             kafka_url=stack.kafka_url, mongo_url=stack.mongo_url, namespace=namespace
         )
         self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(stack.mongo_url)
-        self._logs = logs
+        self.stack = stack
+        self.logs = logs
         self._processes: list[Process] = []
 
     async def create_topics(self, workers: Sequence[str]) -> None:
@@ -53,7 +58,7 @@ class Cluster:
         }
         variables = {f"REGULARS_{name.upper()}": value for name, value in settings.items()}
         name = f"{'-'.join(argv[-2:]).replace('/', '_')}-{worker_id}-{len(self._processes)}"
-        process = Process(name, argv, variables, self._logs / f"{name}.log")
+        process = Process(name, argv, variables, self.logs / f"{name}.log")
         process.start()
         self._processes.append(process)
         return process
@@ -96,6 +101,8 @@ class Cluster:
     async def quiet(self, stages: dict[str, tuple[str, Sequence[str]]]) -> None:
         """Wait until each stage (name: (database, topics)) has handled every record.
 
+        That is: no lag, and nothing in an outbox that its reader has not seen.
+
         Fails with the lag of each after a minute: something stands still, or is lost.
         """
         lag: dict[str, int] = {}
@@ -103,6 +110,8 @@ class Cluster:
             try:
                 while True:
                     lag = {name: await self._lag(name, *stage) for name, stage in stages.items()}
+                    if not any(lag.values()):
+                        lag["unread"] = await self._unread(stages)
                     if not any(lag.values()):
                         return
                     await asyncio.sleep(0.05)
@@ -126,6 +135,30 @@ class Cluster:
             async with self._reader(topic) as reader:
                 for partition, end in (await reader.ends()).items():
                     total += end - handled.get(f"{group}/{topic}/{partition}", 0)
+        return total
+
+    async def _unread(self, stages: dict[str, tuple[str, Sequence[str]]]) -> int:
+        """Records in the outboxes of ``stages`` that no reader among them has seen."""
+        documents: dict[str, dict[str, Any]] = {}
+        for database in {database for database, _ in stages.values()}:
+            async for item in self.database(database)["checkpoints"].find({}):
+                documents[item["_id"]] = item
+        readers = {
+            topic: self.settings.namespace + name
+            for name, (_, topics) in stages.items()
+            for topic in topics
+        }
+        seen = {
+            id_: _origins.decode(item.get("origins", b"{}")) for id_, item in documents.items()
+        }
+        total = 0
+        for item in documents.values():
+            for output in _outbox.decode(item.get("outbox", b"\x90")):
+                headers = dict(output.headers)
+                if output.topic in readers and "origin" in headers:
+                    reader = f"{readers[output.topic]}/{output.topic}/{output.partition}"
+                    last = seen.get(reader, {}).get(headers["origin"].decode(), 0)
+                    total += last < int(headers["seq"])
         return total
 
     def _reader(self, topic: str) -> "_Reader":

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.faults.cluster import Cluster, unique_namespace
+from tests.faults.processes import exited, stopped
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
 
@@ -41,18 +41,6 @@ async def counts(cluster: Cluster) -> Counter[str]:
     """What the counter made of it."""
     documents = cluster.database("toy_counter")["counts"].find({})
     return Counter({item["_id"]: item["n"] async for item in documents})
-
-
-async def exited(process: Any) -> None:
-    async with asyncio.timeout(30):
-        while process.alive:
-            await asyncio.sleep(0.02)
-
-
-async def stopped(process: Any) -> None:
-    async with asyncio.timeout(30):
-        while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
-            await asyncio.sleep(0.02)
 
 
 async def until_counted(cluster: Cluster, least: int) -> None:

@@ -194,6 +194,21 @@ async def test_a_sweep_walks_the_partition_in_chunks_until_nobody_is_behind():
     assert swept == ["p0", "p1", "p2", "p3", "p4"]
 
 
+async def test_a_sweep_takes_fewer_at_once_after_a_turn_that_failed():
+    world = World(Limits(swept=4))
+    await world.build.assigned([world.source])
+    people = [did("Cart Viewed", 1, profile_id=f"p{number}") for number in range(8)]
+    await world.fire(await world.turn(world.says(*people)))
+    world.declared.declare("carts", event="Cart Viewed")
+    asked = await world.turn()
+    world.build.lost(None)
+    turn = await world.fire(asked)
+    assert len(turn.messages) == 2
+    while turn.timers_set:
+        turn = await world.fire(turn)
+    assert len({stored[2] for stored in world.stored.rows.values()}) == 1
+
+
 async def test_a_new_owner_sweeps_what_the_last_one_left_behind():
     world = World()
     await world.turn(world.says(did("Cart Viewed", 1)))

@@ -420,6 +420,57 @@ async def test_a_person_whom_the_sweep_has_not_reached_is_judged_by_the_new_defi
     assert len(world.members()) == 6
 
 
+async def test_a_definition_that_comes_in_the_middle_of_a_turn_waits_for_the_next(
+    world: World,
+) -> None:
+    await world.handler.assigned([world.source])
+    await world.turn(changed("p1", 1, traits={"country": "DE"}))
+    await world.settle()
+    world.handler.lost(None)
+    load = world.store.standings
+
+    async def slow_load(session: Any, profile_ids: Collection[str]) -> dict[str, Standing]:
+        if not world.control.current:
+            world.control.put("german", GERMAN)
+            assert world.handler.behind() == [world.source.id]
+        return await load(session, profile_ids)
+
+    world.store.standings = slow_load  # type: ignore[method-assign]
+    await world.turn(changed("p1", 2, traits={"country": "DE"}))
+    assert world.said() == []
+
+    await world.settle()
+    assert world.said() == [("p1", "german", "entered", 1)]
+
+
+async def test_who_is_erased_while_the_sweep_comes_by_exits_once(world: World) -> None:
+    world.control.put("german", GERMAN)
+    await world.turn(*[changed(f"p{i}", 1, traits={"country": "DE"}) for i in range(3)])
+    await world.settle()
+    world.control.put("german", {"not": GERMAN})
+    await world.turn(wake=True)  # the sweep is begun
+    world.said()
+
+    await world.turn(("p0", None))
+    await world.settle()
+
+    exits = [(f"p{i}", "german", "exited", 1) for i in range(3)]
+    assert world.said() == exits
+    assert world.store.sizes == {"german": 0}
+
+
+async def test_a_late_event_does_not_date_a_change_before_the_one_it_follows(
+    world: World,
+) -> None:
+    world.control.put("german", GERMAN)
+    names = ["traits.country"]
+    await world.turn(changed("p1", 1, traits={"country": "DE"}))
+    await world.turn(changed("p1", 2, names, traits={}, at=NOW - DAY))
+    await world.turn(changed("p1", 3, names, traits={"country": "DE"}, at=NOW - 2 * DAY))
+
+    assert [one.at for one in world.journal] == [NOW] * 3
+
+
 async def test_cached_people_are_not_loaded_again_until_they_are_lost(world: World) -> None:
     await world.turn(changed("p1", 1))
     await world.turn(changed("p1", 2))
@@ -471,13 +522,7 @@ async def test_whatever_happens_memberships_end_as_a_full_recompute(story: list[
             records = []
             for number, profile in how:
                 versions[number] += 1
-                names = [f"traits.{n}" for n in ("country",)] + [
-                    "orders",
-                    "counters.X",
-                    "counters.x",
-                ]
-                names.append(f"computed.{BROWSING_KEY}")
-                records.append(changed(f"p{number}", versions[number], names, **profile))
+                records.append(changed(f"p{number}", versions[number], NAMES, **profile))
             await world.turn(*records)
         elif what == "define":
             world.control.put(*how)

@@ -56,7 +56,9 @@ def _bounds(value: ComputedValue, now: int, span: int) -> tuple[int, int]:
     """The slice of ``times`` that counts at ``now``."""
     times = value.times or []
     # For whole milliseconds t: t * 1000 > x exactly when t > x // 1000.
-    return bisect_right(times, (now - span) // _MS), bisect_right(times, now // _MS)
+    end = now // _MS
+    high = len(times) if not times or times[-1] <= end else bisect_right(times, end)
+    return bisect_right(times, (now - span) // _MS), high
 
 
 def _count(value: ComputedValue, now: int, span: int) -> int:

@@ -156,7 +156,7 @@ class Graph:
         """``person`` keeps what it had, so that one can see, and undo, what was joined."""
         for held in person.identifiers:
             identifier = held.identifier
-            pass
+            self._owners[identifier] = survivor.profile_id
             if identifier not in self._new:
                 self._moved.add(identifier)
         for member in person.members:

@@ -1,0 +1,225 @@
+"""Ingest as it runs: its own process, a real broker, and senders that know nothing of it."""
+
+import asyncio
+import gzip
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from segment.analytics.client import Client
+
+from deploy.local.ports import free_port
+from deploy.local.processes import Process, wait_http_ok
+from deploy.local.stack import LocalStack
+from schemas.topics import BY_NAME, EVENTS
+from services.runtime.keys import digest
+from services.runtime.publish import partition_of
+from tests.faults.cluster import Cluster, unique_namespace
+
+pytestmark = pytest.mark.broker
+
+KEY = "a-write-key"
+COMMAND = [sys.executable, "-m", "services.cli", "api", "ingest"]
+
+
+class Service:
+    """A running ingest, and what has come of it."""
+
+    def __init__(self, cluster: Cluster, process: Process, url: str) -> None:
+        self.cluster = cluster
+        self.process = process
+        self.url = url
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, auth=(KEY, ""), timeout=20, trust_env=False)
+
+    async def records(self) -> dict[str, Any]:
+        """Every record of every event topic by ``ce_id``; a repetition fails."""
+        found: dict[str, Any] = {}
+        for topic in EVENTS:
+            for record in await self.cluster.records(topic.name):
+                message_id = dict(record.headers)["ce_id"].decode()
+                assert message_id not in found
+                found[message_id] = record
+        return found
+
+
+@asynccontextmanager
+async def running(stack: Any, logs: Path) -> AsyncIterator[Service]:
+    cluster = Cluster(stack, unique_namespace(), logs)
+    try:
+        await cluster.create_topics([])
+        port = free_port()
+        process = cluster.start(
+            COMMAND,
+            ingest_port=str(port),
+            write_keys=json.dumps({digest(KEY): "web"}),
+            ack_seconds="2",
+        )
+        url = f"http://127.0.0.1:{port}"
+        await asyncio.to_thread(wait_http_ok, f"{url}/health/ready", 30, process)
+        yield Service(cluster, process, url)
+    finally:
+        await cluster.close()
+
+
+@pytest.fixture
+async def service(stack: Any, tmp_path: Path) -> AsyncIterator[Service]:
+    async with running(stack, tmp_path) as service:
+        yield service
+
+
+def page(number: int) -> dict[str, Any]:
+    return {
+        "type": "page",
+        "messageId": f"m-{number}",
+        "anonymousId": f"a-{number % 7}",
+        "properties": {"number": number},
+    }
+
+
+async def test_an_accepted_event_lies_on_its_topic_with_its_headers(service: Service) -> None:
+    order = {
+        "messageId": "order-1",
+        "userId": "u-1",
+        "event": "order completed",
+        "timestamp": "1997-01-01T12:00:00Z",
+        "properties": {"order_id": "o-1", "revenue": 12.50, "currency": "USD"},
+        "invented": [1],
+    }
+    async with service.client() as client:
+        response = await client.post("/v1/track", json=order)
+    assert response.json() == {"success": True, "accepted": 1, "duplicates": 0, "rejected": []}
+
+    (record,) = (await service.records()).values()
+    orders = "events.orders"
+    assert record.topic == service.cluster.settings.topic(orders)
+    assert record.key == b"u-1"
+    assert record.partition == partition_of(b"u-1", BY_NAME[orders].partitions)
+    assert dict(record.headers) == {
+        "ce_specversion": b"1.0",
+        "ce_id": b"order-1",
+        "ce_source": b"/ingest/web",
+        "ce_type": b"regulars.event.accepted.v1",
+        "ce_time": b"1997-01-01T12:00:00Z",
+        "ce_subject": b"u-1",
+        "content-type": b"application/json",
+        "event": b"Order Completed",
+    }
+    value = json.loads(record.value)
+    assert value.pop("receivedAt")
+    assert value == order | {
+        "type": "track",
+        "event": "Order Completed",
+        "source": "web",
+        "originalTimestamp": "1997-01-01T12:00:00Z",
+    }
+
+
+async def test_many_senders_at_once_lose_nothing_and_keep_their_order(service: Service) -> None:
+    batches = [[page(n * 20 + i) for i in range(20)] for n in range(30)]
+    async with service.client() as client:
+        answers = await asyncio.gather(
+            *(
+                client.post(
+                    "/v1/batch",
+                    content=gzip.compress(json.dumps({"batch": batch}).encode()),
+                    headers={"Content-Encoding": "gzip"},
+                )
+                for batch in batches
+            ),
+            *(client.post("/v1/page", json=page(1_000 + n)) for n in range(50)),
+        )
+    assert {answer.status_code for answer in answers} == {200}
+    records = await service.records()
+    expected = {f"m-{n}" for n in range(600)} | {f"m-{1_000 + n}" for n in range(50)}
+    assert set(records) == expected
+    for batch in batches:
+        by_sender: dict[str, list[int]] = {}
+        for event in batch:
+            by_sender.setdefault(event["anonymousId"], []).append(
+                records[event["messageId"]].offset
+            )
+        for offsets in by_sender.values():
+            assert offsets == sorted(offsets)
+
+
+async def test_segments_own_python_sdk_needs_no_change(service: Service) -> None:
+    failures: list[Exception] = []
+
+    def send() -> None:
+        client = Client(
+            KEY, host=service.url, gzip=True, on_error=lambda error, _: failures.append(error)
+        )
+        client.identify("u-1", {"email": "ada@shop.example"}, anonymous_id="a-1")
+        client.track("u-1", "Order Completed", {"order_id": "o-1", "total": 12.5})
+        client.page("u-1", "shop", "Home", {"url": "https://shop.example/"})
+        client.screen("u-1", "app", "Basket")
+        client.group("u-1", "g-1", {"name": "Runners"})
+        client.alias("a-1", "u-1")
+        client.shutdown()
+
+    await asyncio.to_thread(send)
+    assert failures == []
+    events = [json.loads(record.value) for record in (await service.records()).values()]
+    kinds = ["alias", "group", "identify", "page", "screen", "track"]
+    assert sorted(event["type"] for event in events) == kinds
+    assert all("sentAt" in event and "flags" not in event for event in events)
+    assert KEY not in json.dumps(events)
+
+
+async def test_sigterm_answers_what_is_under_way_and_leaves_nobody(service: Service) -> None:
+    async with service.client() as client:
+        posts = [asyncio.create_task(client.post("/v1/page", json=page(n))) for n in range(20)]
+        await posts[0]
+        await asyncio.to_thread(service.process.stop)
+        answers = await asyncio.gather(*posts, return_exceptions=True)
+    assert service.process.exit_code == 0
+    stored = await service.records()
+    promised = [
+        n
+        for n, answer in enumerate(answers)
+        if isinstance(answer, httpx.Response) and answer.status_code == 200
+    ]
+    assert {f"m-{n}" for n in promised} <= set(stored)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("how", ["suspended", "killed"])
+async def test_without_the_broker_nothing_is_promised_and_later_nothing_is_missing(
+    private_stack: LocalStack, tmp_path: Path, how: str
+) -> None:
+    async with running(private_stack, tmp_path) as service, service.client() as client:
+        assert (await client.post("/v1/page", json=page(0))).status_code == 200
+        kafka = private_stack.kafka
+        if how == "suspended":
+            kafka.suspend()
+        else:
+            kafka.kill()
+        try:
+            refused = await asyncio.gather(
+                *(client.post("/v1/page", json=page(n)) for n in range(1, 21))
+            )
+            assert {answer.status_code for answer in refused} == {503}
+            assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+            assert (await client.get("/health/ready")).status_code == 503
+            assert (await client.get("/health/live")).status_code == 200
+        finally:
+            if how == "suspended":
+                kafka.resume()
+            else:
+                await asyncio.to_thread(kafka.restart)
+        ready = f"{service.url}/health/ready"
+        await asyncio.to_thread(wait_http_ok, ready, 30, service.process)
+        again = [await client.post("/v1/page", json=page(n)) for n in range(1, 21)]
+        assert {answer.status_code for answer in again} == {200}
+        stored: set[str] = set()
+        for topic in EVENTS:
+            for record in await service.cluster.records(topic.name):
+                stored.add(dict(record.headers)["ce_id"].decode())
+        assert stored == {f"m-{n}" for n in range(21)}

@@ -1,0 +1,205 @@
+"""The HTTP face of ingest, with a list in Kafka's place: keys, limits, answers."""
+
+import gzip
+import json
+from base64 import b64encode
+from typing import Any
+
+import httpx
+import pytest
+
+from services.ingest.model import MAX_BODY, MAX_EVENTS
+from tests.ingesting import KEY, Shelf, client_of
+
+PAGE = {"type": "page", "userId": "u", "messageId": "m-1"}
+BASIC = b64encode(f"{KEY}:".encode()).decode()
+
+
+async def post(path: str, body: Any, shelf: Shelf | None = None, **given: Any) -> httpx.Response:
+    key = given.pop("key", KEY)
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    async with client_of(shelf or Shelf(), key) as client:
+        return await client.post(path, content=content, **given)
+
+
+@pytest.mark.parametrize("path", ["/v1/page", "/v1/batch", "/v1/import"])
+@pytest.mark.parametrize("way", ["basic", "bearer", "body"])
+async def test_a_write_key_is_known_in_three_ways(path: str, way: str) -> None:
+    body: dict[str, Any] = PAGE if path == "/v1/page" else {"batch": [PAGE]}
+    headers = {"basic": f"Basic {BASIC}", "bearer": f"Bearer {KEY}"}
+    given = {"headers": {"Authorization": headers[way]}} if way in headers else {}
+    shelf = Shelf()
+    if way == "body":
+        body = body | {"writeKey": KEY}
+    response = await post(path, body, shelf, key=None, **given)
+    assert response.json() == {"success": True, "accepted": 1, "duplicates": 0, "rejected": []}
+    assert KEY.encode() not in shelf.events[0].value
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic wrong"},
+        {"Authorization": f"Basic {b64encode(b'wrong:').decode()}"},
+        {"Authorization": f"Digest {KEY}"},
+    ],
+)
+async def test_without_a_known_write_key_nothing_is_taken(headers: dict[str, str]) -> None:
+    for path, body in (("/v1/page", PAGE), ("/v1/batch", {"batch": [PAGE], "writeKey": 7})):
+        shelf = Shelf()
+        response = await post(path, body, shelf, key=None, headers=headers)
+        assert response.status_code == 401
+        assert response.headers["content-type"] == "application/problem+json"
+        assert "Basic" in response.headers["www-authenticate"]
+        assert shelf.events == []
+
+
+async def test_each_refused_event_is_named_and_the_others_are_taken() -> None:
+    shelf = Shelf()
+    order = {"type": "track", "event": "Order Completed", "userId": "u", "messageId": "m-2"}
+    batch = [order | {"properties": {"order_id": "o", "revenue": "12,50"}}, PAGE, PAGE, 7]
+    response = await post("/v1/batch", {"batch": batch}, shelf)
+    assert response.status_code == 200
+    answer = response.json()
+    assert [value["messageId"] for value in shelf.values] == ["m-1"]
+    assert (answer["accepted"], answer["duplicates"]) == (1, 1)
+    codes = [(refused["index"], refused["code"]) for refused in answer["rejected"]]
+    assert codes == [(0, "bad_amount"), (3, "not_an_object")]
+    assert answer["rejected"][0]["messageId"] == "m-2"
+
+
+async def test_a_single_event_that_does_not_fit_is_a_problem() -> None:
+    response = await post("/v1/track", PAGE)
+    assert response.status_code == 400
+    problem = response.json()
+    assert problem["code"] == "missing_event"
+    assert problem["messageId"] == "m-1"
+    assert problem["instance"] == "/v1/track"
+
+
+@pytest.mark.parametrize("word", [b"NaN", b"-Infinity", b'"\\ud83d"'])
+async def test_what_is_no_json_in_one_event_costs_only_that_event(word: bytes) -> None:
+    shelf = Shelf()
+    bad = b'{"type":"page","userId":"u","properties":{"a":' + word + b"}}"
+    good = b'{"type":"page","userId":"u","messageId":"m","properties":{"a":0.12345678901234567}}'
+    response = await post("/v1/batch", b'{"batch":[' + bad + b"," + good + b"]}", shelf)
+    assert [refused["code"] for refused in response.json()["rejected"]] == ["bad_text"]
+    assert b"0.12345678901234567" in shelf.events[0].value
+
+
+async def test_an_event_deeper_than_any_parser_costs_only_itself() -> None:
+    shelf = Shelf()
+    deep = (
+        b'{"type":"page","a":"]}\\"","userId":' + b'{"a":[' * 20_000 + b"1" + b"]}" * 20_000 + b"}"
+    )
+    good = json.dumps(PAGE).encode()
+    response = await post("/v1/batch", b'{"batch":[' + deep + b"," + good + b"]}", shelf)
+    assert response.status_code == 200
+    assert [refused["code"] for refused in response.json()["rejected"]] == ["too_deep"]
+    assert [value["messageId"] for value in shelf.values] == ["m-1"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "bad_json"),
+        (b"{", 400, "bad_json"),
+        (b"[" * 100_000, 400, "bad_batch"),
+        (b"{" * 100_000, 400, "bad_json"),
+        (b"[" * 100_000 + b"]" * 100_000, 400, "bad_batch"),
+        (b"[]", 400, "bad_batch"),
+        (b"{}", 400, "bad_batch"),
+        (b'{"batch":{}}', 400, "bad_batch"),
+        (b'{"batch":[],"context":[]}', 400, "bad_batch"),
+        (b'{"batch":[],"context":{"a":"' + b"a" * 9_000 + b'"}}', 400, "bad_batch"),
+        (b'{"batch":[' + b"1," * MAX_EVENTS + b"1]}", 413, "batch_too_long"),
+    ],
+)
+async def test_a_body_that_is_no_batch_is_refused_whole(
+    body: bytes, status: int, code: str
+) -> None:
+    response = await post("/v1/batch", body)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+async def test_too_large_a_body_is_refused_packed_or_not() -> None:
+    large = b" " * (MAX_BODY + 1)
+    assert (await post("/v1/batch", large)).status_code == 413
+    packed = await post("/v1/batch", gzip.compress(large), headers={"Content-Encoding": "gzip"})
+    assert packed.status_code == 413
+
+
+async def test_gzip_is_unpacked_and_other_packings_are_refused() -> None:
+    shelf = Shelf()
+    packed = gzip.compress(json.dumps({"batch": [PAGE]}).encode())
+    gzipped = {"Content-Encoding": "gzip"}
+    assert (await post("/v1/batch", packed, shelf, headers=gzipped)).status_code == 200
+    assert len(shelf.events) == 1
+    for body, encoding, status in (
+        (packed[:-4], "gzip", 400),
+        (b"plain", "gzip", 400),
+        (packed, "br", 415),
+    ):
+        response = await post("/v1/batch", body, headers={"Content-Encoding": encoding})
+        assert response.status_code == status
+
+
+async def test_while_the_broker_is_away_nothing_is_promised() -> None:
+    shelf = Shelf()
+    shelf.trouble = "Kafka is not reachable."
+    async with client_of(shelf) as client:
+        response = await client.post("/v1/batch", json={"batch": [PAGE]})
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) > 0
+        assert response.json()["code"] == "broker_unavailable"
+        ready = await client.get("/health/ready")
+        assert (ready.status_code, ready.json()["detail"]) == (503, "Kafka is not reachable.")
+        assert (await client.get("/health/live")).status_code == 200
+        shelf.trouble = None
+        assert (await client.post("/v1/batch", json={"batch": [PAGE]})).status_code == 200
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_a_batch_of_nothing_but_refused_events_needs_no_broker() -> None:
+    shelf = Shelf()
+    shelf.trouble = "away"
+    response = await post("/v1/batch", {"batch": [7]}, shelf)
+    assert (response.status_code, response.json()["accepted"]) == (200, 0)
+
+
+async def test_a_web_page_of_another_origin_may_send() -> None:
+    async with client_of(Shelf()) as client:
+        asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+        asked["Access-Control-Request-Headers"] = "authorization, content-type"
+        preflight = await client.options("/v1/track", headers=asked)
+        assert preflight.status_code == 200
+        assert preflight.headers["access-control-allow-origin"] == "*"
+        response = await client.post("/v1/page", json=PAGE, headers={"Origin": asked["Origin"]})
+        assert response.headers["access-control-allow-origin"] == "*"
+
+
+async def test_other_methods_are_refused_and_told_which_one_is_right() -> None:
+    async with client_of(Shelf()) as client:
+        response = await client.get("/v1/batch")
+        assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+async def test_the_document_describes_every_call() -> None:
+    async with client_of(Shelf(), key=None) as client:
+        document = (await client.get("/openapi.json")).json()
+        page = (await client.get("/docs")).text
+    for call in ("identify", "track", "page", "screen", "group", "alias", "batch", "import"):
+        operation = document["paths"][f"/v1/{call}"]["post"]
+        assert {"200", "400", "401", "413", "503"} <= set(operation["responses"])
+    assert "https://" not in page
+
+
+async def test_the_metrics_name_routes_and_outcomes_but_nobody() -> None:
+    async with client_of(Shelf()) as client:
+        await client.post("/v1/page", json=PAGE | {"userId": "somebody"})
+        text = (await client.get("/metrics")).text
+    assert 'regulars_http_requests_total{route="/v1/page",service="ingest",status="200"}' in text
+    assert 'regulars_ingest_events_total{outcome="accepted"}' in text
+    assert "somebody" not in text

@@ -1,8 +1,10 @@
 """``regulars``: the one command that starts and inspects everything."""
 
 import asyncio
+from collections.abc import Callable
 from importlib import import_module
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -72,6 +74,58 @@ def create_topics() -> None:
         typer.echo(f"created {name}")
     if not created:
         typer.echo("every topic exists")
+
+
+_KEYS = """Write key for ingest: `demo-write-key`. Bearer tokens for the other APIs, by role:
+`demo-reader`, `demo-marketer`, `demo-support`, `demo-admin`."""
+_DATA = Path(".data/demo")
+DataDir = Annotated[Path, typer.Option("--data", help="Where everything is stored.")]
+
+
+@app.command(epilog=_KEYS)
+def demo(
+    mode: Annotated[
+        Literal["live", "replay"], typer.Option(help="replay: end after the table.")
+    ] = "live",
+    rate: Annotated[float, typer.Option(min=0.1, help="Events a second of the live shop.")] = 20.0,
+    data: DataDir = _DATA,
+) -> None:
+    """Everything on this machine, on real data: a purchase log, then a live shop.
+
+    Starts Kafka, MongoDB and every service, without Docker. Replays 69,659 real purchases
+    and compares the reports with the known totals; then a simulated shop opens.
+    """
+    _local(lambda run: run.demo(mode, rate, data))
+
+
+@app.command(epilog=_KEYS)
+def up(data: DataDir = _DATA) -> None:
+    """The same servers and services as the demo, with no data, until Ctrl-C."""
+    _local(lambda run: run.up(data))
+
+
+@app.command()
+def reset(data: DataDir = _DATA) -> None:
+    """Delete what demo and up have stored. Refused while they run."""
+    _local(lambda run: run.reset(data))
+
+
+def _local(command: Callable[[Any], int]) -> None:
+    """Run a command of ``deploy.demo.run``, which an installation for servers does not have."""
+    try:
+        run = import_module("deploy.demo.run")
+    except ModuleNotFoundError as error:
+        raise fail(
+            f"{error.name} is not installed: in a checkout of Regulars, run `make setup` "
+            "(or install it with its `local` extra)"
+        ) from error
+    from deploy.local.errors import StackError
+
+    try:
+        code = command(run)
+    except (StackError, ModuleNotFoundError) as error:
+        raise fail(str(error)) from error
+    raise typer.Exit(code)
 
 
 def fail(message: str) -> typer.Exit:

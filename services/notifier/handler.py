@@ -16,6 +16,7 @@ from schemas.messages import MessageChanged, SegmentChanged
 from services.notifier import rules
 from services.notifier.announce import message_of
 from services.notifier.campaigns import Campaigns
+from services.notifier.draft import Done, Draft
 from services.notifier.model import Entry, Outcome, Recover, Retry, Suppression
 from services.runtime import metrics
 from services.runtime.turn import Source, Turn
@@ -69,35 +70,6 @@ class Outbound(Protocol):
         """These sources are ours no more."""
 
 
-class _Draft:
-    """The entries that a turn works on, as they are stored and as they will be."""
-
-    def __init__(self) -> None:
-        self.stored = dict[str, Entry]()
-        self.entries = dict[str, Entry]()
-        self.sources = dict[str, Source]()
-        """What each touched entry's outputs follow from."""
-        self.suppressions: list[Suppression] = []
-
-    def loaded(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self.stored.setdefault(entry.message_id, entry)
-            self.entries.setdefault(entry.message_id, entry)
-
-    def put(self, entry: Entry, source: Source) -> None:
-        self.entries[entry.message_id] = entry
-        self.sources.setdefault(entry.message_id, source)
-
-
-class _Done:
-    """What is left to do for a turn once it is durable."""
-
-    def __init__(self, settled: list[str], due: list[Entry], said: list[MessageChanged]) -> None:
-        self.settled = settled
-        self.due = due
-        self.said = said
-
-
 class Notifier:
     """Decides what to say, to whom, once. The handler of the ``notifier`` stage."""
 
@@ -117,7 +89,7 @@ class Notifier:
         self._complete = complete
         self._retry = retry
         self._grace = grace
-        self._done = WeakKeyDictionary[Turn, _Done]()
+        self._done = WeakKeyDictionary[Turn, Done]()
 
     # -- what the stage calls ------------------------------------------------------------
 
@@ -136,7 +108,7 @@ class Notifier:
         said = self._emit(turn, draft)
         due = self._schedule(turn, draft)
         await self._save(turn, draft)
-        self._done[turn] = _Done([outcome.message_id for outcome in outcomes], due, said)
+        self._done[turn] = Done([outcome.message_id for outcome in outcomes], due, said)
 
     async def committed(self, turn: Turn) -> None:
         """Hand over what is due."""
@@ -181,7 +153,7 @@ class Notifier:
         turn: Turn,
         changes: Sequence[tuple[Source, SegmentChanged]],
         outcomes: Sequence[Outcome],
-    ) -> _Draft:
+    ) -> Draft:
         ids = {outcome.message_id for outcome in outcomes}
         ids |= {timer.key for timer in turn.timers if timer.key != LOOK_AGAIN}
         people = set[str]()
@@ -192,14 +164,14 @@ class Notifier:
             for live in self._campaigns.on(change.segment):
                 message_id, former = rules.send_keys(live.key, live.campaign, change)
                 ids.update((message_id, *former))
-        draft = _Draft()
+        draft = Draft()
         if ids:
             draft.loaded((await self._ledger.load(turn.session, ids)).values())
         if people:
             draft.loaded(await self._ledger.pending(turn.session, people))
         return draft
 
-    def _settle(self, turn: Turn, draft: _Draft, source: Source, outcome: Outcome) -> None:
+    def _settle(self, turn: Turn, draft: Draft, source: Source, outcome: Outcome) -> None:
         entry = draft.entries.get(outcome.message_id)
         settled = entry and rules.settle(entry, outcome, self._retry, turn.now)
         if settled is None:
@@ -212,7 +184,7 @@ class Notifier:
                 Suppression(key=key, reason="bounced", at=outcome.at, message_id=settled.message_id)
             )
 
-    async def _recover(self, turn: Turn, draft: _Draft) -> None:
+    async def _recover(self, turn: Turn, draft: Draft) -> None:
         """Attempts whose sender is gone: take its note, or call them uncertain."""
         asked = {c.source.id: c.source for c in turn.completions if isinstance(c.body, Recover)}
         again = dict(asked)  # a former owner that lives on may still be in flight
@@ -233,7 +205,7 @@ class Notifier:
         for source in again.values():
             turn.set_timer(source, LOOK_AGAIN, turn.now + self._grace)
 
-    def _enter(self, turn: Turn, draft: _Draft, source: Source, change: SegmentChanged) -> None:
+    def _enter(self, turn: Turn, draft: Draft, source: Source, change: SegmentChanged) -> None:
         for live in self._campaigns.on(change.segment):
             if not live.campaign.enabled:
                 turn.drop("campaign_disabled")
@@ -248,7 +220,7 @@ class Notifier:
                     draft.put(rules.skip(entry, "merged", turn.now), source)
             draft.put(rules.decide(live, change, source.id, turn.now), source)
 
-    def _exit(self, turn: Turn, draft: _Draft, source: Source, change: SegmentChanged) -> None:
+    def _exit(self, turn: Turn, draft: Draft, source: Source, change: SegmentChanged) -> None:
         people = {change.profile_id, *change.merged_from}
         reason = "merged" if change.cause == "merge" else "left_segment"
         for entry in list(draft.entries.values()):
@@ -261,7 +233,7 @@ class Notifier:
                 if entry.source == source.id:
                     turn.cancel_timer(source, entry.message_id)
 
-    def _emit(self, turn: Turn, draft: _Draft) -> list[MessageChanged]:
+    def _emit(self, turn: Turn, draft: Draft) -> list[MessageChanged]:
         said = []
         for message_id, source in draft.sources.items():
             before, after = draft.stored.get(message_id), draft.entries[message_id]
@@ -270,7 +242,7 @@ class Notifier:
                 said.append(change)
         return said
 
-    def _schedule(self, turn: Turn, draft: _Draft) -> list[Entry]:
+    def _schedule(self, turn: Turn, draft: Draft) -> list[Entry]:
         """Set a timer for what is to wait; returns what is due now."""
         owners = {timer.key: timer.source for timer in turn.timers} | draft.sources
         due = []
@@ -284,7 +256,7 @@ class Notifier:
                 turn.set_timer(source, message_id, entry.due_at)
         return due
 
-    async def _save(self, turn: Turn, draft: _Draft) -> None:
+    async def _save(self, turn: Turn, draft: Draft) -> None:
         touched = [draft.entries[message_id] for message_id in draft.sources]
         new = [entry for entry in touched if entry.message_id not in draft.stored]
         changed = [entry for entry in touched if entry.message_id in draft.stored]

@@ -8,6 +8,7 @@ from base64 import encodebytes
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
+from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 from msgspec import Struct
@@ -64,6 +65,7 @@ def build(mail: Mail) -> bytes:
     )
 
 
+@lru_cache(maxsize=1_000)
 def address(value: str) -> str:
     """A mailbox for a header, its display name encoded where it is not ASCII."""
     name, mailbox = parseaddr(value)
@@ -82,6 +84,7 @@ def usable_sender(value: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=1_000)
 def envelope_address(value: str) -> str:
     """The bare address of ``Shop <hello@shop.example>``."""
     return parseaddr(value)[1]

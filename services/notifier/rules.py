@@ -3,6 +3,7 @@
 Pure: the instant is an argument, and what looks random is derived from the message id.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -30,6 +31,10 @@ from services.notifier.model import (
 REACHED = frozenset({"attempting", "sent", "failed", "uncertain"})
 """States in which a person has, or may have, been written to."""
 RESENDABLE = frozenset({"uncertain", "failed"})
+_PLAIN_ADDRESS = re.compile(
+    r"[a-z0-9_+-]{1,30}(\.[a-z0-9_+-]{1,30})?@[a-z0-9]{1,63}(\.[a-z0-9]{1,63}){0,3}\.[a-z]{2,63}",
+    re.IGNORECASE | re.ASCII,
+)
 _ANNOUNCED = frozenset(get_args(MessageState))
 
 
@@ -196,6 +201,8 @@ def address_of(recipient: Recipient) -> str:
 
 @lru_cache(maxsize=1_000)
 def _ascii_address(value: str) -> str:
+    if _PLAIN_ADDRESS.fullmatch(value) and len(value) <= 254:
+        return value  # nearly all of them, in a hundredth of the time
     try:
         checked = validate_email(value, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:

@@ -76,7 +76,7 @@ class Connection:
         try:
             await self._client.data(message, timeout=self._settings.smtp_data_seconds)
         except SMTPResponseException as error:
-            raise await self._refused(error) from error
+            raise await self._refused(error.code, error.message) from error
         except BaseException as error:  # also when cancelled: the server may have it
             self.close()
             if isinstance(error, SMTPException | OSError):
@@ -119,6 +119,8 @@ class Connection:
         )
         try:
             await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                await client.ehlo()
         except (SMTPException, OSError, ssl.SSLError) as error:
             client.close()
             raise Unreachable(type(error).__name__) from error
@@ -126,18 +128,19 @@ class Connection:
         return client
 
     async def _envelope(self, client: SMTP, sender: str, recipient: str) -> None:
-        try:
-            await client.mail(sender)
-            await client.rcpt(recipient)
-        except SMTPResponseException as error:
-            if error.code in _NOT_LOGGED_IN:
+        # Not ``client.mail`` and ``rcpt``: they parse the addresses again, for a tenth of
+        # what a mail costs. Both are plain ASCII addresses by now.
+        for command, address in ((b"MAIL", f"FROM:<{sender}>"), (b"RCPT", f"TO:<{recipient}>")):
+            answer = await client.execute_command(command, address.encode("ascii"))
+            if answer.code in _NOT_LOGGED_IN:
                 self.close()
-                raise Unreachable(f"smtp_{error.code}") from error
-            raise await self._refused(error) from error
+                raise Unreachable(f"smtp_{answer.code}")
+            if not 200 <= answer.code < 300:
+                raise await self._refused(answer.code, answer.message)
 
-    async def _refused(self, error: SMTPResponseException) -> Refused:
-        if error.code == 421:  # the server is closing the connection
+    async def _refused(self, code: int, text: str) -> Refused:
+        if code == 421:  # the server is closing the connection
             self.close()
         else:
             await self.reset()
-        return Refused(error.code, error.message)
+        return Refused(code, text)

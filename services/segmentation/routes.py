@@ -49,36 +49,6 @@ Cursor = Annotated[str | None, Query(description="`next` of the page before")]
 
 router = APIRouter(prefix="/v1", tags=["segments"], dependencies=[require("reader")])
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["name", "rule"],
-                    "properties": {
-                        "name": {"type": "string", "maxLength": 100},
-                        "description": {"type": "string", "maxLength": 1_000},
-                        "rule": {"$ref": "#/components/schemas/Rule"},
-                    },
-                    "additionalProperties": False,
-                },
-                "example": {
-                    "name": "Lapsing buyers in Germany",
-                    "description": "Bought before, but nothing for 30 days.",
-                    "rule": {
-                        "all": [
-                            {"trait": "country", "op": "equals", "value": "DE"},
-                            {"fact": "last_order_at", "op": "older_than", "seconds": 2_592_000},
-                        ]
-                    },
-                },
-            }
-        },
-    }
-}
-
 
 @router.put(
     "/segments/{key}",
@@ -90,7 +60,7 @@ _BODY = {
         422: {"description": "Not a definition; `errors` say where and why"},
     },
     dependencies=[require("marketer")],
-    openapi_extra=_BODY,
+    openapi_extra=shapes.PUT_BODY,
 )
 async def put_segment(key: Key, request: Request, response: Response, desk: Office) -> Any:
     """Memberships follow within seconds. The same definition again changes nothing."""

@@ -204,3 +204,35 @@ class Explanation(BaseModel):
     next_flip: datetime | None
     """Before this instant time alone changes nothing; null: it never does."""
     reasons: list[Reason]
+
+
+PUT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["name", "rule"],
+                    "properties": {
+                        "name": {"type": "string", "maxLength": 100},
+                        "description": {"type": "string", "maxLength": 1_000},
+                        "rule": {"$ref": "#/components/schemas/Rule"},
+                    },
+                    "additionalProperties": False,
+                },
+                "example": {
+                    "name": "Lapsing buyers in Germany",
+                    "description": "Bought before, but nothing for 30 days.",
+                    "rule": {
+                        "all": [
+                            {"trait": "country", "op": "equals", "value": "DE"},
+                            {"fact": "last_order_at", "op": "older_than", "seconds": 2_592_000},
+                        ]
+                    },
+                },
+            }
+        },
+    }
+}
+"""What ``PUT`` takes, for OpenAPI: the route reads the body itself, for exact numbers."""

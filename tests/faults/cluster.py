@@ -148,9 +148,7 @@ class Cluster:
             for name, (_, topics) in stages.items()
             for topic in topics
         }
-        seen = {
-            id_: _origins.decode(item.get("origins", b"{}")) for id_, item in documents.items()
-        }
+        seen = {id_: _origins.decode(item.get("origins", b"{}")) for id_, item in documents.items()}
         total = 0
         for item in documents.values():
             for output in _outbox.decode(item.get("outbox", b"\x90")):

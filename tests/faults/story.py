@@ -70,7 +70,7 @@ def _event(
         both = {"userId": person, "anonymousId": f"anon-{person}"}
         return event | both | {"type": "identify", "traits": {"plan": message_id}}
     if roll < 0.35:
-        amount = f"{chance.randrange(100, 9000) / 100:.2f}"
+        amount = f"{chance.randrange(5000, 9000) / 100:.2f}"  # more than its refunds will be
         event["event"] = "Order Completed"
         event["properties"] = {
             "order_id": f"order-{message_id}",

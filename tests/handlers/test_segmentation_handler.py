@@ -390,7 +390,10 @@ async def test_a_deleted_definition_is_left_by_everyone(world: World) -> None:
     assert world.members() == {}
 
 
-async def test_a_sweep_goes_on_where_a_crashed_worker_left_it(world: World) -> None:
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_a_sweep_goes_on_where_a_crash_or_an_abort_left_it(
+    world: World, restarted: bool
+) -> None:
     await world.turn(*[changed(f"p{i}", 1, traits={"country": "DE"}) for i in range(6)])
     await world.settle()
     world.control.put("german", GERMAN)
@@ -399,7 +402,8 @@ async def test_a_sweep_goes_on_where_a_crashed_worker_left_it(world: World) -> N
     assert len(world.members()) == 2
 
     await world.turn(crash=True)
-    world.restart()
+    if restarted:
+        world.restart()
     await world.handler.assigned([world.source])
     await world.settle()
 

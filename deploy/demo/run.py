@@ -1,0 +1,95 @@
+"""What ``regulars demo``, ``regulars up`` and ``regulars reset`` do."""
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.demo.addresses import KAFKA, MAIL, MONGO
+from deploy.demo.environment import TOKENS, WRITE_KEY
+from deploy.demo.replay import Addresses, replay
+from deploy.demo.supervisor import Supervisor
+from deploy.local.errors import StackError
+from deploy.local.stack import LocalStack
+from services import processes
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Mode = Literal["live", "replay"]
+
+
+def demo(mode: Mode, rate: float, data: Path) -> int:
+    """Start everything, replay the purchase log, open the shop; the exit code."""
+    with _ending(console := Console()), _supervisor(data, console) as regulars:
+        where = Addresses(regulars.url("ingest"), regulars.url("reporting"), regulars.settings)
+        if not asyncio.run(replay(where, console)):
+            return 1
+        if mode == "live":
+            show(regulars, console)
+            signal.pause()
+    return 0
+
+
+def up(data: Path) -> int:
+    """Start everything and stay; the exit code."""
+    with _ending(console := Console()), _supervisor(data, console) as regulars:
+        show(regulars, console)
+        console.print("Ctrl-C ends everything.")
+        signal.pause()
+    return 0
+
+
+def reset(data: Path) -> int:
+    """Delete what demo and up have stored; StackError while they run."""
+    stack = LocalStack(data)
+    for server in (stack.kafka, stack.mongod):
+        if found := server.running():
+            raise StackError(f"{server.title} runs on {data} (process {found.pid}): end it first.")
+    for path in (stack.kafka.home, stack.mongod.home, data / "logs"):
+        shutil.rmtree(path, ignore_errors=True)
+    for pid_file in data.glob("*.pid"):
+        pid_file.unlink()
+    Console().print(f"{data} is empty.")
+    return 0
+
+
+def show(regulars: Supervisor, console: Console) -> None:
+    """Print where to look, and the keys."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Console", regulars.url("console"))
+    table.add_row("Mails", regulars.url(MAIL))
+    for number, spec in enumerate(processes.APIS):
+        table.add_row("" if number else "APIs", f"{regulars.url(spec.name)}/docs")
+    table.add_row("Kafka", f"127.0.0.1:{regulars.where[KAFKA].port}")
+    table.add_row("MongoDB", f"127.0.0.1:{regulars.where[MONGO].port}")
+    table.add_row("Write key", WRITE_KEY)
+    table.add_row("Tokens", ", ".join(TOKENS))
+    table.add_row("Logs", str(regulars.data_dir / "logs"))
+    console.print(table, highlight=False)
+
+
+def _supervisor(data: Path, console: Console) -> Supervisor:
+    without = () if find_spec("services.console.api") else ("console",)
+    return Supervisor(data, console=console, without=without)
+
+
+@contextmanager
+def _ending(console: Console) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP end what is inside, once and in order."""
+
+    def interrupt(*_: object) -> None:
+        for number in _ENDINGS:
+            signal.signal(number, signal.SIG_IGN)  # once is enough: ending takes a moment
+        console.print("Ending, in order.")
+        raise KeyboardInterrupt
+
+    for number in _ENDINGS:
+        signal.signal(number, interrupt)
+    with suppress(KeyboardInterrupt):
+        yield

@@ -149,4 +149,5 @@ def _progress(console: Console) -> Progress:
         TextColumn("waiting: {task.fields[lags]}"),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )

@@ -166,10 +166,8 @@ class Supervisor:
     def _wait_ready(self) -> None:
         """Until every process has answered its readiness probe once."""
         waiting = list(self._processes)
-        columns = (SpinnerColumn(), TextColumn("Starting"), BarColumn(), MofNCompleteColumn())
-        text = TextColumn("[dim]{task.description}")
         with (
-            Progress(*columns, text, console=self._console, transient=True) as progress,
+            _progress(self._console) as progress,
             httpx.Client(timeout=2.0, trust_env=False) as client,
         ):
             task = progress.add_task("", total=len(waiting))
@@ -199,3 +197,16 @@ class Supervisor:
         with ThreadPoolExecutor(len(running) or 1) as pool:
             for _ in pool.map(lambda process: process.stop(_STOP_S), running):
                 pass
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("Starting"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("[dim]{task.description}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -109,8 +109,10 @@ def test_an_attempt_without_a_sender_is_uncertain_unless_its_result_was_noted() 
 
 
 def test_a_late_result_settles_what_was_uncertain() -> None:
-    after = settled(entry(state="uncertain", attempt=1), outcome("sent", 1))
-    assert after.state == "sent"
+    uncertain = entry(state="uncertain", attempt=1)
+    assert settled(uncertain, outcome("sent", 1)).state == "sent"
+    for nothing_new in (None, outcome("sent", 0)):
+        assert rules.abandon(uncertain, nothing_new, RETRY, NOW) is None
 
 
 def test_a_message_sent_again_by_hand_counts_its_tries_anew() -> None:

@@ -51,14 +51,14 @@ class Mail:
     def parsed(self) -> MailAnswer:
         """Its headers and parts, decoded."""
         message = message_from_bytes(self.raw, policy=policy.default)
+        headers = _headers(message)
         return MailAnswer(
             id=self.id,
             received_at=self.received_at,
             sender=self.sender,
             to=", ".join(self.to),
-            subject=str(message.get("subject", "")),
-            # The first of each name.
-            headers={name: str(message[name]) for name in message},
+            subject=next((v for name, v in headers.items() if name.lower() == "subject"), ""),
+            headers=headers,
             text=_body(message, "plain") or "",
             html=_body(message, "html"),
         )
@@ -103,6 +103,18 @@ class Mailbox:
     def get(self, id_: int) -> Mail | None:
         """One mail, if it is still kept."""
         return next((mail for mail in self._mails if mail.id == id_), None)
+
+
+def _headers(message: EmailMessage) -> dict[str, str]:
+    """The first of each name, decoded where it can be."""
+    headers: dict[str, str] = {}
+    for name, raw in message.raw_items():
+        try:
+            value = str(message.policy.header_fetch_parse(name, raw))
+        except Exception:  # noqa: BLE001  # the parser stumbles over what is badly broken
+            value = repr(raw)
+        headers.setdefault(name, value)
+    return headers
 
 
 def _body(message: EmailMessage, kind: str) -> str | None:

@@ -12,9 +12,9 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from deploy.demo import cdnow, live, replay
 from deploy.demo.addresses import KAFKA, MAIL, MONGO
 from deploy.demo.environment import TOKENS, WRITE_KEY
-from deploy.demo.replay import Addresses, replay
 from deploy.demo.supervisor import Supervisor
 from deploy.local.errors import StackError
 from deploy.local.stack import LocalStack
@@ -26,13 +26,19 @@ Mode = Literal["live", "replay"]
 
 def demo(mode: Mode, rate: float, data: Path) -> int:
     """Start everything, replay the purchase log, open the shop; the exit code."""
+    cdnow.locate()  # say at once when it is missing
     with _ending(console := Console()), _supervisor(data, console) as regulars:
-        where = Addresses(regulars.url("ingest"), regulars.url("reporting"), regulars.settings)
-        if not asyncio.run(replay(where, console)):
+        url, settings = regulars.url, regulars.settings
+        replayed = replay.Addresses(url("ingest"), url("reporting"), settings)
+        if not asyncio.run(replay.replay(replayed, console)):
             return 1
         if mode == "live":
             show(regulars, console)
-            signal.pause()
+            mail = url(MAIL)
+            where = live.Addresses(
+                url("ingest"), url("segmentation"), url("notifier"), mail, settings
+            )
+            asyncio.run(live.open_shop(where, rate, console))
     return 0
 
 

@@ -126,9 +126,7 @@ class ReportingHandler:
             new = _recount(turn, record, newest, old)
             if new is None:
                 continue
-            # An unchanged contribution may keep an older version, as long as every version
-            # up to the last one handled adds the same: none of them can do harm again.
-            if new.fingerprint != old.fingerprint or newest.mixed or not old.version:
+            if people.tells(old, newest, new):
                 changes.deltas.subtract(record.source.partition, decode(old.rows))
                 changes.deltas.add(record.source.partition, decode(new.rows))
                 changes.held[profile_id] = new

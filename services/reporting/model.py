@@ -20,6 +20,9 @@ Number = int | Decimal
 Cells = dict[str, Number]
 """Measures by column name; one that is missing is zero."""
 
+LAST_VERSION = 2**62
+"""No profile changes more often; whoever says so is rejected."""
+
 ALL_TIME = "all"
 """The period of the rows that hold a table's totals; it sorts after every instant."""
 
@@ -46,7 +49,7 @@ class ChangeView(Struct):
     """What reporting reads of a ``ProfileChanged``."""
 
     profile_id: str
-    version: Annotated[int, Meta(ge=1, lt=2**62)]
+    version: Annotated[int, Meta(ge=1, le=LAST_VERSION)]
     profile: ProfileView | None = None
     """None after a merge: the person is counted under another profile."""
 
@@ -71,7 +74,7 @@ class State(NamedTuple):
     profile: ProfileView | None
     """None after a merge or an erasure."""
     version: int | None
-    """None of a tombstone, which has none: it comes after what was read before it."""
+    """None of a tombstone, which has none."""
 
 
 class Newest(NamedTuple):

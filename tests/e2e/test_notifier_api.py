@@ -50,7 +50,6 @@ class World:
             "smtp_port": str(smtp_port),
             "notifier_profile_url": await self.profiles.start(),
             "notifier_secret": SECRET,
-            "notifier_worker_port": str(free_port()),
             "notifier_grace_seconds": "0.5",
             "notifier_poll_seconds": "0.2",
             "notifier_retry_first_seconds": "0.2",
@@ -70,8 +69,10 @@ class World:
         )
         return ApiClient(settings, role)
 
-    def start_worker(self, **env: str) -> None:
-        self.worker = self.cluster.start(WORKER, **{**self._env, **env})
+    def start_worker(self, worker_id: str = "1", **env: str) -> None:
+        port = str(free_port())
+        env = {**self._env, "notifier_worker_port": port, **env}
+        self.worker = self.cluster.start(WORKER, worker_id, **env)
 
     async def put(self, key: str = "cart", **fields: Any) -> httpx.Response:
         return await self.api.put(f"/v1/campaigns/{key}", json={**BODY, **fields})
@@ -250,6 +251,46 @@ async def test_a_worker_that_is_stopped_politely_leaves_nothing_uncertain(world:
         (person, state) for person in people for state in ("decided", "sent")
     )
     await asyncio.to_thread(world.worker.stop)
+
+
+async def test_a_stopped_worker_that_wakes_up_after_another_took_over_sends_nothing_twice(
+    world: World,
+) -> None:
+    await world.put()
+    people = [f"p{n}" for n in range(200)]
+    world.sink.faults = Faults(delay_seconds=0.05)
+    world.start_worker("1")
+    await world.enter(*people)
+
+    async def some() -> bool:
+        return len(world.mails()) > 20
+
+    await eventually(some, lambda: world.worker.tail())
+    stopped = world.worker
+    stopped.suspend()
+    world.start_worker("2")
+
+    async def page(state: str) -> list[Any]:
+        answer = await world.api.get(f"/v1/messages?limit=200&state={state}")
+        return list(answer.json()["items"])
+
+    async def settled() -> bool:
+        return len(await page("sent")) + len(await page("uncertain")) == 200
+
+    await eventually(settled, lambda: world.worker.tail())
+    uncertain = {item["profile_id"] for item in await page("uncertain")}
+    assert len(uncertain) <= 10  # its connections
+    stopped.resume()
+
+    async def reported() -> bool:  # what it had in flight when it was stopped
+        return "claimed" in stopped.tail(5) or await page("uncertain") == []
+
+    await eventually(reported, lambda: stopped.tail())
+    for worker in (stopped, world.worker):
+        await asyncio.to_thread(worker.stop)
+    mails = [mail.to.split("@")[0] for mail in world.mails()]
+    assert len(mails) == len(set(mails))
+    assert set(people) - set(mails) <= uncertain
 
 
 async def test_campaigns_are_checked_versioned_published_and_deleted(world: World) -> None:

@@ -5,10 +5,13 @@ from hashlib import blake2b
 
 import msgspec
 
-from services.reporting.model import Held, Newest, Person, ProfileView, State
+from services.reporting.model import LAST_VERSION, Held, Newest, Person, ProfileView, State
 
 NOBODY = Held(0, b"", b"")
 """The contribution of a profile that was never counted."""
+
+ERASED = LAST_VERSION + 1
+"""The version at which a tombstone is held."""
 
 _ENCODER = msgspec.json.Encoder()
 _PERSON = msgspec.json.Decoder(Person)
@@ -17,20 +20,32 @@ _PERSON = msgspec.json.Decoder(Person)
 def newest(held: Held, states: Sequence[State]) -> Newest | None:
     """Which of a turn's states stands, or None when none is newer than what is counted.
 
-    The highest version stands, whatever order they came in; a tombstone ends what was
-    there when it came.
+    The highest version stands, whatever order they came in. A tombstone is higher than any:
+    the id of an erased profile is never used again, and nothing that comes late brings
+    the person back.
     """
     latest: Newest | None = None
     version = held.version
     for index, state in enumerate(states):
-        if state.version is not None and state.version <= version:
+        at = ERASED if state.version is None else state.version
+        if at <= version:
             continue
         mixed = latest is not None and (
             latest.mixed or fingerprint(latest.profile) != fingerprint(state.profile)
         )
-        version = version if state.version is None else state.version
+        version = at
         latest = Newest(index, state.profile, version, mixed)
     return latest
+
+
+def tells(old: Held, newest: Newest, new: Held) -> bool:
+    """Whether ``new`` must be stored in the place of ``old``.
+
+    An unchanged contribution may stay under its older version, as long as every version up
+    to the last one handled adds the same: then none of them can do harm again.
+    """
+    same = new.fingerprint == old.fingerprint and not newest.mixed
+    return not same or not old.version or new.version == ERASED
 
 
 def fingerprint(profile: ProfileView | None) -> bytes:

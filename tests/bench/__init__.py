@@ -1,0 +1,1 @@
+"""First figures, each beside its limit: ``python -m tests.bench`` (see docs/benchmarks.md)."""

@@ -183,6 +183,8 @@ class Host(Service):
         await self.add_runtime_dependency(self._stage)
         gc.collect()
         gc.freeze()  # what exists now stays: the collector need not walk it again
+        # A batch makes thousands of objects that live for one turn and hold no cycles.
+        gc.set_threshold(50_000, 20, 20)
         log.info("worker started", worker=blueprint.name)
 
     async def on_shutdown(self) -> None:

@@ -193,7 +193,7 @@ def environment(compose: Mapping[str, Any], service: str) -> dict[str, str]:
     """A service's environment with ``${NAME:-default}`` replaced by its default."""
     stated = compose["services"][service].get("environment", {})
     return {
-        name: re.sub(r"\$\{\w+(?::-([^}]*))?\}", lambda found: found[1] or "", str(value))
+        name: re.sub(r"\$\{\w+(?::?-([^}]*))?\}", lambda found: found[1] or "", str(value))
         for name, value in stated.items()
     }
 

@@ -20,6 +20,8 @@ from check_jsonschema.builtin_schemas import get_builtin_schema  # type: ignore[
 
 from deploy.local.ports import free_port
 from services import processes, reference
+from services.ingest.settings import IngestSettings
+from services.runtime.keys import Keyring
 from services.runtime.probe import Probe
 from tests.contract import deployment
 from tests.contract.deployment import ROOT, read
@@ -194,6 +196,18 @@ def test_addresses_between_containers_lead_to_containers() -> None:
     assert list(deployment.address_problems(broken)) == [
         "notifier looks for profiel:8200, where nothing listens"
     ]
+
+
+def test_the_tokens_of_compose_are_those_that_it_names(container: Callable[[str], None]) -> None:
+    container("ingest")
+    keys = Keyring(IngestSettings().write_keys)
+    tokens = Keyring(IngestSettings().tokens)
+    assert keys.find("demo-write-key") == "storefront"
+    for role in ("reader", "marketer", "support", "admin"):
+        assert tokens.find(f"demo-{role}") == role
+    for service, name in (("notifier", "NOTIFIER_PROFILE"), ("console", "CONSOLE")):
+        token = deployment.environment(COMPOSE, service)[f"REGULARS_{name}_TOKEN"]
+        assert tokens.find(token) == "reader"
 
 
 # -- Dockerfile ---------------------------------------------------------------------------

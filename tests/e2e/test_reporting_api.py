@@ -100,6 +100,7 @@ async def test_rows_are_objects_with_the_tables_columns(api: httpx.AsyncClient) 
             "orders": 1,
             "revenue": "10.00",
             "refunds": "2.50",
+            "refunded_extras": "0.00",
             "cancelled_orders": 0,
             "cancellations": "0.00",
             "net_revenue": "7.50",

@@ -67,12 +67,13 @@ def test_a_refund_counts_on_its_own_day_and_a_cancellation_takes_back_the_rest()
     by_day = {row.period: cells for row, cells in rows.items()}
     assert by_day == {
         "2026-01-01": {"orders": 1, "revenue": Decimal("12.50")},
-        "2026-01-05": {"refunds": Decimal("2.50")},
+        "2026-01-05": {"refunds": Decimal("2.50"), "refunded_extras": 0},
         "2026-01-09": {"cancelled_orders": 1, "cancellations": Decimal("10.00")},
         "all": {
             "orders": 1,
             "revenue": Decimal("12.50"),
             "refunds": Decimal("2.50"),
+            "refunded_extras": 0,
             "cancelled_orders": 1,
             "cancellations": Decimal("10.00"),
         },
@@ -83,7 +84,17 @@ def test_a_cancellation_never_takes_back_more_than_is_left() -> None:
     refunds = [Refund(message_id="r", amount=Decimal(20), at=at(12))]  # with shipping; and later
     changed = order(status="cancelled", cancelled_at=at(9), refunds=refunds)
     rows = adds(Person(orders=[changed]), "revenue_by_day", "all")
-    assert rows[("USD",)]["cancellations"] == 0
+    assert rows["USD",]["cancellations"] == 0
+
+
+def test_a_refund_of_shipping_is_paid_back_but_takes_no_revenue() -> None:
+    refunds = [
+        Refund(message_id="r2", amount=Decimal(10), at=at(6)),
+        Refund(message_id="r1", amount=Decimal(4), at=at(5)),
+    ]
+    [cells] = adds(Person(orders=[order(refunds=refunds)]), "revenue_by_day", "all").values()
+    assert (cells["refunds"], cells["refunded_extras"]) == (14, Decimal("1.50"))
+    assert revenue.derive(sold(**cells))["net_revenue"] == 0
 
 
 def test_the_day_is_the_utc_day() -> None:
@@ -253,6 +264,7 @@ def sold(**cells: Any) -> dict[str, Any]:
         "orders": 0,
         "revenue": 0,
         "refunds": 0,
+        "refunded_extras": 0,
         "cancelled_orders": 0,
         "cancellations": 0,
     }
@@ -268,6 +280,7 @@ def test_net_revenue_and_the_average_are_derived_in_the_order_of_the_columns() -
         "orders": 3,
         "revenue": "10.00",
         "refunds": "2.50",
+        "refunded_extras": "0.00",
         "cancelled_orders": 0,
         "cancellations": "0.00",
         "net_revenue": "7.50",

@@ -1,8 +1,9 @@
 """``revenue_by_day``: what was sold, taken back, and what is left, by day and currency.
 
-An order is booked on the day it was placed, whole. A refund counts on its own day. A
-cancellation, on its own day, takes back what refunds have not taken back already, so a
-cancelled order ends at nothing however the two arrived.
+An order is booked on the day it was placed, whole. A refund counts on its own day; of the
+revenue it takes back no more than is left, since a refund of all that was paid includes
+shipping and tax, which revenue does not. A cancellation, on its own day, takes back what
+refunds have not, so a cancelled order ends at nothing however the two arrived.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,11 +31,12 @@ def contribution(person: Person) -> Iterator[tuple[str, tuple[str, ...], Cells]]
         key = (order.currency,)
         revenue = bounded(order.revenue) or Decimal(0)
         yield day(order.ordered_at), key, {"orders": 1, "revenue": revenue}
-        left = revenue
-        for refund in order.refunds:
+        left = max(revenue, Decimal(0))
+        for refund in sorted(order.refunds, key=lambda refund: (refund.at, refund.message_id)):
             amount = bounded(refund.amount) or Decimal(0)
-            left = EXACT.subtract(left, amount)
-            yield day(refund.at), key, {"refunds": amount}
+            extras = max(EXACT.subtract(amount, left), Decimal(0))
+            left = EXACT.subtract(left, EXACT.subtract(amount, extras))
+            yield day(refund.at), key, {"refunds": amount, "refunded_extras": extras}
         if order.status == "cancelled":
             cells: Cells = {
                 "cancelled_orders": 1,
@@ -45,9 +47,10 @@ def contribution(person: Person) -> Iterator[tuple[str, tuple[str, ...], Cells]]
 
 def derive(row: Mapping[str, Any]) -> dict[str, Number | None]:
     """Net revenue and the average order value of one row."""
-    taken_back = minus(minus(row["revenue"], row["refunds"]), row["cancellations"])
+    refunded = minus(row["refunds"], row["refunded_extras"])
+    net = minus(minus(row["revenue"], refunded), row["cancellations"])
     return {
-        "net_revenue": taken_back,
+        "net_revenue": net,
         "average_order_value": average(row["revenue"], row["orders"], row["currency"]),
     }
 
@@ -62,6 +65,12 @@ TABLE: Table[Person] = Table(
         Column("orders", "orders", "Orders", "Placed on that day, cancelled ones included."),
         Column("revenue", "amount", "Revenue", "Of those orders, without shipping and tax."),
         Column("refunds", "amount", "Refunds", "Paid back on that day."),
+        Column(
+            "refunded_extras",
+            "amount",
+            "Of them beyond revenue",
+            "The part of the refunds that exceeds the order's revenue: shipping and tax.",
+        ),
         Column("cancelled_orders", "orders", "Cancelled", "Cancelled on that day."),
         Column(
             "cancellations",
@@ -71,7 +80,12 @@ TABLE: Table[Person] = Table(
         ),
     ),
     derived=(
-        Column("net_revenue", "amount", "Net revenue", "Revenue - refunds - cancellations."),
+        Column(
+            "net_revenue",
+            "amount",
+            "Net revenue",
+            "Revenue - (refunds - refunded extras) - cancellations, as profiles count it.",
+        ),
         Column(
             "average_order_value",
             "amount",

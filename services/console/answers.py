@@ -1,0 +1,240 @@
+"""What the console reads of the services' answers: their documented fields, as it needs them.
+
+Fields that are not named here are skipped, so a service may add some.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """A part of a list; ``next`` asks for what follows."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class Amount(Struct, frozen=True):
+    """Exact money in one currency."""
+
+    amount: Decimal
+    currency: str
+
+
+# -- profile ---------------------------------------------------------------------------------
+
+
+class Identifier(Struct, frozen=True):
+    type: str
+    value: str
+
+
+class Consent(Struct, frozen=True):
+    state: str
+    at: datetime
+    source: str = ""
+
+
+class Refund(Struct, frozen=True):
+    amount: Decimal
+    at: datetime
+
+
+class Line(Struct, frozen=True):
+    product_id: str
+    name: str | None = None
+    price: Decimal | None = None
+    quantity: int = 1
+
+
+class Order(Struct, frozen=True):
+    """``revenue`` is before refunds, without tax and shipping."""
+
+    order_id: str
+    currency: str
+    ordered_at: datetime
+    status: str = "completed"
+    revenue: Decimal = Decimal(0)
+    refunds: list[Refund] = []
+    cancelled_at: datetime | None = None
+    products: list[Line] = []
+
+
+class Profile(Struct, frozen=True):
+    profile_id: str
+    version: int
+    traits: dict[str, Any]
+    identifiers: list[Identifier]
+    consent: dict[str, Consent]
+    first_seen: datetime | None
+    last_seen: datetime | None
+    interactions: int
+    orders: list[Order]
+    order_count: int
+    revenue: list[Amount]
+    merged_from: list[str] = []
+
+
+class HeldIdentifier(Struct, frozen=True):
+    type: str
+    value: str
+    first_seen: datetime
+    message_id: str
+    source: str = ""
+
+
+class Merge(Struct, frozen=True):
+    profile_id: str
+    into: str
+    at: datetime
+    evidence: Identifier
+    explanation: str
+
+
+class Identity(Struct, frozen=True):
+    identifiers: list[HeldIdentifier]
+    merges: list[Merge]
+
+
+class Interaction(Struct, frozen=True):
+    interaction_id: str
+    at: datetime
+    type: str
+    name: str
+    source: str
+    event: dict[str, Any]
+
+
+# -- segmentation ----------------------------------------------------------------------------
+
+
+class Segment(Struct, frozen=True):
+    key: str
+    name: str
+    version: int
+    updated_at: datetime
+    members: int
+    rule: Any
+    description: str = ""
+
+
+class Membership(Struct, frozen=True):
+    segment: str
+    since: datetime
+    occurrence: int
+
+
+class Reason(Struct, frozen=True):
+    condition: str
+    holds: bool
+    actual: Any = None
+
+
+class Explanation(Struct, frozen=True):
+    member: bool
+    reasons: list[Reason]
+    since: datetime | None = None
+    next_flip: datetime | None = None
+
+
+# -- notifier --------------------------------------------------------------------------------
+
+
+class Trigger(Struct, frozen=True):
+    segment: str
+
+
+class Campaign(Struct, frozen=True):
+    key: str
+    name: str
+    version: int
+    updated_at: datetime
+    trigger: Trigger
+    subject: str
+    channel: str = "email"
+    enabled: bool = True
+    once: bool = True
+    delay_seconds: int = 0
+    notes: list[str] = []
+
+
+class Message(Struct, frozen=True):
+    message_id: str
+    campaign: str
+    segment: str
+    channel: str
+    state: str
+    reason: str
+    decided_at: datetime
+    due_at: datetime
+    sent_at: datetime | None = None
+    unsubscribed_at: datetime | None = None
+
+
+# -- reporting -------------------------------------------------------------------------------
+
+Cell = str | int | None
+Row = dict[str, Cell]
+
+
+class Column(Struct, frozen=True):
+    """``unit``: ``day``, ``minute``, ``text``, ``currency code``, ``amount``, or what it counts."""
+
+    name: str
+    unit: str
+    title: str
+    description: str = ""
+
+
+class TableInfo(Struct, frozen=True):
+    name: str
+    title: str
+    description: str
+    columns: list[Column]
+    keeps_hours: int | None = None
+
+
+class Table(Struct, frozen=True):
+    columns: list[Column]
+    rows: list[Row]
+    truncated: bool = False
+    fresh_at: datetime | None = None
+
+
+class Summary(Struct, frozen=True):
+    """Totals of a range of days, or of all time; money once a currency."""
+
+    people: int
+    customers: int
+    orders: int
+    cancelled_orders: int
+    revenue: list[Amount]
+    net_revenue: list[Amount]
+    average_order_value: list[Amount]
+    fresh_at: datetime | None = None
+
+
+class Minute(Struct, frozen=True):
+    minute: datetime
+    events: int
+
+
+class EventCount(Struct, frozen=True):
+    event: str
+    events: int
+
+
+class Live(Struct, frozen=True):
+    """The last 60 minutes and the present UTC day."""
+
+    minutes: list[Minute]
+    top_events: list[EventCount]
+    orders_today: int
+    revenue_today: list[Amount]
+    new_customers_today: int = 0
+    fresh_at: datetime | None = None

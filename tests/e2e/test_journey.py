@@ -1,0 +1,245 @@
+"""The spine: one order's way through every service, each a process of its own."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+import pytest_asyncio
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from deploy.demo.addresses import MAIL, free_ports
+from deploy.demo.environment import MARKETER, READER, WRITE_KEY
+from deploy.demo.pipeline import Pipeline
+from deploy.demo.supervisor import Supervisor
+from tests.faults.cluster import unique_namespace
+
+pytestmark = pytest.mark.broker
+
+T = TypeVar("T")
+PATIENCE_S = 20.0
+ANN = "ann@example.com"
+DAY = datetime.now(UTC).date().isoformat()
+
+EVENTS: list[dict[str, Any]] = [
+    {
+        "type": "page",
+        "messageId": "m-1",
+        "anonymousId": "laptop",
+        "timestamp": f"{DAY}T00:00:01Z",
+        "name": "Home",
+    },
+    {
+        "type": "identify",
+        "messageId": "m-2",
+        "anonymousId": "laptop",
+        "userId": "ann",
+        "timestamp": f"{DAY}T00:00:02Z",
+        "traits": {"email": ANN, "firstName": "Ann"},
+        "context": {"consent": {"categoryPreferences": {"email": True}}},
+    },
+    {
+        "type": "track",
+        "event": "order completed",
+        "messageId": "m-3",
+        "userId": "ann",
+        "timestamp": f"{DAY}T00:00:03Z",
+        "properties": {
+            "order_id": "o-1",
+            "currency": "USD",
+            "revenue": "19.90",
+            "products": [{"product_id": "p-1", "name": "Mug", "price": 9.95, "quantity": 2}],
+        },
+    },
+]
+BUYERS = {"name": "Buyers", "rule": {"fact": "order_count", "op": "gte", "value": 1}}
+THANKS = {
+    "name": "Thanks",
+    "trigger": {"segment": "buyers"},
+    "from": "Shop <hello@shop.example>",
+    "subject": "Thank you, {{ traits.firstName }}",
+    "text": "Stop: {{ unsubscribe_url }}",
+}
+
+
+class Client:
+    """A storefront, a marketer and a reader in one."""
+
+    def __init__(self, regulars: Supervisor) -> None:
+        self._regulars = regulars
+        self._http = httpx.AsyncClient(timeout=10, trust_env=False)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def send(self, events: list[dict[str, Any]]) -> dict[str, Any]:
+        url = f"{self._regulars.url('ingest')}/v1/batch"
+        response = await self._http.post(url, json={"batch": events}, auth=(WRITE_KEY, ""))
+        response.raise_for_status()
+        return dict(response.json())
+
+    async def put(self, service: str, path: str, body: dict[str, Any]) -> None:
+        url = self._regulars.url(service) + path
+        headers = {"Authorization": f"Bearer {MARKETER}"}
+        (await self._http.put(url, json=body, headers=headers)).raise_for_status()
+
+    async def get(self, service: str, path: str) -> dict[str, Any] | None:
+        """The answer; None for 404."""
+        url = self._regulars.url(service) + path
+        response = await self._http.get(url, headers={"Authorization": f"Bearer {READER}"})
+        if response.status_code == 404:
+            return None
+        response.raise_for_status()
+        return dict(response.json())
+
+    async def post(self, url: str) -> int:
+        data = {"List-Unsubscribe": "One-Click"}
+        return (await self._http.post(url, data=data)).status_code
+
+    async def items(self, service: str, path: str) -> list[dict[str, Any]]:
+        page = await self.get(service, path)
+        return [] if page is None else list(page["items"])
+
+
+@pytest.fixture(scope="module")
+def regulars(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    made = Supervisor(
+        tmp_path_factory.mktemp("regulars"),
+        ports=free_ports(),
+        kafka_url=stack.kafka_url,
+        mongo_url=stack.mongo_url,
+        namespace=unique_namespace(),
+        without={"console"},
+    )
+    with made:
+        yield made
+    asyncio.run(_drop(made))
+
+
+async def _drop(regulars: Supervisor) -> None:
+    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(regulars.settings.mongo_url)
+    for name in await client.list_database_names():
+        if name.startswith(regulars.settings.database("")):
+            await client.drop_database(name)
+    client.close()
+
+
+@pytest_asyncio.fixture
+async def shop(regulars: Supervisor) -> AsyncIterator[Client]:
+    client = Client(regulars)
+    yield client
+    await client.close()
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool]) -> T:
+    """The first answer that is as ``wanted``; fails with the last one."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        answer = await ask()
+        if wanted(answer):
+            return answer
+        assert time.monotonic() < end, f"still {answer}"
+        await asyncio.sleep(0.05)
+
+
+async def test_an_order_becomes_profile_membership_mail_and_revenue(
+    regulars: Supervisor, shop: Client
+) -> None:
+    await shop.put("segmentation", "/v1/segments/buyers", BUYERS)
+    await shop.put("notifier", "/v1/campaigns/thanks", THANKS)
+
+    assert (await shop.send(EVENTS))["accepted"] == 3
+
+    ann = await eventually(
+        lambda: shop.get("profile", "/v1/profiles/by/user_id/ann"),
+        lambda found: found is not None and found["order_count"] == 1,
+    )
+    assert ann is not None
+    assert ann["traits"] == {"email": ANN, "firstName": "Ann"}
+    assert ann["revenue"] == [{"amount": "19.90", "currency": "USD"}]
+    assert ann["consent"]["email"]["state"] == "granted"
+    assert {(item["type"], item["value"]) for item in ann["identifiers"]} == {
+        ("anonymous_id", "laptop"),
+        ("user_id", "ann"),
+        ("email", ANN),
+    }
+
+    members = await eventually(
+        lambda: shop.items("segmentation", "/v1/segments/buyers/members"), bool
+    )
+    assert [member["profile_id"] for member in members] == [ann["profile_id"]]
+
+    mails = await eventually(lambda: shop.items(MAIL, f"/messages?to={ANN}"), bool)
+    assert [mail["subject"] for mail in mails] == ["Thank you, Ann"]
+
+    link = mails[0]["headers"]["List-Unsubscribe"].strip("<>")
+    assert link in mails[0]["text"].replace("\n", "")
+    assert await shop.post(link) == 200
+    withdrawn = await eventually(
+        lambda: shop.get("profile", f"/v1/profiles/{ann['profile_id']}"),
+        lambda found: found is not None and found["consent"]["email"]["state"] == "withdrawn",
+    )
+    assert withdrawn is not None
+
+    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
+        await pipeline.quiet()
+    timeline = await shop.items("profile", f"/v1/profiles/{ann['profile_id']}/interactions")
+    assert [entry["name"] for entry in timeline] == [
+        "Message Unsubscribed",
+        "Message Sent",
+        "Order Completed",
+        "Identify",
+        "Page Viewed",
+    ]
+    assert await _reported(shop) == [("19.90", 1)]
+
+
+async def test_the_same_events_again_change_nothing(regulars: Supervisor, shop: Client) -> None:
+    before = await _state(shop)
+    assert before["order_count"] == 1
+
+    for event in EVENTS:
+        await shop.send([event])
+    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
+        await pipeline.quiet()
+
+    assert await _state(shop) == before
+
+
+async def test_a_killed_worker_comes_back_and_goes_on(regulars: Supervisor, shop: Client) -> None:
+    pid = regulars.kill("profile-build")
+    again = {**EVENTS[2], "messageId": "m-4", "properties": {"order_id": "o-2", "total": "0.10"}}
+    await shop.send([again])
+
+    ann = await eventually(
+        lambda: shop.get("profile", "/v1/profiles/by/user_id/ann"),
+        lambda found: found is not None and found["order_count"] == 2,
+    )
+    assert ann is not None
+    assert ann["revenue"] == [{"amount": "20.00", "currency": "USD"}]
+    assert regulars.process("profile-build").pid != pid
+
+
+async def _state(shop: Client) -> dict[str, Any]:
+    """All that is known of Ann: profile, mails, membership, revenue."""
+    ann = await shop.get("profile", "/v1/profiles/by/user_id/ann")
+    assert ann is not None
+    return {
+        **ann,
+        "mails": await shop.items(MAIL, f"/messages?to={ANN}"),
+        "members": await shop.items("segmentation", "/v1/segments/buyers/members"),
+        "reported": await _reported(shop),
+        "timeline": await shop.items("profile", f"/v1/profiles/{ann['profile_id']}/interactions"),
+    }
+
+
+async def _reported(shop: Client) -> list[tuple[str, int]]:
+    """(revenue, orders) of today in US dollars."""
+    path = f"/v1/tables/revenue_by_day?from={DAY}&to={DAY}&currency=USD"
+    answer = await shop.get("reporting", path)
+    assert answer is not None
+    return [(row["revenue"], row["orders"]) for row in answer["rows"]]

@@ -79,7 +79,7 @@ async def test_a_hundred_kills_at_random_moments_under_load_harm_no_profile(
     feeding = asyncio.create_task(feed(cluster, sent))
     running = {name: start(cluster, name, batch_records="200") for name in WORKERS}
     for _ in range(50):
-        await asyncio.sleep(chance.uniform(0.3, 2.5))  # the moment is the point
+        await asyncio.sleep(chance.uniform(0.8, 2.2))  # the moment is the point
         for name in WORKERS:
             running[name].kill()
             running[name] = start(cluster, name, batch_records="200")

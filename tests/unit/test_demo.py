@@ -18,7 +18,6 @@ from deploy.demo.watch import pause
 from schemas.messages import Event
 from schemas.validation import check
 from services.notifier.routes.answers import CampaignBody
-from services.notifier.templates import Templates
 from services.segmentation.rules.parse import parse as parse_segment
 
 HEADER = " customer_id  date number_of_cds  dollar_value\n"

@@ -13,6 +13,7 @@ from deploy.demo.pipeline import Pipeline
 from deploy.demo.recipients import read_mails
 from deploy.demo.sending import Sender
 from deploy.demo.shop import keep_open
+from deploy.local.errors import StackError
 from services.runtime.settings import Settings
 
 _LOOK_S = 1.0
@@ -40,25 +41,37 @@ async def open_shop(where: Addresses, rate: float, console: Console) -> None:
             f"{len(marketing.SEGMENTS)} segments and {len(marketing.CAMPAIGNS)} campaigns are "
             f"defined and computed for everybody ({monotonic() - started:.0f} s)."
         )
-        seen: Counter[str] = Counter()
-        seed = f"{int(time()):x}"
         console.print(f"The shop is open: about {rate:g} events a second. Ctrl-C ends everything.")
         with console.status("") as status:
-            async with Sender(where.ingest) as sender, asyncio.TaskGroup() as tasks:
-                opening = keep_open(sender, seed, rate, lambda sent: seen.update(events=sent))
-                tasks.create_task(opening)
-                reading = read_mails(where.mail, sender, lambda new: seen.update(mails=new))
-                tasks.create_task(reading)
-                tasks.create_task(_say(pipeline, seen, status))
+            try:
+                await _trade(where, rate, pipeline, status)
+            except* StackError as errors:
+                raise _first(errors) from None
+
+
+async def _trade(where: Addresses, rate: float, pipeline: Pipeline, status: Status) -> None:
+    """Customers, mails and the line at the bottom, side by side."""
+    seen: Counter[str] = Counter()
+    # Message ids begin with the seed: another run's must not be taken for repetitions.
+    seed = f"{int(time()):x}"
+    async with Sender(where.ingest) as sender, asyncio.TaskGroup() as tasks:
+        tasks.create_task(keep_open(sender, seed, rate, lambda sent: seen.update(events=sent)))
+        tasks.create_task(read_mails(where.mail, sender, lambda new: seen.update(mails=new)))
+        tasks.create_task(_say(pipeline, seen, status))
 
 
 async def _say(pipeline: Pipeline, seen: Counter[str], status: Status) -> None:
     """Keep the line at the bottom true."""
-    while True:
-        look = await pipeline.look()
+    async for look in pipeline.looks(_LOOK_S):
         waiting = sum(look.lags.values())
         status.update(
             f"{seen['events']:,} events sent, {seen['mails']:,} mails arrived, "
             f"{waiting:,} records wait"
         )
-        await asyncio.sleep(_LOOK_S)
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first error of a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

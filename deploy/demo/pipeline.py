@@ -1,7 +1,8 @@
 """How far every stage has come, judged by what counts: stored checkpoints, topics' ends."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 from types import TracebackType
@@ -9,10 +10,11 @@ from typing import Any, Self
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from schemas.topics import FLOW, Topic
 from services import processes
-from services.runtime.mongo import connect
+from services.runtime.mongo import PyMongoError, connect
 from services.runtime.settings import Settings
 
 STAGES = tuple(spec.name for spec in processes.WORKERS)
@@ -92,13 +94,18 @@ class Pipeline:
     async def quiet(self, show: Callable[[Look], None] = lambda look: None) -> None:
         """Returns once nothing waits and nothing has moved between two looks."""
         before: Look | None = None
-        while True:
-            look = await self.look()
+        async for look in self.looks(_POLL_S):
             show(look)
-            if look.still and before is not None and before == look:
+            if look.still and look == before:
                 return
             before = look
-            await asyncio.sleep(_POLL_S)
+
+    async def looks(self, seconds: float) -> AsyncIterator[Look]:
+        """A look now and then, without end. A server that is away is waited for."""
+        while True:
+            with suppress(KafkaError, PyMongoError):
+                yield await self.look()
+            await asyncio.sleep(seconds)
 
 
 def _read_by() -> Iterator[tuple[str, Topic, int]]:

@@ -122,9 +122,8 @@ def _shown(totals: cdnow.Totals) -> Mapping[str, str]:
 
 
 async def _watch(pipeline: Pipeline, progress: Progress, task: TaskID) -> None:
-    while True:
-        progress.update(task, lags=_lags(await pipeline.look()))
-        await asyncio.sleep(_LOOK_S)
+    async for look in pipeline.looks(_LOOK_S):
+        progress.update(task, lags=_lags(look))
 
 
 def _lags(look: Look) -> str:

@@ -16,7 +16,7 @@ from deploy.demo.sending import Sender
 from deploy.demo.visits import Event, Step, Visit
 
 PEOPLE = 600
-EVENTS_A_VISIT = 11.5
+EVENTS_A_VISIT = 12.4
 """On average, measured: visits arrive at the rate of events divided by this."""
 _VISIT_S = 30.0
 DUPLICATES, LATE, DELAYED = 0.02, 0.02, 0.05
@@ -91,13 +91,13 @@ def _steps(random: Random, seed: str, rate: float) -> Iterator[tuple[float, Step
 
 
 def _visit(random: Random, people: list[Person], next_order: Callable[[], str]) -> Visit:
-    if random.random() < 0.35:
+    if random.random() < 0.25:
         return Visit(random, f"guest-{random.getrandbits(48):012x}", None, next_order)
     # A few come much more often than the others.
     person = people[min(int(random.paretovariate(0.7)) - 1, len(people) - 1)]
     if random.random() < 0.5:
         person = random.choice(people)
-    known = random.random() < 0.3  # still logged in from last time
+    known = random.random() < 0.2  # still logged in from last time
     return Visit(random, random.choice(person.devices), person, next_order, known=known)
 
 

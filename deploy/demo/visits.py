@@ -41,7 +41,7 @@ class Visit:
             yield from self._browse()
             if self._chance(0.1):
                 yield from self._chat()
-        if self.person is not None and not self.known and self._chance(0.7):
+        if self.person is not None and not self.known and self._chance(0.8):
             yield self._login(self.person)
             if self._chance(0.75):
                 yield self._consent("granted" if self._chance(0.85) else "denied")

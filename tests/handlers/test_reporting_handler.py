@@ -119,6 +119,17 @@ async def test_a_redirect_of_a_person_never_counted_still_outdates_what_came_bef
     assert store.rows() == {}
 
 
+async def test_erasing_a_merged_profile_outdates_everything_of_it(
+    store: FakeStore, handler: ReportingHandler
+) -> None:
+    log = Log()
+    await run(handler, log.changed("p1", 5, merged_into="p2"))
+    await run(handler, log.record("profile.changes", "p1", None))
+    handler.lost(None)
+    await run(handler, log.changed("p1", 6, orders=[order()]))
+    assert store.rows() == {}
+
+
 async def test_a_change_of_nothing_that_is_counted_writes_nothing(
     store: FakeStore, handler: ReportingHandler
 ) -> None:

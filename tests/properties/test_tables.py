@@ -144,10 +144,6 @@ class History:
         return self.log.record("message.changes", key, body)
 
 
-def _when(refund: Refund) -> Any:
-    return refund.at, refund.message_id
-
-
 def recompute(history: History) -> Rows:
     """Every table from the last state of everything, in rational numbers."""
     rows: Any = defaultdict(lambda: defaultdict(Fraction))
@@ -172,15 +168,13 @@ def recompute(history: History) -> Rows:
         for o in fields["orders"]:
             count("revenue_by_day", o.ordered_at, (o.currency,), "orders")
             count("revenue_by_day", o.ordered_at, (o.currency,), "revenue", o.revenue)
-            refunded = sum(Fraction(refund.amount) for refund in o.refunds)
-            for refund in o.refunds:
+            refunded = Fraction(0)
+            for refund in sorted(o.refunds, key=lambda refund: (refund.at, refund.message_id)):
+                over = max(Fraction(0), refunded - Fraction(o.revenue))
+                refunded += Fraction(refund.amount)
+                extras = max(Fraction(0), refunded - Fraction(o.revenue)) - over
                 count("revenue_by_day", refund.at, (o.currency,), "refunds", refund.amount)
-            for n in range(len(o.refunds)):  # by how much the first n + 1 exceed the first n
-                first = [Fraction(refund.amount) for refund in sorted(o.refunds, key=_when)]
-                over = [max(Fraction(0), sum(first[:k]) - Fraction(o.revenue)) for k in (n, n + 1)]
-                paid = sorted(o.refunds, key=_when)[n]
-                extras = over[1] - over[0]
-                count("revenue_by_day", paid.at, (o.currency,), "refunded_extras", extras)
+                count("revenue_by_day", refund.at, (o.currency,), "refunded_extras", extras)
             if o.status == "cancelled":
                 left = max(Fraction(0), Fraction(o.revenue) - refunded)
                 gone = o.cancelled_at or o.updated_at

@@ -1,0 +1,1 @@
+"""The build stage: WHAT do we know of a person? Traits, orders, consent, computed traits."""

@@ -1,0 +1,107 @@
+"""What one turn changes: the rows to store, the cache, and what is said of it."""
+
+import msgspec
+from msgspec import Struct
+
+from services.profile.build import outbox
+from services.profile.build.cache import Cache
+from services.profile.build.inbox import Work
+from services.profile.build.model import Kept, encode
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.view import Search, search_of
+from services.runtime.turn import Turn
+
+_SEARCHED = ("traits.", "identifiers.", "merged_from")
+
+
+class Row(Struct):
+    """One profile as it is stored."""
+
+    profile_id: str
+    partition: int
+    kept: Kept
+    stored: bytes
+    """``kept``, encoded."""
+    search: Search | None
+    """None: as it was."""
+
+
+class Limits(Struct, frozen=True):
+    """How much one turn may hold."""
+
+    cached: int = 50_000
+    """Decoded states kept in memory by a worker."""
+    swept: int = 200
+    """Profiles that one firing of the sweep takes up."""
+    rebuilt: int = 50_000
+    """Interactions read back in one turn; what is beyond comes with a later turn."""
+    state_bytes: int = 8_000_000
+    """A profile that would grow beyond this takes no more: a document holds 16 MB."""
+
+
+class Changes:
+    """Collects a turn's changes; ``rows`` are to be stored in its transaction."""
+
+    def __init__(self, turn: Turn, traits: Traits, cache: Cache, limits: Limits) -> None:
+        self._turn = turn
+        self._traits = traits
+        self._cache = cache
+        self._limits = limits
+        self.rows: list[Row] = []
+
+    def announce(self, profile_id: str, work: Work, kept: Kept, touched: set[str]) -> bool:
+        """Store a profile and, where anything is ``touched``, tell of it as a new version.
+
+        False if it is too large to be stored: then the turn's interactions are rejected.
+        """
+        if touched:
+            kept.version += 1
+        stored = encode(kept)
+        if len(stored) > self._limits.state_bytes:
+            self._cache.evict(profile_id)
+            for record, _ in work.interactions:
+                self._turn.reject(record, "profile_too_large")
+            return False
+        searched = kept.version <= 1 or any(name.startswith(_SEARCHED) for name in touched)
+        search = search_of(kept.state) if searched else None
+        self._put(profile_id, work, kept, (stored, search))
+        if touched:
+            outbox.emit_changed(self._turn, work, profile_id, kept, (touched, self._traits))
+        return True
+
+    def leave(self, profile_id: str, work: Work, kept: Kept, fingerprint: str) -> None:
+        """Keep a profile that cannot be rebuilt as it is, and out of every further sweep."""
+        passed = msgspec.structs.replace(kept, fingerprint=fingerprint)
+        row = Row(profile_id, work.source.partition, passed, encode(kept), None)
+        self.rows.append(row)
+
+    def close(self, work: Work, kept: Kept) -> None:
+        """Make the profile of ``work.merged`` a redirect.
+
+        Its interactions of this turn are stored under it, so the survivor's rebuild, which
+        comes later, reads them.
+        """
+        merged = work.merged
+        assert merged is not None
+        if kept.into == merged.into:
+            self._turn.drop("merged_already")
+            self.follow(work, merged.into)
+            return
+        if work.interactions:
+            self._turn.drop("absorbed", len(work.interactions))
+        closed = Kept(version=kept.version + 1, into=merged.into)
+        self._put(merged.profile_id, work, closed, (encode(closed), None))
+        outbox.emit_redirect(self._turn, work, merged.profile_id, closed)
+
+    def follow(self, work: Work, into: str) -> None:
+        """Pass on to the survivor what comes for a profile that was absorbed."""
+        outbox.forward(self._turn, work, into)
+        for absorbed in work.absorbed:
+            to_survivor = msgspec.structs.replace(absorbed, profile_id=into)
+            outbox.emit_absorbed(self._turn, work, to_survivor)
+
+    def _put(
+        self, profile_id: str, work: Work, kept: Kept, stored: tuple[bytes, Search | None]
+    ) -> None:
+        self.rows.append(Row(profile_id, work.source.partition, kept, *stored))
+        self._cache.put(work.source.id, profile_id, kept)

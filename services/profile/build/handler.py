@@ -1,0 +1,265 @@
+"""What one turn of build does: fold, follow merges, rebuild what is behind, announce.
+
+Between ``profile.interactions`` and ``profile.changes``. Records of a profile are folded
+into its state, or the profile is rebuilt from resolve's store: when it absorbed another
+one, and when computed traits were declared that it was not computed with. One change is
+announced for each profile and turn.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from schemas.messages import ComputedTrait, Definition, Interaction
+from services.profile.build.cache import Cache
+from services.profile.build.changes import Changes, Limits, Row
+from services.profile.build.inbox import Work, first_of, works_of
+from services.profile.build.model import Kept
+from services.profile.build.rebuild import History, rebuild
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.fold import fold
+from services.profile.build.rules.view import differences
+from services.runtime.turn import Source, Turn
+
+NAME = "profile-build"
+TOPICS = ("profile.interactions",)
+SWEEP = "sweep"
+REBUILD = "rebuild/"
+
+
+class Profiles(Protocol):
+    """The stored states, read and written in the turn's transaction."""
+
+    async def load(self, profile_ids: list[str], session: Any) -> dict[str, Kept]:
+        """The states that exist, by profile id."""
+
+    async def save(self, rows: list[Row], session: Any) -> None:
+        """Write states, whether they existed or not."""
+
+    async def stale(self, partition: int, fingerprint: str, limit: int, session: Any) -> list[str]:
+        """Some profiles of a partition that were computed with other computed traits."""
+
+
+class Definitions(Protocol):
+    """The complete view of ``control.definitions``."""
+
+    current: dict[tuple[str, str], Definition]
+    revision: int
+
+
+class Build:
+    """The handler of the stage ``profile-build``."""
+
+    def __init__(
+        self,
+        profiles: Profiles,
+        history: History,
+        definitions: Definitions,
+        limits: Limits | None = None,
+    ) -> None:
+        self._profiles = profiles
+        self._history = history
+        self._definitions = definitions
+        self._limits = limits or Limits()
+        self._cache = Cache(self._limits.cached)
+        self._revision: int | None = None
+        self._traits = Traits({})
+        self._owned: dict[str, Source] = {}
+        self._unswept: set[str] = set()
+        self._pace = 1.0
+        """Which part of its limits a turn uses: less after turns that failed."""
+        self.wake: Callable[[str, Any], None] = lambda source_id, body: None
+        """Asks the stage for a turn of a partition that may be idle."""
+
+    # -- the stage's side --------------------------------------------------------------------
+
+    async def handle(self, turn: Turn) -> None:
+        """One turn, as the module says."""
+        self._compile()
+        for source_id in self._unswept:
+            turn.set_timer(self._owned[source_id], SWEEP, turn.now)
+        works = works_of(turn)
+        await self._take_timers(turn, works)
+        known = await self._load(works, turn.session)
+        changes = Changes(turn, self._traits, self._cache, self._limits)
+        olds: dict[str, Kept] = {}
+        for profile_id, work in works.items():
+            kept = known.get(profile_id)
+            if work.merged is not None:
+                changes.close(work, kept or Kept())
+            elif kept is not None and kept.into is not None:
+                changes.follow(work, kept.into)
+            elif self._is_behind(work, kept):
+                olds[profile_id] = kept or Kept()
+            elif work.interactions:
+                kept = kept or Kept(fingerprint=self._traits.fingerprint)
+                self._fold(turn, profile_id, (work, kept), changes)
+        if olds:
+            await self._rebuild(turn, works, olds, changes)
+        if changes.rows:
+            await self._profiles.save(changes.rows, turn.session)
+
+    async def committed(self, turn: Turn) -> None:
+        """The sweeps that were asked for are now timers."""
+        self._cache.shrink()
+        self._pace = min(1.0, self._pace * 1.25)
+        self._unswept -= {source_id for source_id, key in turn.timers_set if key == SWEEP}
+
+    async def assigned(self, sources: Sequence[Source]) -> None:
+        """Look for profiles that a former owner had not brought up to date."""
+        for source in sources:
+            self._owned[source.id] = source
+            self._unswept.add(source.id)
+            self.wake(source.id, SWEEP)
+
+    def lost(self, sources: Sequence[Source] | None) -> None:
+        """Forget the states of these partitions."""
+        if sources is None:
+            self._cache.lost(None)
+            # The stage takes fewer records next time; what a timer brings is ours to limit.
+            self._pace = max(self._pace / 2, 0.001)
+            return
+        ids = {source.id for source in sources}
+        self._cache.lost(ids)
+        self._unswept -= ids
+        for id_ in ids:
+            self._owned.pop(id_, None)
+
+    def is_behind_definitions(self) -> bool:
+        """Whether computed traits changed since the last turn."""
+        return self._revision != self._definitions.revision
+
+    def ask_for_turns(self) -> None:
+        """Have every owned partition look whether it must be swept, without waiting."""
+        for source_id in self._owned:
+            self.wake(source_id, SWEEP)
+
+    # -- what to do --------------------------------------------------------------------------
+
+    def _compile(self) -> None:
+        if not self.is_behind_definitions():
+            return
+        self._revision = self._definitions.revision
+        traits = Traits(_computed_traits(self._definitions.current.values()))
+        if traits.fingerprint != self._traits.fingerprint:
+            self._traits = traits
+            self._unswept |= set(self._owned)
+
+    async def _take_timers(self, turn: Turn, works: dict[str, Work]) -> None:
+        for timer in turn.timers:
+            if timer.key.startswith(REBUILD):
+                profile_id = timer.key.removeprefix(REBUILD)
+                works.setdefault(profile_id, Work(timer.source)).rebuild = True
+            elif timer.key == SWEEP:
+                fingerprint = self._traits.fingerprint
+                limit = max(1, int(self._limits.swept * self._pace))
+                partition = timer.source.partition
+                stale = await self._profiles.stale(partition, fingerprint, limit, turn.session)
+                for profile_id in stale:
+                    works.setdefault(profile_id, Work(timer.source))
+                if stale:
+                    turn.set_timer(timer.source, SWEEP, turn.now)
+
+    async def _load(self, works: Mapping[str, Work], session: Any) -> dict[str, Kept]:
+        known: dict[str, Kept] = {}
+        missing: list[str] = []
+        for profile_id in works:
+            kept = self._cache.get(profile_id)
+            if kept is None:
+                missing.append(profile_id)
+            else:
+                known[profile_id] = kept
+        if missing:
+            known |= await self._profiles.load(missing, session)
+        return known
+
+    def _is_behind(self, work: Work, kept: Kept | None) -> bool:
+        if work.absorbed or work.rebuild:
+            return True
+        return kept is not None and kept.fingerprint != self._traits.fingerprint
+
+    def _fold(
+        self, turn: Turn, profile_id: str, person: tuple[Work, Kept], changes: Changes
+    ) -> None:
+        work, kept = person
+        said = _not_covered(work, kept)
+        if len(said) < len(work.interactions):
+            turn.drop("rebuilt_already", len(work.interactions) - len(said))
+        if not said:
+            return
+        touched: set[str] = set()
+        for interaction in said:
+            fold(kept.state, interaction, self._traits, touched)
+        _forget_vector(work.source, kept)
+        changes.announce(profile_id, work, kept, touched)
+
+    async def _rebuild(
+        self, turn: Turn, works: Mapping[str, Work], olds: dict[str, Kept], changes: Changes
+    ) -> None:
+        taken = self._within_budget(turn, works, olds)
+        fresh = await rebuild(self._history, taken, self._traits, turn.session)
+        for profile_id, kept in fresh.items():
+            work, old = works[profile_id], taken[profile_id]
+            for interaction in _not_covered(work, kept):
+                fold(kept.state, interaction, self._traits, set())
+            keys = () if old.fingerprint == kept.fingerprint else self._traits.keys
+            touched = differences(old.state, kept.state, keys)
+            if old.members != kept.members:
+                touched.add("merged_from")
+            if not changes.announce(profile_id, work, kept, touched):
+                changes.leave(profile_id, work, old, kept.fingerprint)
+
+    def _within_budget(
+        self, turn: Turn, works: Mapping[str, Work], olds: dict[str, Kept]
+    ) -> dict[str, Kept]:
+        """Those to rebuild now; the others get a timer.
+
+        Their records need not be kept: they are in resolve's store.
+        """
+        budget, taken = self._limits.rebuilt * self._pace, {}
+        for profile_id, kept in sorted(olds.items(), key=lambda item: not works[item[0]].absorbed):
+            if budget > 0:
+                taken[profile_id] = kept
+                budget -= kept.state.interactions + 1
+                continue
+            work = works[profile_id]
+            if work.absorbed or work.rebuild or work.interactions:
+                turn.set_timer(work.source, REBUILD + profile_id, turn.now)
+                turn.drop("left_to_rebuild", len(work.interactions))
+        return taken
+
+
+def _not_covered(work: Work, kept: Kept) -> list[Interaction]:
+    """The interactions that a rebuild has not already put into the state."""
+    vector = kept.vector
+    if not vector:
+        return [said for _, said in work.interactions]
+    said: list[Interaction] = []
+    for record, interaction in work.interactions:
+        origin, seq = first_of(record)
+        if seq > vector.get(origin, 0):
+            said.append(interaction)
+    return said
+
+
+def _forget_vector(source: Source, kept: Kept) -> None:
+    """Drop entries that cannot matter any more.
+
+    The stage itself drops records up to ``source.origins``. Only a person with former
+    profile ids can still get older ones, forwarded from another partition.
+    """
+    if kept.vector and not kept.members:
+        done = source.origins
+        kept.vector = {o: seq for o, seq in kept.vector.items() if done.get(o, 0) < seq}
+
+
+def _computed_traits(definitions: Collection[Definition]) -> dict[str, ComputedTrait]:
+    traits = {}
+    for definition in definitions:
+        if definition.kind == "computed_trait":
+            try:
+                traits[definition.name] = msgspec.convert(definition.body, ComputedTrait)
+            except msgspec.ValidationError:
+                continue  # Written past the API, which checks: a trait nobody can compute.
+    return traits

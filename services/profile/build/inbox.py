@@ -1,0 +1,72 @@
+"""The turn's records, decoded and grouped by the profile that they are about."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from schemas.messages import IdentityMerged, Interaction, ProfileAbsorbed
+from services.runtime.turn import Record, Source, Turn
+
+RECORDED = "regulars.interaction.recorded.v1"
+MERGED = "regulars.identity.merged.v1"
+ABSORBED = "regulars.profile.absorbed.v1"
+CHANGED = "regulars.profile.changed.v1"
+
+
+@dataclass(slots=True)
+class Work:
+    """What one turn has for one profile."""
+
+    source: Source
+    """Of the last record: what follows is attributed to it."""
+    interactions: list[tuple[Record, Interaction]] = field(default_factory=list)
+    merged: IdentityMerged | None = None
+    absorbed: list[ProfileAbsorbed] = field(default_factory=list)
+    rebuild: bool = False
+    """A timer asks for it."""
+
+
+def works_of(turn: Turn) -> dict[str, Work]:
+    """The turn's records by profile id; rejects what does not fit."""
+    works: dict[str, Work] = {}
+    for record in turn.records:
+        read = _READERS.get(record.header("ce_type"))
+        if read is None:
+            turn.reject(record, "unknown_type", record.header("ce_type")[:100])
+            continue
+        try:
+            message = read(record.value or b"")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            turn.reject(record, "not_as_declared", type(error).__name__)
+            continue
+        profile_id = message.profile_id
+        if record.key != profile_id.encode():
+            # Another partition's owner would be writing this profile.
+            turn.reject(record, "key_is_not_the_profile")
+            continue
+        work = works.get(profile_id)
+        if work is None:
+            work = works[profile_id] = Work(record.source)
+        if isinstance(message, Interaction):
+            work.interactions.append((record, message))
+        elif isinstance(message, IdentityMerged):
+            work.merged = message
+        else:
+            work.absorbed.append(message)
+    return works
+
+
+_READERS: dict[str, Callable[[bytes], Interaction | IdentityMerged | ProfileAbsorbed]] = {
+    RECORDED: msgspec.json.Decoder(Interaction).decode,
+    MERGED: msgspec.json.Decoder(IdentityMerged).decode,
+    ABSORBED: msgspec.json.Decoder(ProfileAbsorbed).decode,
+}
+
+
+def first_of(record: Record) -> tuple[str, int]:
+    """(origin, seq) under which resolve first wrote what the record says."""
+    origin, seq = record.header("first_origin"), record.header("first_seq")
+    if not origin:
+        origin, seq = record.header("origin"), record.header("seq")
+    return origin, int(seq) if seq.isdecimal() else 0

@@ -1,0 +1,134 @@
+"""The state that build keeps of one person: what the fold needs, not what others read.
+
+Every part carries what decides ties, so that any order of arrival gives the same state.
+The state is stored as one binary value (MessagePack, dictionaries sorted), which is the
+canonical form: two states are equal exactly when their bytes are.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from schemas.messages import OrderLine
+
+
+class Write(Struct, array_like=True):
+    """The last write of a trait; ``value`` is the JSON as it was sent, None: unset."""
+
+    at: datetime
+    message_id: str
+    value: bytes | None
+
+
+class Version(Struct, array_like=True):
+    """What one Order Completed or Order Updated says that an order is."""
+
+    at: datetime
+    message_id: str
+    currency: str
+    revenue: Decimal
+    total: Decimal
+    products: list[OrderLine] = field(default_factory=list)
+
+
+class Refunded(Struct, array_like=True):
+    """One refund; ``currency`` is empty where the event names none: the order's."""
+
+    at: datetime
+    amount: Decimal
+    currency: str = ""
+
+
+class OrderState(Struct, array_like=True):
+    """All that was said of one order, also what came before the order itself."""
+
+    version: Version | None = None
+    """The latest by (time, message id)."""
+    completed_at: datetime | None = None
+    """The earliest Order Completed."""
+    first_at: datetime | None = None
+    """The earliest version of either kind."""
+    cancelled_at: datetime | None = None
+    refunds: dict[str, Refunded] = field(default_factory=dict)
+    """By message id, so that none adds twice."""
+
+
+class ConsentState(Struct, array_like=True):
+    """The last word on one channel."""
+
+    state: Literal["granted", "denied", "withdrawn"]
+    at: datetime
+    message_id: str
+    source: str
+
+
+class Computed(Struct, array_like=True):
+    """One computed trait: an aggregate over all time, or the entries within its window.
+
+    ``values`` and ``currencies`` are in step with ``times`` (milliseconds) where a property
+    is aggregated; entries are sorted by (time, currency, value). ``dropped`` is the latest
+    time that the cap on entries left out, None when all within the window are here.
+    """
+
+    count: int = 0
+    sums: dict[str, Decimal] = field(default_factory=dict)
+    times: list[int] = field(default_factory=list)
+    values: list[Decimal] = field(default_factory=list)
+    currencies: list[str] = field(default_factory=list)
+    dropped: int | None = None
+
+
+class State(Struct, array_like=True):
+    """One person, folded from their interactions."""
+
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    interactions: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    traits: dict[str, Write] = field(default_factory=dict)
+    identifiers: dict[str, set[str]] = field(default_factory=dict)
+    """Type -> values."""
+    orders: dict[str, OrderState] = field(default_factory=dict)
+    consent: dict[str, ConsentState] = field(default_factory=dict)
+    """By channel."""
+    computed: dict[str, Computed] = field(default_factory=dict)
+    """By computed trait key; one that is missing has matched nothing."""
+    flags: dict[str, int] = field(default_factory=dict)
+    """How often something in an event could not be used, by reason."""
+
+
+class Kept(Struct, array_like=True):
+    """What is stored of one profile id: its state, or where it went."""
+
+    version: int = 0
+    into: str | None = None
+    """The profile that absorbed this one; then the state is empty."""
+    members: list[str] = field(default_factory=list)
+    """Every former profile id of this person, sorted."""
+    fingerprint: str = ""
+    """Of the computed traits that the state was computed with."""
+    vector: dict[str, int] = field(default_factory=dict)
+    """After a rebuild: origin -> the highest seq that the state already includes."""
+    state: State = field(default_factory=State)
+
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_kept_decoder = msgspec.msgpack.Decoder(Kept)
+
+
+def encode_state(state: State) -> bytes:
+    """The canonical bytes of ``state``."""
+    return _encoder.encode(state)
+
+
+def encode(kept: Kept) -> bytes:
+    """What is stored."""
+    return _encoder.encode(kept)
+
+
+def decode(stored: bytes) -> Kept:
+    """The inverse of ``encode``."""
+    return _kept_decoder.decode(stored)

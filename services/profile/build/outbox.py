@@ -1,0 +1,123 @@
+"""What build publishes: profiles after a change, redirects, and what moves on to a survivor."""
+
+import msgspec
+
+from schemas.messages import Cause, Interaction, ProfileAbsorbed, ProfileChanged
+from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, Work, first_of
+from services.profile.build.model import Kept
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.view import profile_of
+from services.runtime.turn import Message, Record, Turn
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def cause_of(turn: Turn, work: Work) -> Cause:
+    """The last message behind a change; of a change of definitions, none."""
+    if work.interactions:
+        _, said = work.interactions[-1]
+        return Cause(message_id=said.interaction_id, name=said.name, at=said.at, source=said.source)
+    if work.absorbed:
+        last = work.absorbed[-1]
+        return Cause(message_id=last.message_id, name="Profile Merged", at=last.at)
+    return Cause(message_id="", name="Computed Traits Changed", at=turn.now)
+
+
+def emit_changed(
+    turn: Turn, work: Work, profile_id: str, kept: Kept, what: tuple[set[str], Traits]
+) -> None:
+    """The profile as it is now; ``what`` changed, and the traits it was computed with."""
+    changed, traits = what
+    _emit_change(
+        turn,
+        work,
+        ProfileChanged(
+            profile_id=profile_id,
+            version=kept.version,
+            changed_at=turn.now,
+            cause=cause_of(turn, work),
+            changed=sorted(changed),
+            merged_from=kept.members,
+            profile=profile_of(profile_id, kept.state, traits),
+        ),
+    )
+
+
+def emit_redirect(turn: Turn, work: Work, profile_id: str, kept: Kept) -> None:
+    """The profile is no more: to readers of changes, and to the survivor's owner."""
+    merged = work.merged
+    assert merged is not None
+    cause = Cause(message_id=merged.message_id, name="Profile Merged", at=merged.at)
+    _emit_change(
+        turn,
+        work,
+        ProfileChanged(
+            profile_id=profile_id,
+            version=kept.version,
+            changed_at=turn.now,
+            cause=cause,
+            changed=["merged_into"],
+            merged_into=merged.into,
+        ),
+    )
+    absorbed = ProfileAbsorbed(
+        profile_id=merged.into, absorbed=profile_id, message_id=merged.message_id, at=merged.at
+    )
+    emit_absorbed(turn, work, absorbed)
+
+
+def _emit_change(turn: Turn, work: Work, change: ProfileChanged) -> None:
+    turn.emit(
+        work.source,
+        Message(
+            topic="profile.changes",
+            key=change.profile_id,
+            value=_encode(change),
+            type=CHANGED,
+            id=f"{change.profile_id}/{change.version}",
+            time=change.changed_at,
+        ),
+    )
+
+
+def emit_absorbed(turn: Turn, work: Work, absorbed: ProfileAbsorbed) -> None:
+    """Have the survivor computed again by its owner."""
+    turn.emit(
+        work.source,
+        Message(
+            topic="profile.interactions",
+            key=absorbed.profile_id,
+            value=_encode(absorbed),
+            type=ABSORBED,
+            id=f"{absorbed.message_id}/{absorbed.absorbed}",
+            time=absorbed.at,
+        ),
+    )
+
+
+def forward(turn: Turn, work: Work, into: str) -> None:
+    """Send the interactions on to the survivor.
+
+    They name where resolve wrote them, so that a survivor which was rebuilt from resolve's
+    store knows whether it has them, and so that other readers of the topic, who had the
+    original, can tell a repetition.
+    """
+    for record, said in work.interactions:
+        turn.emit(work.source, _forwarded(record, said, into))
+
+
+def _forwarded(record: Record, said: Interaction, into: str) -> Message:
+    origin, seq = first_of(record)
+    return Message(
+        topic="profile.interactions",
+        key=into,
+        value=_encode(msgspec.structs.replace(said, profile_id=into)),
+        type=RECORDED,
+        id=said.interaction_id,
+        time=said.at,
+        extra=(
+            ("event", said.name.encode()),
+            ("first_origin", origin.encode()),
+            ("first_seq", str(seq).encode()),
+        ),
+    )

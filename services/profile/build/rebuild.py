@@ -1,0 +1,65 @@
+"""The rebuild: profiles computed again from their stored interactions, while events flow.
+
+Within the turn's snapshot it reads every interaction of the profile and of those it
+absorbed, and how far resolve's checkpoints had come: what these cover is in the state, and
+incoming records that they cover are skipped from then on.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from schemas.messages import Interaction
+from services.profile.build.model import Kept, State
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.fold import fold
+
+_decoder = msgspec.json.Decoder(Interaction)
+
+
+class History(Protocol):
+    """What resolve has stored, read in the turn's transaction."""
+
+    async def members(self, profile_ids: Sequence[str], session: Any) -> dict[str, list[str]]:
+        """The former profile ids of each profile; a profile without any may be missing."""
+
+    async def vector(self, session: Any) -> dict[str, int]:
+        """The ``seq`` of each of resolve's checkpoints, by its id (``origin``)."""
+
+    def interactions(
+        self, profile_ids: Sequence[str], session: Any
+    ) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """(profile id, encoded ``Interaction``) of these profiles, in lists, in any order."""
+
+
+async def rebuild(
+    history: History, olds: Mapping[str, Kept], traits: Traits, session: Any
+) -> dict[str, Kept]:
+    """The profiles ``olds`` anew, by id. Versions stay as they are."""
+    members = await history.members(list(olds), session)
+    vector = await history.vector(session)
+    fresh = {
+        profile_id: Kept(
+            version=old.version,
+            members=sorted(members.get(profile_id, ())),
+            fingerprint=traits.fingerprint,
+            vector=dict(vector),
+        )
+        for profile_id, old in olds.items()
+    }
+    owners = {profile_id: kept.state for profile_id, kept in fresh.items()}
+    owners |= {member: kept.state for kept in fresh.values() for member in kept.members}
+    async for chunk in history.interactions(list(owners), session):
+        for profile_id, body in chunk:
+            _add(owners[profile_id], body, traits)
+    return fresh
+
+
+def _add(state: State, body: bytes, traits: Traits) -> None:
+    try:
+        said = _decoder.decode(body)
+    except msgspec.MsgspecError:
+        state.flags["unreadable_interaction"] = state.flags.get("unreadable_interaction", 0) + 1
+        return
+    fold(state, said, traits, set())

@@ -1,0 +1,229 @@
+"""The fold: one interaction into the state of its person, in any order of arrival.
+
+Counters add over distinct interactions (resolve lets each through once), first and last go
+by event time, and where one write must win it is the latest by (event time, message id).
+An event's body is read only where its name, or what it carries, matters here.
+"""
+
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from schemas.messages import Interaction, MessageChanged
+from services.profile.build.model import State, Write
+from services.profile.build.rules import consent
+from services.profile.build.rules.computed import (
+    Trait,
+    Traits,
+    event_key,
+    fold_computed,
+    matching,
+    prune,
+)
+from services.profile.build.rules.orders import fold_order, is_order_event
+from services.profile.build.rules.values import milliseconds, utc
+
+PASSIVE = frozenset(
+    {
+        "Email Delivered",
+        "Email Bounced",
+        "Push Notification Bounced",
+        "Message Decided",
+        "Message Skipped",
+        "Message Sent",
+        "Message Failed",
+        "Message Uncertain",
+        "Message Delivered",
+        "Message Bounced",
+        "Message Converted",
+    }
+)
+"""What happens to a person rather than is done by them: no sign of life, so that a mail of
+ours does not end "not seen for 30 days"."""
+
+_TRAIT_BYTES = 8_000
+
+
+class Body(Struct):
+    """The parts of an event that the fold may need, each still encoded."""
+
+    properties: Raw = Raw(b"{}")
+    traits: Raw = Raw(b"{}")
+    context: Raw = Raw(b"{}")
+
+
+class _Context(Struct):
+    traits: Raw = Raw(b"{}")
+    consent: Raw = Raw(b"{}")
+
+
+class _Consent(Struct):
+    category_preferences: dict[str, Any] = field(name="categoryPreferences", default_factory=dict)
+
+
+_body_decoder = msgspec.json.Decoder(Body)
+_context_decoder = msgspec.json.Decoder(_Context)
+_consent_decoder = msgspec.json.Decoder(_Consent)
+_traits_decoder = msgspec.json.Decoder(dict[str, Raw])
+_properties_decoder = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_step_decoder = msgspec.json.Decoder(MessageChanged)
+
+_UNREADABLE = (msgspec.MsgspecError, InvalidOperation, UnicodeDecodeError, RecursionError)
+
+
+def fold(state: State, said: Interaction, traits: Traits, touched: set[str]) -> None:
+    """Take in one interaction; adds to ``touched`` the names of what it changed.
+
+    The names are those of ``ProfileChanged.changed``. Never raises for what an event
+    holds: what cannot be used is counted in ``state.flags``.
+    """
+    at = utc(said.at)
+    name = said.name
+    state.interactions += 1
+    state.counters[name] = state.counters.get(name, 0) + 1
+    touched.add("counters." + name)
+    if name not in PASSIVE:
+        _see(state, at, traits, touched)
+    for identifier in said.identifiers:
+        known = state.identifiers.get(identifier.type)
+        if known is None:
+            known = state.identifiers[identifier.type] = set()
+        if identifier.value not in known:
+            known.add(identifier.value)
+            touched.add("identifiers." + identifier.type)
+    if said.type == "message":
+        _message_step(state, said, at, touched)
+    else:
+        _event(state, said, at, touched)
+    computed = traits.by_event.get(event_key(name))
+    if computed is not None:
+        _computed(state, said, computed, touched)
+        if state.last_seen is not None:
+            prune(state, traits.windows, milliseconds(state.last_seen))
+
+
+def _see(state: State, at: datetime, traits: Traits, touched: set[str]) -> None:
+    if state.first_seen is None or at < state.first_seen:
+        state.first_seen = at
+        touched.add("first_seen")
+    if state.last_seen is None or at > state.last_seen:
+        state.last_seen = at
+        touched.add("last_seen")
+        if state.computed and traits.windows:
+            pruned = prune(state, traits.windows, milliseconds(at))
+            touched.update("computed." + key for key in pruned)
+
+
+def _event(state: State, said: Interaction, at: datetime, touched: set[str]) -> None:
+    name, raw = said.name, bytes(said.event)
+    message = (at, said.interaction_id)
+    if name in consent.WITHDRAWALS and consent.fold_consent(
+        state, "email", "withdrawn", message, said.source
+    ):
+        touched.add("consent.email")
+    special = said.type == "track" and (is_order_event(name) or name == "Consent Updated")
+    # Looking for the names is far cheaper than decoding events that do not carry them.
+    if not special and b'"traits"' not in raw and b'"categoryPreferences"' not in raw:
+        return
+    try:
+        body = _body_decoder.decode(raw)
+        context = _context_decoder.decode(body.context)
+        if b'"categoryPreferences"' in bytes(context.consent):
+            _preferences(state, said, context, message, touched)
+        _traits(state, _traits_decoder.decode(context.traits), message, touched)
+        if said.type == "identify":
+            _traits(state, _traits_decoder.decode(body.traits), message, touched)
+        if special:
+            properties = _properties_decoder.decode(body.properties)
+            _special(state, said, properties, message, touched)
+    except _UNREADABLE:
+        _flag(state, "unreadable_body")
+
+
+def _preferences(
+    state: State,
+    said: Interaction,
+    context: _Context,
+    message: tuple[datetime, str],
+    touched: set[str],
+) -> None:
+    preferences = _consent_decoder.decode(context.consent).category_preferences
+    for channel, word in consent.categories(preferences):
+        if consent.fold_consent(state, channel, word, message, said.source):
+            touched.add("consent." + channel)
+
+
+def _traits(
+    state: State, written: dict[str, Raw], message: tuple[datetime, str], touched: set[str]
+) -> None:
+    at, message_id = message
+    for name, raw in written.items():
+        old = state.traits.get(name)
+        # At the same message the later call wins: an identify's own traits over its context's.
+        if old is not None and (old.at, old.message_id) > message:
+            continue
+        value: bytes | None = bytes(raw)  # a Raw equals no bytes
+        if value == b"null":
+            value = None
+        elif len(raw) > _TRAIT_BYTES:
+            _flag(state, "trait_too_long")
+            continue
+        state.traits[name] = Write(at, message_id, value)
+        if (None if old is None else old.value) != value:
+            touched.add("traits." + name)
+
+
+def _special(
+    state: State,
+    said: Interaction,
+    properties: dict[str, Any],
+    message: tuple[datetime, str],
+    touched: set[str],
+) -> None:
+    if is_order_event(said.name):
+        flag = fold_order(state, said.name, message, properties)
+        touched.add("orders")
+        if flag:
+            _flag(state, flag)
+        return
+    update = consent.updated(properties)
+    if update is None:
+        _flag(state, "consent_not_understood")
+    elif consent.fold_consent(state, *update, message, said.source):
+        touched.add("consent." + update[0])
+
+
+def _message_step(state: State, said: Interaction, at: datetime, touched: set[str]) -> None:
+    if said.name not in consent.MESSAGE_WITHDRAWALS:
+        return
+    try:
+        channel = _step_decoder.decode(said.event).channel
+    except _UNREADABLE:
+        _flag(state, "unreadable_body")
+        return
+    message = (at, said.interaction_id)
+    if consent.fold_consent(state, channel, "withdrawn", message, said.source):
+        touched.add("consent." + channel)
+
+
+def _computed(
+    state: State, said: Interaction, candidates: tuple[Trait, ...], touched: set[str]
+) -> None:
+    properties: dict[str, Any] = {}
+    if any(trait.needs_body for trait in candidates):
+        try:
+            properties = _properties_decoder.decode(_body_decoder.decode(said.event).properties)
+        except _UNREADABLE:
+            _flag(state, "unreadable_body")
+            return
+    time = milliseconds(utc(said.at))
+    for trait in matching(candidates, properties):
+        if fold_computed(state, trait, time, properties):
+            touched.add("computed." + trait.key)
+
+
+def _flag(state: State, reason: str) -> None:
+    state.flags[reason] = state.flags.get(reason, 0) + 1

@@ -1,0 +1,107 @@
+"""From the kept state to what others read: the published profile, and what differs."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from schemas.messages import Consent, Identifier, Profile
+from services.profile.build.model import State
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.orders import net_revenue, orders_of
+
+
+def profile_of(profile_id: str, state: State, traits: Traits) -> Profile:
+    """The profile as published; trait values are the JSON that the sender wrote.
+
+    It shares parts with ``state``: encode it before the state goes on.
+    """
+    orders = orders_of(state) if state.orders else []
+    standing = [order.ordered_at for order in orders if order.status == "completed"]
+    return Profile(
+        profile_id=profile_id,
+        identifiers=identifiers_of(state),
+        traits={
+            name: Raw(write.value)
+            for name, write in state.traits.items()
+            if write.value is not None
+        },
+        consent={
+            channel: Consent(
+                state=said.state, at=said.at, message_id=said.message_id, source=said.source
+            )
+            for channel, said in state.consent.items()
+        },
+        first_seen=state.first_seen,
+        last_seen=state.last_seen,
+        interactions=state.interactions,
+        counters=state.counters,
+        orders=orders,
+        order_count=len(standing),
+        revenue=net_revenue(orders),
+        first_order_at=min(standing, default=None),
+        last_order_at=max(standing, default=None),
+        computed=traits.values(state),
+    )
+
+
+def identifiers_of(state: State) -> list[Identifier]:
+    """Every identifier of the person, sorted."""
+    known = [
+        Identifier(type_, value) for type_, values in state.identifiers.items() for value in values
+    ]
+    if len(known) > 1:
+        known.sort()
+    return known
+
+
+def differences(old: State, new: State, keys: tuple[str, ...]) -> set[str]:
+    """What differs between two states, as names; ``keys`` are recomputed traits' keys."""
+    changed = {
+        name for name in ("first_seen", "last_seen") if getattr(old, name) != getattr(new, name)
+    }
+    if old.orders != new.orders:
+        changed.add("orders")
+    for section in ("counters", "identifiers", "consent"):
+        changed |= _differing(section, getattr(old, section), getattr(new, section))
+    changed |= _differing("traits", _values(old), _values(new))
+    changed.update("computed." + key for key in keys)
+    return changed
+
+
+def _values(state: State) -> dict[str, bytes | None]:
+    return {name: write.value for name, write in state.traits.items()}
+
+
+def _differing(section: str, old: dict[str, Any], new: dict[str, Any]) -> set[str]:
+    names = old.keys() | new.keys()
+    return {f"{section}.{name}" for name in names if old.get(name) != new.get(name)}
+
+
+class Search(Struct, frozen=True):
+    """By what a customer list finds a profile: lower case, empty where unknown."""
+
+    email: str = ""
+    user_id: str = ""
+    name: str = ""
+
+
+def search_of(state: State) -> Search:
+    """The searchable fields: traits first, identifiers where there is no such trait."""
+    first, last = _text(state, "firstName"), _text(state, "lastName")
+    return Search(
+        email=_text(state, "email") or _first(state, "email"),
+        user_id=_first(state, "user_id"),
+        name=_text(state, "name") or f"{first} {last}".strip(),
+    )
+
+
+def _text(state: State, trait: str) -> str:
+    write = state.traits.get(trait)
+    if write is None or write.value is None or write.value[:1] != b'"':
+        return ""
+    return str(msgspec.json.decode(write.value)).strip().lower()[:200]
+
+
+def _first(state: State, type_: str) -> str:
+    return min(state.identifiers.get(type_, ()), default="").lower()

@@ -1,0 +1,212 @@
+"""Profiles in MongoDB: one binary value each, and a few fields to find them by.
+
+``profiles`` ``{_id: profile_id, p: partition of profile.interactions, v: version, i: the
+survivor's id (redirects only), f: fingerprint of its computed traits, e: email, u: user id,
+n: name (each lower case, missing where unknown), s: last seen, b: the encoded ``Kept``}``.
+A redirect stays for ever and has neither ``f`` nor ``s``.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.messages import Definition
+from services.profile.build.changes import Row
+from services.profile.build.model import Kept, decode
+from services.profile.resolve.store import IdentityStore
+from services.runtime.mongo import Database, Session, UpdateOne, create_collection
+
+_ALL = 10_000
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""The ``s`` of a person who has done nothing themselves."""
+_HOPS = 20
+
+
+class ProfileStore:
+    """The store of build; the API reads it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._profiles = database["profiles"]
+
+    async def prepare(self) -> None:
+        """Create the collection and its indexes. Safe to call from several processes."""
+        await create_collection(self._database, "profiles")
+        await self._profiles.create_index([("p", 1), ("f", 1)], name="stale")
+        await self._profiles.create_index([("s", -1), ("_id", 1)], name="seen", sparse=True)
+        for field in ("e", "u", "n"):
+            await self._profiles.create_index(field, name=f"by_{field}", sparse=True)
+
+    # -- the handler's protocol --------------------------------------------------------------
+
+    async def load(self, profile_ids: Sequence[str], session: Session | None) -> dict[str, Kept]:
+        """The states that exist, by profile id."""
+        found = self._profiles.find(
+            {"_id": {"$in": list(profile_ids)}}, {"b": 1}, batch_size=_ALL, session=session
+        )
+        return {document["_id"]: decode(document["b"]) for document in await found.to_list(None)}
+
+    async def save(self, rows: Sequence[Row], session: Session) -> None:
+        """Write states, whether they existed or not."""
+        await self._profiles.bulk_write(
+            [UpdateOne({"_id": row.profile_id}, _update(row), upsert=True) for row in rows],
+            ordered=False,
+            session=session,
+        )
+
+    async def stale(
+        self, partition: int, fingerprint: str, limit: int, session: Session
+    ) -> list[str]:
+        """Some profiles of a partition that were computed with other computed traits."""
+        # Two ranges of strings: what has no fingerprint (a redirect) is in neither.
+        others = {"$or": [{"f": {"$lt": fingerprint}}, {"f": {"$gt": fingerprint}}]}
+        found = self._profiles.find({"p": partition, **others}, {"_id": 1}, session=session)
+        return [document["_id"] for document in await found.limit(limit).to_list(None)]
+
+    # -- what the API reads ------------------------------------------------------------------
+
+    async def profile(self, profile_id: str) -> tuple[str, Kept] | None:
+        """The profile, or the one that absorbed it: (its id, what is kept)."""
+        for _ in range(_HOPS):
+            kept = (await self.load([profile_id], None)).get(profile_id)
+            if kept is None:
+                return None
+            if kept.into is None:
+                return profile_id, kept
+            profile_id = kept.into
+        return None
+
+    async def listed(
+        self, prefix: str, limit: int, after: tuple[datetime, str] | None
+    ) -> list[tuple[str, Kept, datetime]]:
+        """(profile id, kept, position) of up to ``limit`` profiles, the last seen first.
+
+        ``prefix`` is what an email, user id or name begins with, in lower case; empty: all.
+        ``after`` is the position and id of the last one that was seen.
+        """
+        wanted: list[dict[str, Any]] = [{"s": {"$gte": _NEVER}}]
+        if prefix:
+            span = {"$gte": prefix, "$lt": prefix + "\U0010ffff"}
+            wanted.append({"$or": [{field: span} for field in ("e", "u", "n")]})
+        if after is not None:
+            at, profile_id = after
+            later_on = [{"s": {"$lt": at}}, {"s": at, "_id": {"$gt": profile_id}}]
+            wanted.append({"$or": later_on})
+        found = self._profiles.find({"$and": wanted}, {"b": 1, "s": 1}).max_time_ms(5_000)
+        found = found.sort([("s", -1), ("_id", 1)]).limit(limit)
+        return [
+            (document["_id"], decode(document["b"]), document["s"])
+            for document in await found.to_list(None)
+        ]
+
+
+def _update(row: Row) -> dict[str, Any]:
+    kept, search = row.kept, row.search
+    if kept.into is not None:
+        gone = dict.fromkeys(("f", "e", "u", "n", "s"), "")
+        values = {"p": row.partition, "v": kept.version, "i": kept.into, "b": row.stored}
+        return {"$set": values, "$unset": gone}
+    values = {
+        "p": row.partition,
+        "v": kept.version,
+        "f": kept.fingerprint,
+        "s": kept.state.last_seen or _NEVER,
+        "b": row.stored,
+    }
+    if search is None:
+        return {"$set": values}
+    unknown = {}
+    for field, value in (("e", search.email), ("u", search.user_id), ("n", search.name)):
+        if value:
+            values[field] = value
+        else:
+            unknown[field] = ""
+    return {"$set": values, "$unset": unknown} if unknown else {"$set": values}
+
+
+class HistoryStore:
+    """What resolve has stored, as the rebuild reads it."""
+
+    def __init__(self, database: Database, identities: IdentityStore, group: str) -> None:
+        self._checkpoints = database["checkpoints"]
+        self._identities = identities
+        self._group = group
+
+    async def members(self, profile_ids: Sequence[str], session: Session) -> dict[str, list[str]]:
+        """The former profile ids of each profile."""
+        return await self._identities.members(profile_ids, session)
+
+    async def vector(self, session: Session) -> dict[str, int]:
+        """The ``seq`` of each of resolve's checkpoints, by its id."""
+        ours = {"$gte": f"{self._group}/", "$lt": f"{self._group}0"}  # "0" follows "/"
+        found = self._checkpoints.find({"_id": ours}, {"seq": 1}, batch_size=_ALL, session=session)
+        return {document["_id"]: document.get("seq", 0) for document in await found.to_list(None)}
+
+    def interactions(
+        self, profile_ids: Sequence[str], session: Session
+    ) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """(profile id, encoded interaction), in lists."""
+        return self._identities.interactions(profile_ids, session)
+
+
+class DefinitionStore:
+    """Computed traits as they were put: ``{_id: key, version, updated_at, body, published}``.
+
+    Stored before they are published, so that none is lost between the two: what is not
+    marked as published is published again at the next start.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._definitions = database["definitions"]
+
+    async def prepare(self) -> None:
+        """Create the collection."""
+        await create_collection(self._database, "definitions")
+
+    async def get(self, key: str) -> Definition | None:
+        """The definition of one computed trait."""
+        document = await self._definitions.find_one({"_id": key})
+        return None if document is None else _definition(document)
+
+    async def all(self) -> list[Definition]:
+        """Every computed trait, by key."""
+        found = self._definitions.find({}).sort("_id", 1)
+        return [_definition(document) for document in await found.to_list(None)]
+
+    async def put(self, key: str, body: dict[str, Any], now: datetime) -> Definition:
+        """Store a new version; the same body again keeps the version there is."""
+        document = await self._definitions.find_one({"_id": key, "body": body})
+        if document is None:
+            document = await self._definitions.find_one_and_update(
+                {"_id": key},
+                {
+                    "$set": {"body": body, "updated_at": now, "published": False},
+                    "$inc": {"version": 1},
+                },
+                upsert=True,
+                return_document=True,
+            )
+        assert document is not None  # upserted
+        return _definition(document)
+
+    async def published(self, definition: Definition) -> None:
+        """Mark this version as published."""
+        await self._definitions.update_one(
+            {"_id": definition.name, "version": definition.version}, {"$set": {"published": True}}
+        )
+
+    async def unpublished(self) -> list[Definition]:
+        """What was stored, and perhaps not published."""
+        found = self._definitions.find({"published": False})
+        return [_definition(document) for document in await found.to_list(None)]
+
+
+def _definition(document: dict[str, Any]) -> Definition:
+    return Definition(
+        kind="computed_trait",
+        name=document["_id"],
+        version=document["version"],
+        updated_at=document["updated_at"],
+        body=document["body"],
+    )

@@ -1,0 +1,63 @@
+"""``regulars worker profile-build``: the handler on its stage. Wiring only."""
+
+from typing import Any
+
+import faust
+from faust import Service
+
+from services.profile.build.changes import Limits
+from services.profile.build.handler import NAME, TOPICS, Build
+from services.profile.build.store import HistoryStore, ProfileStore
+from services.profile.resolve.handler import NAME as RESOLVE
+from services.profile.resolve.store import IdentityStore
+from services.profile.settings import ProfileSettings
+from services.runtime.worker import Blueprint, Parts, Wired
+from services.runtime.worker import create_worker as host
+
+_LOOK_SECONDS = 0.2
+
+
+def create_worker(settings: ProfileSettings | None = None) -> faust.App:
+    """The Faust app of the build worker."""
+    settings = settings or ProfileSettings()
+    limits = Limits(cached=settings.profile_cached_profiles)
+
+    def wire(parts: Parts) -> Wired:
+        profiles = ProfileStore(parts.database)
+        identities = IdentityStore(parts.database)
+        history = HistoryStore(parts.database, identities, settings.namespace + RESOLVE)
+        handler = Build(profiles, history, parts.definitions, limits)
+        handler.wake = parts.complete
+
+        async def prepare() -> None:
+            await identities.prepare()
+            await profiles.prepare()
+
+        return Wired(handler=handler, prepare=prepare, services=[Watch(handler)])
+
+    blueprint = Blueprint(
+        name=NAME,
+        database="profile",
+        topics=TOPICS,
+        port=settings.profile_build_port,
+        wire=wire,
+        kinds=("computed_trait",),
+    )
+    return host(blueprint, settings)
+
+
+class Watch(Service):
+    """Gives idle partitions a turn when computed traits have changed."""
+
+    abstract = False
+
+    def __init__(self, handler: Build, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._handler = handler
+
+    @Service.task
+    async def _look(self) -> None:
+        while not self.should_stop:
+            if self._handler.is_behind_definitions():
+                self._handler.ask_for_turns()
+            await self.sleep(_LOOK_SECONDS)

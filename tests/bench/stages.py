@@ -1,0 +1,270 @@
+"""resolve and build draining what waits for them, alone and together, beside the raw loop.
+
+A pair is: resolve alone drains the events, build alone drains what resolve wrote, then the
+raw transaction loop twice, with documents and records of the sizes that were measured.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from deploy.local.errors import StackError
+from deploy.local.processes import Process
+from schemas.topics import BY_NAME, EVENTS, INTERACTIONS, PROFILE_CHANGES
+from services.ingest.model import Accepted, Receipt, Shared
+from services.ingest.producer import Producer
+from services.ingest.rules import accept
+from services.ingest.settings import IngestSettings
+from tests.bench import load
+from tests.bench.cpu import Meter, spent
+from tests.bench.limits import StageLimit
+from tests.bench.progress import Steps
+from tests.bench.report import Report, Row, Run, paired, shares, single
+from tests.bench.world import Namespace, World
+
+EVENT_TOPICS = tuple(topic.name for topic in EVENTS)
+_ROLES = ("client", "mongod", "broker")
+_HEAD = 0.15
+"""The part that is handled before the clock starts: caches and code are warm then."""
+_CHUNK = 4_000
+
+RESOLVE = ("profile", "profile-resolve")
+BUILD = ("profile", "profile-build")
+
+
+def accepted(count: int, seed: int = 1) -> list[Accepted]:
+    """Events as they lie on their topics; malformed ones too, as a storefront could write."""
+    from datetime import UTC, datetime
+
+    receipt = Receipt("bench", datetime.now(UTC), lambda: "unused")
+    found = []
+    for text in load.texts(count, seed=seed):
+        body = text.encode().replace(load.RUN.encode(), load.run_tag(0))
+        outcome = accept(body, None, Shared(), receipt)
+        if not isinstance(outcome, Accepted):
+            outcome = Accepted("events.clicks", "malformed", body, "malformed", receipt.at, "")
+        found.append(outcome)
+    return found
+
+
+async def fill(space: Namespace, events: Sequence[Accepted]) -> None:
+    """Write events as ingest does."""
+    settings = IngestSettings(**space.settings.model_dump())
+    producer = Producer(settings)
+    await producer.start()
+    while await producer.unready() is not None:
+        await asyncio.sleep(0.05)
+    for start in range(0, len(events), _CHUNK):
+        await producer.deliver(events[start : start + _CHUNK], "bench")
+    await producer.stop()
+
+
+class Drain:
+    """Takes the time and the CPU of one group from its warm start to the end of its input."""
+
+    def __init__(self, space: Namespace, total: int) -> None:
+        self._space = space
+        self._total = total
+
+    async def run(self, process: Process, of: tuple[str, str], meter: Meter | None = None) -> Run:
+        """Drain by ``process``, whose group keeps its checkpoints as ``of`` says."""
+        meter = meter or self._space.meter(client=process)
+        first = await self._space.reached(int(self._total * _HEAD), *of, process)
+        before, started = meter.read(), monotonic()
+        last = await self._space.reached(self._total, *of, process)
+        return Run(last - first, monotonic() - started, spent(before, meter.read()))
+
+
+async def bench(world: World, report: Report, steps: Steps) -> None:
+    """Both stages, alone and together."""
+    events = accepted(15_000 if world.quick else 60_000)
+    resolve: list[tuple[Run, Run]] = []
+    build: list[tuple[Run, Run]] = []
+    both: list[Run] = []
+    for number in range(world.pairs):
+        if number and steps.late:
+            break
+        steps.say(f"resolve and build alone, pair {number + 1} of {world.pairs}")
+        async with Namespace(world, f"alone{number}") as space:
+            await _pair(space, events, resolve, build, number)
+        steps.say(f"resolve and build together, {number + 1} of {world.pairs}")
+        async with Namespace(world, f"both{number}") as space:
+            both.append(await _together(space, events))
+    section = "Stages draining"
+    for name, runs in (("resolve alone", resolve), ("build alone", build)):
+        row = paired(runs, name, "raw transaction loop", _ROLES)
+        report.add(section, _noted(row, shares(runs[-1][0]), NOTES[name]))
+    row = single(both, "resolve and build together", ("resolve", "build", "mongod", "broker"))
+    report.add(section, _noted(row, shares(both[-1]), NOTES["together"]))
+
+
+def _noted(row: Row, shared: str, note: str) -> Row:
+    return Row(row.name, row.figure, row.cpu, row.limit, row.ratio, f"{shared}. {note}".strip())
+
+
+NOTES = {
+    "resolve alone": "",
+    "build alone": "",
+    "together": "CPU: resolve / build / mongod / broker.",
+}
+"""What a profile says of each."""
+
+
+async def _pair(
+    space: Namespace,
+    events: Sequence[Accepted],
+    resolve: list[tuple[Run, Run]],
+    build: list[tuple[Run, Run]],
+    number: int,
+) -> None:
+    await fill(space, events)
+    real_resolve = await _alone(space, RESOLVE, EVENT_TOPICS)
+    real_build = await _alone(space, BUILD, (INTERACTIONS.name,))
+    async with Namespace(space.world, f"limit{number}") as other:
+        given = await _like_resolve(space, other, len(events))
+        resolve.append((real_resolve, await _bare(space, other, given, EVENT_TOPICS)))
+        await other.client.drop_database(other.settings.database("profile"))
+        given = await _like_build(space, other)
+        build.append((real_build, await _bare(space, other, given, (INTERACTIONS.name,))))
+
+
+async def _alone(space: Namespace, of: tuple[str, str], topics: Sequence[str]) -> Run:
+    total = await space.waiting(topics)
+    process = space.worker(of[1])
+    run = await Drain(space, total).run(process, of)
+    process.stop()
+    return run
+
+
+async def _together(space: Namespace, events: Sequence[Accepted]) -> Run:
+    """Until build has handled all that resolve wrote; counted in events."""
+    await fill(space, events)
+    total = await space.waiting(EVENT_TOPICS)
+    resolve, build = space.worker(RESOLVE[1]), space.worker(BUILD[1])
+    meter = space.meter(resolve=resolve, build=build)
+    first = await space.reached(int(total * _HEAD), *RESOLVE, resolve)
+    before, started = meter.read(), monotonic()
+    await space.reached(total, *RESOLVE, resolve)
+    while True:
+        left = await space.waiting((INTERACTIONS.name,))
+        await space.reached(left, *BUILD, build)
+        if left == await space.waiting((INTERACTIONS.name,)):
+            break
+    return Run(total - first, monotonic() - started, spent(before, meter.read()))
+
+
+# -- the limit ----------------------------------------------------------------------------------
+
+
+async def _bare(
+    space: Namespace, other: Namespace, given: StageLimit, topics: Sequence[str]
+) -> Run:
+    total = await space.waiting(topics)
+    process = other.limit("stage", msgspec.to_builtins(given))
+    drain = BareDrain(other, total)
+    run = await drain.run(process, ("profile", ""))
+    process.kill()
+    return run
+
+
+class BareDrain(Drain):
+    """The raw loop keeps one counter."""
+
+    async def run(self, process: Process, of: tuple[str, str], meter: Meter | None = None) -> Run:
+        """As ``Drain.run``."""
+        meter = self._space.meter(client=process)
+        first = await self._until(int(self._total * _HEAD), process)
+        before, started = meter.read(), monotonic()
+        last = await self._until(self._total, process)
+        return Run(last - first, monotonic() - started, spent(before, meter.read()))
+
+    async def _until(self, count: int, process: Process) -> int:
+        found = self._space.client[self._space.settings.database("profile")]["checkpoints"]
+        async with asyncio.timeout(120):
+            while True:
+                document = await found.find_one({"_id": "offset"})
+                if document is not None and document["offset"] >= count:
+                    return int(document["offset"])
+                if not process.alive:
+                    raise StackError(f"{process.name} ended: {process.tail(1)}")
+                await asyncio.sleep(0.05)
+
+
+async def _like_resolve(space: Namespace, other: Namespace, events: int) -> StageLimit:
+    """The documents that resolve stored for these events, by number and size."""
+    database = space.client[space.settings.database("profile")]
+    beside = {}
+    for name in ("identifiers", "people"):
+        count, size = await _documents(database, name)
+        beside[name] = (max(1, events // max(1, count)), size)
+    _, size = await _documents(database, "interactions")
+    output = await _record_bytes(space, INTERACTIONS.name)
+    return _limit(space, other, EVENT_TOPICS, INTERACTIONS.name, output, False, size - 110, beside)
+
+
+async def _like_build(space: Namespace, other: Namespace) -> StageLimit:
+    """The documents that build upserted, weighted by how often each was written."""
+    database = space.client[space.settings.database("profile")]
+    weigh = {"$group": {"_id": None, "bytes": {"$sum": {"$multiply": ["$n", "$v"]}}}}
+    weigh["$group"]["writes"] = {"$sum": "$v"}
+    stages = [{"$project": {"v": 1, "n": {"$binarySize": "$b"}}}, weigh]
+    [found] = await database["profiles"].aggregate(stages).to_list(None)
+    output = await _record_bytes(space, PROFILE_CHANGES.name)
+    stored = int(found["bytes"] / max(1, found["writes"]))
+    topics = (INTERACTIONS.name,)
+    return _limit(space, other, topics, PROFILE_CHANGES.name, output, True, stored, {})
+
+
+def _limit(
+    space: Namespace,
+    other: Namespace,
+    topics: Sequence[str],
+    output: str,
+    output_bytes: int,
+    upsert: bool,
+    stored: int,
+    beside: dict[str, tuple[int, int]],
+) -> StageLimit:
+    return StageLimit(
+        kafka_url=space.settings.kafka_url,
+        mongo_url=space.settings.mongo_url,
+        database=other.settings.database("profile"),
+        inputs={space.settings.topic(name): BY_NAME[name].partitions for name in topics},
+        output=other.settings.topic(output),
+        output_partitions=BY_NAME[output].partitions,
+        output_bytes=output_bytes,
+        stored_bytes=stored,
+        upsert=upsert,
+        beside=beside,
+    )
+
+
+async def _documents(database: Any, collection: str) -> tuple[int, int]:
+    """(How many, bytes of each on average.)"""
+    stats = await database.command("collStats", collection)
+    return int(stats["count"]), int(stats.get("avgObjSize", 0))
+
+
+async def _record_bytes(space: Namespace, topic: str) -> int:
+    """The mean size of a record's value, of the last ones in each partition."""
+    partitions = [
+        TopicPartition(space.settings.topic(topic), number)
+        for number in range(BY_NAME[topic].partitions)
+    ]
+    consumer = AIOKafkaConsumer(bootstrap_servers=space.settings.kafka_url)
+    await consumer.start()
+    try:
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for partition, end in ends.items():
+            consumer.seek(partition, max(0, end - 300))
+        sizes: list[int] = []
+        while batches := await consumer.getmany(timeout_ms=1_000):
+            sizes += [len(r.value or b"") for batch in batches.values() for r in batch]
+        return sum(sizes) // max(1, len(sizes))
+    finally:
+        await consumer.stop()

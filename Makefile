@@ -41,6 +41,7 @@ check: setup ## ruff, mypy, import-linter, generated files
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m schemas.generate --check
 	@$(BIN)/python -m services.openapi --check
+	@$(BIN)/python -m services.reference --check
 
 format: setup ## put the code in its form
 	@$(BIN)/ruff check --fix .
@@ -49,12 +50,13 @@ format: setup ## put the code in its form
 docs: setup ## write the generated files: JSON Schema, AsyncAPI, OpenAPI
 	@$(BIN)/python -m schemas.generate
 	@$(BIN)/python -m services.openapi
+	@$(BIN)/python -m services.reference
 
 bench: setup ## first figures, each beside its limit, into docs/benchmarks.md
 	@$(BIN)/python -m tests.bench
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  pyproject.toml -o requirements/runtime.txt
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --constraint requirements/dev.txt pyproject.toml -o requirements/runtime.txt

@@ -157,7 +157,8 @@ def _serve(spec: ProcessSpec) -> None:
 
     from services.runtime.serve import serve
 
-    serve(spec.target, int(os.environ.get(spec.port_setting, spec.port)), Settings())
+    port = int(os.environ.get(spec.port_setting, spec.port))
+    serve(spec.target, port, Settings(), websockets=spec.kind == "console")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from nicegui import ui
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.console import pages, routes
+from services.console import routes
 from services.console.client import Connections
+from services.console.register import register
 from services.console.sessions import Sessions
 from services.console.settings import ConsoleSettings
 from services.runtime.http import create_api
@@ -55,7 +56,7 @@ def create_app(settings: ConsoleSettings | None = None) -> FastAPI:
     app.add_middleware(_Guarded)
     app.include_router(routes.create(desk))
     app.mount("/assets", StaticFiles(directory=_ASSETS))
-    pages.register(desk)
+    register(desk)
     # Addresses hold what people searched for: not for the log.
     for name in ("httpx", "nicegui"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -158,7 +158,7 @@ def _label(grain: Grain, one: Bucket) -> str:
 def _span(one: Bucket) -> str:
     if one.first == one.last:
         return words.day(one.first)
-    return f"{words.day(one.first)} – {words.day(one.last)}"
+    return f"{words.day(one.first)} to {words.day(one.last)}"
 
 
 def _sold(one: Bucket) -> tuple[Decimal, Decimal]:

@@ -155,7 +155,7 @@ class Reports(Service):
         return await self.get(f"/v1/tables/{_part(name)}", answers.Table, **asked)  # type: ignore[arg-type]
 
     async def csv(self, name: str, start: str, to: str) -> httpx.Response:
-        asked = {"from": start, "to": to, "format": "csv", "limit": 50_000}
+        asked: Params = {"from": start, "to": to, "format": "csv", "limit": 50_000}
         return await self.fetch(f"/v1/tables/{_part(name)}", asked)
 
     async def summary(self, start: str = "", to: str = "") -> answers.Summary:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
 from services.console.answers import Row
@@ -112,7 +112,7 @@ def _buckets(points: Points, first: date, last: date, grain: Grain) -> list[Buck
     starts = [*sums, start]
     return [
         Bucket(max(one, first), min(after - timedelta(days=1), last), tuple(sums[one]))
-        for one, after in zip(starts, starts[1:], strict=False)
+        for one, after in pairwise(starts)
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.console.answers import Amount, Profile
 
-NOTHING = "–"
+NOTHING = "\u2013"
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 _OPERATORS = {

@@ -24,7 +24,7 @@ from services.runtime.settings import Settings
 logger = structlog.get_logger()
 
 
-def serve(target_factory: str, port: int, settings: Settings) -> None:
+def serve(target_factory: str, port: int, settings: Settings, *, websockets: bool = False) -> None:
     """Serve what ``target_factory`` (``package.module:function``) makes, on ``settings.host``.
 
     Returns after SIGTERM or SIGINT, when the app has stopped; exits with 1 when the port is
@@ -34,18 +34,19 @@ def serve(target_factory: str, port: int, settings: Settings) -> None:
     _demand_free(settings.host, port)
     module, _, function = target_factory.partition(":")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        failed = runner.run(_serve(getattr(import_module(module), function)(), port, settings))
+        app = getattr(import_module(module), function)()
+        failed = runner.run(_serve(app, port, settings, websockets))
     if failed:
         sys.exit(1)
 
 
-async def _serve(app: ASGIApp, port: int, settings: Settings) -> bool:
+async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) -> bool:
     server = Server(
         app,
         address=settings.host,
         port=port,
         interface=Interfaces.ASGI,
-        websockets=False,
+        websockets=websockets,
         log_enabled=False,
         backlog=1024,
         backpressure=1024,

@@ -115,7 +115,8 @@ class Namespace:
 
     def process(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> Process:
         """Start a Python process in this namespace."""
-        log = self.world.directory / "logs" / f"{self.settings.namespace}{name}.log"
+        number = len(self._processes)
+        log = self.world.directory / "logs" / f"{self.settings.namespace}{name}-{number}.log"
         settings = {
             "REGULARS_KAFKA_URL": self.settings.kafka_url,
             "REGULARS_MONGO_URL": self.settings.mongo_url,

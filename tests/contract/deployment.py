@@ -216,13 +216,7 @@ def paths_of(target: str) -> set[str]:
     """The paths of an API, made as ``regulars`` makes it."""
     module, _, function = target.partition(":")
     app = getattr(import_module(module), function)()
-    return set(_paths(app.routes))
-
-
-def _paths(routes: Any) -> Iterator[str]:
-    for route in routes:
-        yield getattr(route, "path", "")
-        yield from _paths(getattr(route, "routes", None) or ())
+    return set(app.openapi()["paths"])
 
 
 def manifests(folder: str) -> Iterator[Any]:

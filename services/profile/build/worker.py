@@ -39,7 +39,7 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
         name=NAME,
         database="profile",
         topics=TOPICS,
-        port=settings.profile_build_port,
+        port=settings.profile_build_worker_port,
         wire=wire,
         kinds=("computed_trait",),
     )

@@ -1,0 +1,187 @@
+"""One person: what is known, why it is one person, what they bought, what was said to them."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from nicegui import ui
+
+from services.console import words
+from services.console.answers import Amount, Message, Order, Profile
+from services.console.client import Trouble
+from services.console.elements import (
+    Cell,
+    Column,
+    Pill,
+    Text,
+    banner,
+    box,
+    card,
+    empty,
+    facts,
+    link,
+    table,
+)
+from services.console.pages import belonging, timeline
+from services.console.pages.visit import Visit
+
+TITLE = "Customer"
+_ORDERS = 50
+_MESSAGES = 50
+T = TypeVar("T")
+
+_ORDER_COLUMNS = (
+    Column("Order"),
+    Column("Placed (UTC)"),
+    Column("What"),
+    Column("State"),
+    Column("Revenue", numeric=True, hint="Without tax and shipping, before refunds"),
+    Column("Refunded", numeric=True),
+)
+_MESSAGE_COLUMNS = (
+    Column("Campaign"),
+    Column("Decided (UTC)"),
+    Column("State"),
+    Column("Why"),
+)
+_TONES = {"sent": "good", "skipped": "plain", "failed": "bad", "uncertain": "bad"}
+_CONSENT = {"granted": "good", "denied": "bad", "withdrawn": "bad"}
+
+
+async def build(visit: Visit) -> None:
+    """A part whose service gives no answer says so; the others are there all the same."""
+    apis = visit.apis
+    profile = await apis.profiles.profile(str(visit.parts["profile_id"]))
+    ids = [profile.profile_id, *profile.merged_from][:50]
+    identity, segments, memberships, messages, past = await asyncio.gather(
+        _tried(apis.profiles.identity(profile.profile_id)),
+        _tried(apis.segments.segments()),
+        _tried(apis.segments.memberships(profile.profile_id)),
+        _tried(apis.messages.messages(ids, _MESSAGES)),
+        _tried(apis.profiles.interactions(profile.profile_id, timeline.PAGE)),
+    )
+    name = words.name_of(profile)
+    ui.page_title(f"{name} · Regulars")
+    _head(profile, name)
+    with box("div", "wide-and-narrow"):
+        with box("div", "column"):
+            _orders(profile.orders)
+            _messages(messages)
+            timeline.show(apis, profile.profile_id, past)
+        with box("div", "column"):
+            _traits(profile)
+            _consent(profile)
+            belonging.show_segments(apis, profile.profile_id, segments, memberships)
+            belonging.show_identity(identity)
+
+
+async def _tried(answer: Coroutine[Any, Any, T]) -> T | Trouble:
+    try:
+        return await answer
+    except Trouble as trouble:
+        return trouble
+
+
+def _head(profile: Profile, name: str) -> None:
+    link("All customers", "/customers", "back")
+    Text("h1", name)
+    Text("p", f"Profile {profile.profile_id}, version {words.count(profile.version)}", "note")
+    with box("dl", "strip"):
+        for label, value in (
+            ("Revenue", words.moneys(profile.revenue)),
+            ("Orders", words.count(profile.order_count)),
+            ("Interactions", words.count(profile.interactions)),
+            ("First seen", words.moment(profile.first_seen)),
+            ("Last seen", words.moment(profile.last_seen)),
+        ):
+            with box("div"):
+                Text("dt", label)
+                Text("dd", value)
+
+
+def _orders(orders: Sequence[Order]) -> None:
+    latest = sorted(orders, key=lambda order: (order.ordered_at, order.order_id), reverse=True)
+    shown = latest[:_ORDERS]
+    more = f"The latest {len(shown)} of {words.count(len(orders))}" if len(orders) > _ORDERS else ""
+    with card("Orders", note=more):
+        if shown:
+            table("Orders, the latest first", _ORDER_COLUMNS, map(_order, shown), "stack")
+        else:
+            empty("No orders yet.", "An Order Completed event of this person makes one.")
+
+
+def _order(order: Order) -> list[Cell]:
+    back = sum((refund.amount for refund in order.refunds), Decimal(0))
+    state = Pill("completed", "good")
+    if order.status == "cancelled":
+        when = words.day(order.cancelled_at) if order.cancelled_at else ""
+        state = Pill(f"cancelled {when}".strip(), "bad")
+    elif back:
+        state = Pill("refunded" if back >= order.revenue else "partly refunded", "wait")
+    what = ", ".join(
+        f"{line.quantity} \u00d7 {line.name or line.product_id}" for line in order.products[:3]
+    )
+    if len(order.products) > 3:
+        what += f" and {len(order.products) - 3} more"
+    return [
+        order.order_id,
+        words.moment(order.ordered_at).removesuffix(" UTC"),
+        what or words.NOTHING,
+        state,
+        words.money(Amount(order.revenue, order.currency)),
+        words.money(Amount(back, order.currency)) if back else words.NOTHING,
+    ]
+
+
+def _messages(found: Any) -> None:
+    with card("Messages"):
+        if isinstance(found, Trouble):
+            banner(found.message)
+        elif found.items:
+            rows = map(_message, found.items)
+            table("Messages, the latest first", _MESSAGE_COLUMNS, rows, "stack")
+            if found.next:
+                Text("p", f"The latest {len(found.items)}.", "note")
+        else:
+            hint = "A campaign decides about them when they enter its segment."
+            empty("No campaign was about them yet.", hint)
+
+
+def _message(message: Message) -> list[Cell]:
+    why = words.sentence(message.reason)
+    if message.unsubscribed_at is not None:
+        why = f"Unsubscribed {words.moment(message.unsubscribed_at)}"
+    elif message.sent_at is not None and not why:
+        why = f"Entered {message.segment}; sent {words.moment(message.sent_at)}"
+    elif not why:
+        why = f"Entered {message.segment}; due {words.moment(message.due_at)}"
+    return [
+        message.campaign,
+        words.moment(message.decided_at).removesuffix(" UTC"),
+        Pill(message.state, _TONES.get(message.state, "wait")),
+        why,
+    ]
+
+
+def _traits(profile: Profile) -> None:
+    with card("Traits"):
+        if profile.traits:
+            facts(
+                (words.sentence(name), words.trait(value))
+                for name, value in sorted(profile.traits.items())
+            )
+        else:
+            empty("No traits are known.", "An identify call sets them.")
+
+
+def _consent(profile: Profile) -> None:
+    with card("Consent", note="Without a record nothing is sent"):
+        if not profile.consent:
+            empty("No consent is recorded.")
+        for channel, said in sorted(profile.consent.items()):
+            with box("div", "line"):
+                Text("span", words.sentence(channel))
+                Text("span", said.state, f"pill {_CONSENT.get(said.state, 'plain')}")
+            source = f" from {said.source}" if said.source else ""
+            Text("p", f"Since {words.moment(said.at)}{source}", "note")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from services import processes
 from services.dead_letters import app as dead_letters
@@ -130,7 +131,7 @@ def _local(command: Callable[[Any], int]) -> None:
 
 def fail(message: str) -> typer.Exit:
     """One line on standard error; raise what it returns to end with exit code 1."""
-    _screen.print(f"[red]error[/red]: {message}", highlight=False, soft_wrap=True)
+    _screen.print(f"[red]error[/red]: {escape(message)}", highlight=False, soft_wrap=True)
     return typer.Exit(1)
 
 

@@ -2,39 +2,28 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
 from time import monotonic, time
 
 from rich.console import Console
 from rich.status import Status
 
 from deploy.demo import marketing
+from deploy.demo.addresses import MAIL
 from deploy.demo.pipeline import Pipeline
 from deploy.demo.recipients import read_mails
 from deploy.demo.sending import Sender
 from deploy.demo.shop import keep_open
+from deploy.demo.supervisor import Supervisor
 from deploy.local.errors import StackError
-from services.runtime.settings import Settings
 
 _LOOK_S = 1.0
 
 
-@dataclass(frozen=True)
-class Addresses:
-    """Where the live part sends to and asks."""
-
-    ingest: str
-    segmentation: str
-    notifier: str
-    mail: str
-    settings: Settings
-
-
-async def open_shop(where: Addresses, rate: float, console: Console) -> None:
+async def open_shop(regulars: Supervisor, rate: float, console: Console) -> None:
     """Define segments and campaigns, then send until cancelled."""
     started = monotonic()
-    await marketing.define(where.segmentation, where.notifier)
-    async with Pipeline(where.settings) as pipeline:
+    await marketing.define(regulars.url("segmentation"), regulars.url("notifier"))
+    async with Pipeline(regulars.settings) as pipeline:
         with console.status("The new segments are computed over everybody") as status:
             await pipeline.quiet(lambda look: status.update(f"Segments: {look.due} sweeps to go"))
         console.print(
@@ -44,19 +33,21 @@ async def open_shop(where: Addresses, rate: float, console: Console) -> None:
         console.print(f"The shop is open: about {rate:g} events a second. Ctrl-C ends everything.")
         with console.status("") as status:
             try:
-                await _trade(where, rate, pipeline, status)
+                await _trade(regulars, rate, pipeline, status)
             except* StackError as errors:
                 raise _first(errors) from None
 
 
-async def _trade(where: Addresses, rate: float, pipeline: Pipeline, status: Status) -> None:
+async def _trade(regulars: Supervisor, rate: float, pipeline: Pipeline, status: Status) -> None:
     """Customers, mails and the line at the bottom, side by side."""
     seen: Counter[str] = Counter()
     # Message ids begin with the seed: another run's must not be taken for repetitions.
     seed = f"{int(time()):x}"
-    async with Sender(where.ingest) as sender, asyncio.TaskGroup() as tasks:
+    async with Sender(regulars.url("ingest")) as sender, asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_open(sender, seed, rate, lambda sent: seen.update(events=sent)))
-        tasks.create_task(read_mails(where.mail, sender, lambda new: seen.update(mails=new)))
+        tasks.create_task(
+            read_mails(regulars.url(MAIL), sender, lambda new: seen.update(mails=new))
+        )
         tasks.create_task(_say(pipeline, seen, status))
 
 

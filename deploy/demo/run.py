@@ -1,11 +1,11 @@
 """What ``regulars demo``, ``regulars up`` and ``regulars reset`` do."""
 
 import asyncio
+import logging
 import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -28,17 +28,11 @@ def demo(mode: Mode, rate: float, data: Path) -> int:
     """Start everything, replay the purchase log, open the shop; the exit code."""
     cdnow.locate()  # say at once when it is missing
     with _ending(console := Console()), _supervisor(data, console) as regulars:
-        url, settings = regulars.url, regulars.settings
-        replayed = replay.Addresses(url("ingest"), url("reporting"), settings)
-        if not asyncio.run(replay.replay(replayed, console)):
+        if not asyncio.run(replay.replay(regulars, console)):
             return 1
         if mode == "live":
             show(regulars, console)
-            mail = url(MAIL)
-            where = live.Addresses(
-                url("ingest"), url("segmentation"), url("notifier"), mail, settings
-            )
-            asyncio.run(live.open_shop(where, rate, console))
+            asyncio.run(live.open_shop(regulars, rate, console))
     return 0
 
 
@@ -81,13 +75,14 @@ def show(regulars: Supervisor, console: Console) -> None:
 
 
 def _supervisor(data: Path, console: Console) -> Supervisor:
-    without = () if find_spec("services.console.api") else ("console",)
-    return Supervisor(data, console=console, without=without)
+    return Supervisor(data, console=console)
 
 
 @contextmanager
 def _ending(console: Console) -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP end what is inside, once and in order."""
+    # What a client thinks of a server that comes back by itself is not for the screen.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
     def interrupt(*_: object) -> None:
         for number in _ENDINGS:

@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from deploy.demo.addresses import CONTROLLER, KAFKA, MAIL, MONGO, addresses, name_of, url
+from deploy.demo.addresses import CONTROLLER, KAFKA, MAIL, MONGO, SMTP, addresses, name_of, url
 from deploy.demo.environment import environment, mail_sink
 from deploy.demo.watch import Watch
 from deploy.local import jars
@@ -97,7 +97,9 @@ class Supervisor:
     def start(self) -> None:
         """Everything runs and is ready on return; StackError says why not, and nothing runs."""
         started = monotonic()
-        for name in (*self._processes, "smtp"):
+        if self._stack is not None:
+            self._stack.check()
+        for name in (*self._processes, SMTP):
             require_free(*self.where[name])
         try:
             self._start_servers()
@@ -150,7 +152,6 @@ class Supervisor:
 
     def _start_servers(self) -> None:
         if self._stack is not None:
-            self._stack.check()
             if not jars.cached():
                 self._console.print("Fetching Apache Kafka, this once (45 MB).")
             with self._console.status("Starting MongoDB and Kafka"):
@@ -179,7 +180,7 @@ class Supervisor:
                     raise StackError(f"Not ready after {READY_S:g} s: {names} (see {logs}).")
                 waiting = [name for name in waiting if not self._ready(name, client)]
                 done = len(self._processes) - len(waiting)
-                progress.update(task, completed=done, description=" ".join(waiting))
+                progress.update(task, completed=done, description=_some(waiting))
                 sleep(_POLL_S)
 
     def _ready(self, name: str, client: httpx.Client) -> bool:
@@ -210,3 +211,8 @@ def _progress(console: Console) -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    return names[0] + (f" and {len(names) - 1} more" if names[1:] else "") if names else ""

@@ -25,20 +25,24 @@ _SHORT = (
     "v => Math.abs(v) >= 1e6 ? +(v / 1e6).toFixed(2) + 'M' : "
     "Math.abs(v) >= 1e3 ? +(v / 1e3).toFixed(1) + 'k' : +v.toFixed(2)"
 )
-_WRITING = {"color": TEXT, "fontFamily": "inherit", "fontSize": 12}
+_STEEP = 20
+_WRITING = {"color": TEXT, "fontFamily": "Inter, Segoe UI, system-ui, sans-serif", "fontSize": 12}
 
 
 def revenue(grain: Grain, made: Sequence[Bucket], currency: str) -> Options:
-    """Bars of revenue; below the line what was refunded or cancelled."""
-    up, down = [], []
+    """Bars as high as the revenue; their upper part is what was refunded or cancelled.
+
+    Where more was taken back than sold, the rest goes below the line.
+    """
+    kept, back = [], []
     for one in made:
-        sold, back = _sold(one)
+        sold, taken = _sold(one)
         tip = {"tip": _revenue_tip(one, currency)}
-        up.append({"value": float(sold), **tip})
-        down.append({"value": -float(back), **tip})
+        kept.append({"value": float(max(sold - taken, Decimal(0))), **tip})
+        back.append({"value": float(taken if sold >= taken else sold - taken), **tip})
     series = [
-        {"name": "Revenue", **_bar(BAR), "stack": "money", "data": up, "markLine": _gaps(made)},
-        {"name": "Refunded or cancelled", **_bar(BACK), "stack": "money", "data": down},
+        {"name": "Revenue", **_bar(BAR), "stack": "money", "data": kept, "markLine": _gaps(made)},
+        {"name": "Refunded or cancelled", **_bar(BACK), "stack": "money", "data": back},
     ]
     return _plot([_label(grain, one) for one in made], series)
 
@@ -64,7 +68,8 @@ def ranking(names: Sequence[str], values: Sequence[Decimal], unit: str) -> Optio
     ]
     options = _plot(list(names), [{"name": unit, **_bar(BAR), "barMaxWidth": 18, "data": data}])
     across, up = options["xAxis"], options["yAxis"]
-    across["axisLabel"] |= {"width": 150, "overflow": "truncate"}
+    across["axisLabel"] |= {"width": 150, "overflow": "truncate", "alignMaxLabel": None}
+    options["grid"] |= {"left": 164, "right": 20, "top": 4}
     return options | {"xAxis": up, "yAxis": across | {"inverse": True}}
 
 
@@ -80,14 +85,21 @@ def pulse(minutes: Sequence[Minute]) -> Options:
     labels = [f"{one.minute:%H:%M}" for one in minutes]
     options = _plot(labels, [{"name": "Events", **_bar(BAR), "barMinHeight": 1, "data": data}])
     options["xAxis"] |= {"axisLabel": {"show": False}}
-    options["yAxis"] |= {"show": False}
-    return options | {"grid": {"left": 0, "right": 0, "top": 4, "bottom": 1}}
+    options["yAxis"] |= {"show": False, "type": "log" if steep(minutes) else "value"}
+    options["grid"] |= {"left": 0, "right": 0, "top": 4, "bottom": 1}
+    return options
+
+
+def steep(minutes: Sequence[Minute]) -> bool:
+    """Whether one minute so towers above the others that they need a logarithmic scale."""
+    busy = sorted(one.events for one in minutes if one.events)
+    return bool(busy) and busy[-1] > _STEEP * busy[len(busy) // 2]
 
 
 def _plot(labels: list[str], series: list[dict[str, Any]]) -> Options:
     return {
         "animation": False,
-        "grid": {"left": 4, "right": 8, "top": 16, "bottom": 2, "containLabel": True},
+        "grid": {"left": 46, "right": 6, "top": 26, "bottom": 30, "outerBoundsMode": "none"},
         "tooltip": {
             "trigger": "axis",
             "className": "tip",
@@ -101,7 +113,7 @@ def _plot(labels: list[str], series: list[dict[str, Any]]) -> Options:
             "data": labels,
             "axisTick": {"show": False},
             "axisLine": {"lineStyle": {"color": LINE}},
-            "axisLabel": {**_WRITING, "hideOverlap": True, "margin": 12},
+            "axisLabel": {**_WRITING, "hideOverlap": True, "margin": 12, "alignMaxLabel": "right"},
         },
         "yAxis": {
             "type": "value",
@@ -134,7 +146,7 @@ def _gaps(made: Sequence[Bucket]) -> dict[str, Any]:
         "silent": True,
         "symbol": "none",
         "lineStyle": {"color": TEXT, "type": [2, 4], "width": 1},
-        "label": {**_WRITING, "position": "insideEndTop"},
+        "label": {**_WRITING, "position": "end", "rotate": 0, "align": "right"},
         "data": data,
     }
 
@@ -155,26 +167,21 @@ def _label(grain: Grain, one: Bucket) -> str:
     return f"{one.first:%Y}" if grain == "year" else f"{one.first:%b %Y}"
 
 
-def _span(one: Bucket) -> str:
-    if one.first == one.last:
-        return words.day(one.first)
-    return f"{words.day(one.first)} to {words.day(one.last)}"
-
-
 def _sold(one: Bucket) -> tuple[Decimal, Decimal]:
     return (one.values[0], one.values[1]) if len(one.values) > 1 else (Decimal(0), Decimal(0))
 
 
 def _revenue_tip(one: Bucket, currency: str) -> str:
     if one.gap:
-        return f"{_span(one)}<br>no orders"
+        return f"{words.days(one.first, one.last)}<br>no orders"
     sold, back = _sold(one)
-    said = f"{_span(one)}<br><b>{words.digits(sold)}</b> {_safe(currency)}"
+    said = f"{words.days(one.first, one.last)}<br><b>{words.digits(sold)}</b> {_safe(currency)}"
     return f"{said}<br>{words.digits(back)} {_safe(currency)} taken back" if back else said
 
 
 def _stack_tip(series: Mapping[str, Sequence[Bucket]], place: int, unit: str) -> str:
-    said = [_span(next(iter(series.values()))[place])]
+    when = next(iter(series.values()))[place]
+    said = [words.days(when.first, when.last)]
     said += [
         f"{_safe(name)}: <b>{words.digits(made[place].values[0])}</b> {_safe(unit)}"
         for name, made in series.items()

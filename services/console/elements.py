@@ -39,11 +39,12 @@ Cell = str | Link | Pill
 
 
 class Column(NamedTuple):
-    """A column of a table; numbers stand right."""
+    """A column of a table; numbers stand right, and what is ``whole`` is on one line."""
 
     title: str
     numeric: bool = False
     hint: str = ""
+    whole: bool = False
 
 
 def box(tag: str = "div", classes: str = "", **attributes: str) -> Element:
@@ -117,7 +118,7 @@ def table(
             for row in rows:
                 with box("tr"):
                     for column, one in zip(columns, row, strict=True):
-                        kind = "number" if column.numeric else ""
+                        kind = "number" if column.numeric else "whole" if column.whole else ""
                         with box("td", kind, data_label=column.title):
                             cell(one)
     return region

@@ -1,5 +1,6 @@
 """Numbers, money, times, names and rules as people read them. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -9,6 +10,8 @@ from services.console.answers import Amount, Profile
 
 NOTHING = "\u2013"
 
+_HUMP = re.compile(r"(?<=[a-z])[A-Z](?=[a-z])")
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 _OPERATORS = {
     "equals": "is",
@@ -26,6 +29,11 @@ _OPERATORS = {
     "older_than": "is longer ago than",
     "newer_than": "is within the last",
 }
+_FACTS = {
+    "order_count": "number of orders",
+    "first_order_at": "first order",
+    "last_order_at": "last order",
+}
 _DETAILS = ("name", "product", "title", "query", "url", "path", "subject", "campaign", "coupon")
 
 
@@ -42,8 +50,8 @@ def digits(amount: Decimal) -> str:
 
 
 def money(amount: Amount) -> str:
-    """12,345.60 USD: exact, grouped, with its currency."""
-    return f"{digits(amount.amount)} {amount.currency}"
+    """12,345.60 USD: exact, grouped, with its currency on the same line."""
+    return f"{digits(amount.amount)}\u00a0{amount.currency}"
 
 
 def moneys(amounts: Iterable[Amount]) -> str:
@@ -61,6 +69,11 @@ def day(when: date | datetime) -> str:
     if isinstance(when, datetime):
         when = when.astimezone(UTC)
     return f"{when.day} {when:%b %Y}"
+
+
+def days(first: date, last: date) -> str:
+    """1 Jan 1997 to 22 Nov 2026, or the one day that it is."""
+    return day(first) if first == last else f"{day(first)} to {day(last)}"
 
 
 def moment(when: datetime | None) -> str:
@@ -89,8 +102,8 @@ def code(value: str) -> str:
 
 
 def sentence(value: str) -> str:
-    """A code with a capital."""
-    plain = code(value).strip()
+    """A code with a capital; ``firstName`` as: First name."""
+    plain = _HUMP.sub(lambda found: f" {found[0].lower()}", code(value).strip())
     return plain[:1].upper() + plain[1:]
 
 
@@ -120,7 +133,16 @@ def trait(value: Any) -> str:
         return ", ".join(f"{name} {trait(part)}" for name, part in value.items())
     if isinstance(value, list):
         return ", ".join(trait(part) for part in value)
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        return _instant(value)
     return NOTHING if value in (None, "") else str(value)
+
+
+def _instant(value: str) -> str:
+    try:
+        return moment(datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
+        return value
 
 
 def detail(event: Mapping[str, Any]) -> str:
@@ -130,7 +152,7 @@ def detail(event: Mapping[str, Any]) -> str:
     parts = []
     if properties.get("order_id"):
         parts.append(f"order {properties['order_id']}")
-    parts += [str(properties[name]) for name in _DETAILS if properties.get(name)][:2]
+    parts += [str(properties[name]) for name in _DETAILS if properties.get(name)][:1]
     price = next((properties[n] for n in ("revenue", "total", "price") if properties.get(n)), None)
     if price is not None:
         parts.append(f"{price} {properties.get('currency') or ''}".strip())
@@ -170,13 +192,32 @@ def condition(tree: Mapping[str, Any]) -> str:
         )
         subject += f" where {where}" if where else ""
         window = tree.get("within_seconds")
-        subject += f" in the last {duration(window)}" if window else ""
+        subject += f" in the last {_lasting(window)}" if window else ""
     else:
-        subject = code(str(tree.get("fact") or tree.get("trait")))
+        subject = _subject(tree)
     seconds = tree.get("seconds")
-    value = duration(seconds) if seconds else _shown(tree.get("value"))
+    recent = tree.get("op") == "newer_than"
+    within = _lasting if recent else duration
+    value = within(seconds) if seconds else _shown(tree.get("value"))
     said = f"{subject} {how} {value} {tree.get('currency') or ''}".strip()
     return said[:1].upper() + said[1:]
+
+
+def _lasting(seconds: int) -> str:
+    """30 days, but hour rather than 1 hour."""
+    return duration(seconds).removeprefix("1 ")
+
+
+def _subject(tree: Mapping[str, Any]) -> str:
+    name = str(tree.get("fact") or tree.get("trait"))
+    if "fact" not in tree:
+        return code(name)
+    kind, _, part = name.partition(".")
+    if kind == "counters":
+        return f"number of “{part}”"
+    if part:
+        return f"{code(kind)} for {code(part)}"
+    return _FACTS.get(name, code(name))
 
 
 def _operator(tree: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from deploy.local.errors import StackError
-from tests.bench import ingest, stages
+from tests.bench import idle, ingest, pipeline, stages
 from tests.bench.progress import Steps, bar
 from tests.bench.report import Report
 from tests.bench.world import World, world
@@ -36,8 +36,10 @@ class Bench:
 
 
 BENCHES = {
+    "idle": Bench(idle.bench, (55, 30)),
+    "pipeline": Bench(pipeline.bench, (240, 70)),
     "ingest": Bench(ingest.bench, (130, 25)),
-    "stages": Bench(stages.bench, (240, 40)),
+    "stages": Bench(stages.bench, (230, 40)),
 }
 
 

@@ -17,6 +17,7 @@ from deploy.local.ports import free_port
 from deploy.local.processes import Process, wait_http_ok
 from deploy.local.stack import LocalStack
 from schemas.topics import ALL, BY_NAME
+from services import processes
 from services.runtime.mongo import connect
 from services.runtime.settings import Settings
 from services.runtime.topics import create_topics, leader_topic
@@ -89,7 +90,7 @@ class Namespace:
         self.client.close()
 
     def _app_ids(self) -> list[str]:
-        return [app_id(self.settings, name) for name in ("profile-resolve", "profile-build")]
+        return [app_id(self.settings, spec.name) for spec in processes.WORKERS]
 
     # -- processes -----------------------------------------------------------------------------
 

@@ -1,22 +1,35 @@
 """The demo's data, simulated shop and supervision, without servers."""
 
+import io
+import os
+import signal
+import sys
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise, takewhile
+from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import msgspec
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
 from deploy.demo import cdnow
 from deploy.demo.addresses import CONTROLLER, KAFKA, addresses, free_ports
 from deploy.demo.cdnow import KNOWN, Purchase, Totals
+from deploy.demo.environment import TOKENS, WRITE_KEY
 from deploy.demo.goods import population
 from deploy.demo.marketing import CAMPAIGNS, SEGMENTS
+from deploy.demo.replay import compare
 from deploy.demo.shop import Delivery, deliveries
-from deploy.demo.watch import pause
+from deploy.demo.watch import Watch, pause
+from deploy.local.processes import Process
 from schemas.messages import Event
 from schemas.validation import check
+from services.cli import app
 from services.notifier.routes.answers import CampaignBody
 from services.segmentation.rules.parse import parse as parse_segment
 
@@ -187,3 +200,56 @@ def test_every_address_can_be_moved_by_its_setting() -> None:
 
 def test_a_process_that_keeps_ending_is_started_less_and_less_often() -> None:
     assert [pause(ends) for ends in range(7)] == [0, 0.5, 1, 2, 4, 8, 10]
+
+
+def test_a_process_that_ends_is_started_again_and_one_line_says_so(tmp_path: Path) -> None:
+    told = Queue[str]()
+    process = Process("sleeper", ["sleep", "100"], {}, tmp_path / "sleeper.log")
+    process.start()
+    first = process.pid
+    watch = Watch([process], told.put)
+    watch.start()
+    try:
+        os.kill(first, signal.SIGKILL)
+        assert told.get(timeout=10) == "sleeper ended (SIGKILL): started again"
+        watch.stop()
+        assert process.alive
+        assert process.pid != first
+    finally:
+        watch.stop()
+        process.kill()
+    assert told.empty()
+
+
+def test_reports_that_differ_are_said_to_differ() -> None:
+    screen = Console(file=io.StringIO(), width=100)
+    assert compare(KNOWN, KNOWN, screen)
+    cent_less = replace(KNOWN, revenue=KNOWN.revenue - Decimal("0.01"))
+    assert not compare(KNOWN, cent_less, screen)
+    assert not compare(cent_less, cent_less, screen)
+
+
+@pytest.mark.parametrize("command", ["demo", "up"])
+def test_the_help_names_the_key_and_the_tokens(command: str) -> None:
+    said = CliRunner().invoke(app, [command, "--help"], terminal_width=200).stdout
+    for name in (WRITE_KEY, *TOKENS):
+        assert name in said
+
+
+def test_an_installation_without_the_local_part_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "deploy.demo.run", None)
+    result = CliRunner().invoke(app, ["up"])
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "make setup" in result.stderr
+
+
+def test_reset_deletes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "kafka").mkdir(parents=True)
+    (data / "mine.txt").write_text("not the demo's")
+    result = CliRunner().invoke(app, ["reset", "--data", str(data)])
+    assert result.exit_code == 0
+    assert [path.name for path in data.iterdir()] == ["mine.txt"]

@@ -68,7 +68,7 @@ def _explain(found: Explanation) -> None:
         for reason in found.reasons:
             with box("li"):
                 Text("span", "yes" if reason.holds else "no", f"pill {_tone(reason.holds)}")
-                Text("span", reason.condition)
+                Text("span", words.sentence(reason.condition))
                 Text("span", f"is {words.trait(reason.actual)}", "detail")
     if found.next_flip is not None:
         Text("p", f"Time alone may change this on {words.moment(found.next_flip)}.", "note")

@@ -10,6 +10,7 @@ from services.console.pages.visit import Visit
 
 TITLE = "Campaigns"
 _STEPS = ("decided", "sent", "delivered", "opened", "clicked", "converted")
+_ALWAYS = ("decided", "sent")
 _LOSSES = ("skipped", "failed", "uncertain", "bounced", "complained", "unsubscribed")
 
 
@@ -61,6 +62,8 @@ def _funnel(row: Row) -> None:
     with box("ol", "funnel", aria_label="Messages by how far they came"):
         for state in _STEPS:
             number = _of(row, state)
+            if not number and state not in _ALWAYS:
+                continue  # not every mail provider reports it
             with box("li"):
                 Text("span", words.sentence(state))
                 Text("span", words.count(number), "number")

@@ -32,7 +32,7 @@ _MESSAGES = 50
 T = TypeVar("T")
 
 _ORDER_COLUMNS = (
-    Column("Order"),
+    Column("Order", whole=True),
     Column("Placed (UTC)"),
     Column("What"),
     Column("State"),
@@ -41,7 +41,7 @@ _ORDER_COLUMNS = (
 )
 _MESSAGE_COLUMNS = (
     Column("Campaign"),
-    Column("Decided (UTC)"),
+    Column("Decided (UTC)", whole=True),
     Column("State"),
     Column("Why"),
 )
@@ -84,9 +84,10 @@ async def _tried(answer: Coroutine[Any, Any, T]) -> T | Trouble:
 
 
 def _head(profile: Profile, name: str) -> None:
-    link("All customers", "/customers", "back")
-    Text("h1", name)
-    Text("p", f"Profile {profile.profile_id}, version {words.count(profile.version)}", "note")
+    with box("div", "title"):
+        link("All customers", "/customers", "back")
+        Text("h1", name)
+        Text("p", f"Profile {profile.profile_id}, version {words.count(profile.version)}", "note")
     with box("dl", "strip"):
         for label, value in (
             ("Revenue", words.moneys(profile.revenue)),

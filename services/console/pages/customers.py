@@ -12,7 +12,7 @@ PAGE = 25
 _COLUMNS = (
     Column("Customer"),
     Column("Known by"),
-    Column("Last seen (UTC)"),
+    Column("Last seen (UTC)", whole=True),
     Column("Orders", numeric=True, hint="Completed and not cancelled"),
     Column("Revenue", numeric=True, hint="Net of refunds and cancellations"),
 )

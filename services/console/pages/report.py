@@ -30,9 +30,10 @@ async def build(visit: Visit) -> None:
     if info is None:
         raise Trouble("There is no report of this name.", 404)
     ui.page_title(f"{info.title} · Regulars")
-    link("All reports", "/reports", "back")
-    Text("h1", info.title)
-    Text("p", info.description)
+    with box("div", "title"):
+        link("All reports", "/reports", "back")
+        Text("h1", info.title)
+        Text("p", info.description, "lead")
     start, to = (_day(visit.query.get(bound, "")) for bound in ("from", "to"))
     _range(name, start, to)
     if start and to and start > to:
@@ -86,7 +87,7 @@ def _chart(info: TableInfo, found: Table) -> None:
         _money_chart(found.rows)
     elif by_day:
         _time_chart(found.rows, keys[0].name if keys else "", _charted(info, measures))
-    else:
+    elif measures[0].unit != "amount":  # amounts of several currencies do not compare
         _ranking(found.rows, keys or list(info.columns[:1]), measures[0])
 
 
@@ -104,7 +105,11 @@ def _money_chart(rows: Sequence[Row]) -> None:
     grain, made = figures.buckets(points, first, last, squeeze=True)
     with box("section", "card"):
         chart(charts.revenue(grain, made, currency), "Revenue over time, as bars", "tall")
-        Text("p", f"Revenue in {currency}, by {grain}; refunds and cancellations below.", "note")
+        Text(
+            "p",
+            f"Revenue in {currency}, by {grain}. What was refunded or cancelled is orange.",
+            "note",
+        )
 
 
 def _time_chart(rows: Sequence[Row], key: str, measure: Column) -> None:
@@ -134,7 +139,9 @@ def _time_chart(rows: Sequence[Row], key: str, measure: Column) -> None:
 
 def _ranking(rows: Sequence[Row], keys: Sequence[Column], measure: Column) -> None:
     top = rows[:_BARS]
-    names = [" · ".join(words.code(str(row.get(key.name))) for key in keys) for row in top]
+    names = [
+        " · ".join(words.code(str(row.get(key.name))) for key in reversed(keys)) for row in top
+    ]
     values = [Decimal(row.get(measure.name) or 0) for row in top]
     if not any(values):
         return
@@ -153,7 +160,7 @@ def _rows(info: TableInfo, found: Table) -> None:
     rows = list(reversed(found.rows)) if by_time else found.rows
     shown = rows[:_SHOWN]
     columns = [
-        Shown(column.title, column.unit not in _NAMES, column.description)
+        Shown(column.title, column.unit not in _NAMES, hint=column.description, whole=True)
         for column in info.columns
     ]
     with box("section", "card flush"):

@@ -13,7 +13,7 @@ _MOST_JSON = 20_000
 
 def show(apis: Apis, profile_id: str, found: Page[Interaction] | Trouble) -> None:
     """The first page of it, and a button for more."""
-    with card("Timeline", note="Times in UTC"):
+    with card("Timeline", note="Times in UTC; open an entry to see what was sent"):
         if isinstance(found, Trouble):
             banner(found.message)
         elif not found.items:
@@ -62,13 +62,12 @@ class _Timeline:
             Text("li", day, "day")
         with box("li", "entry"):
             Text("time", words.clock(one.at).removesuffix(" UTC"), datetime=one.at.isoformat())
-            with box("div"):
-                with box("p"):
+            with box("details"):
+                with box("summary"):
                     Text("strong", one.name or words.sentence(one.type))
                     Text("span", words.detail(one.event), "detail")
-                with box("details"):
-                    Text("summary", f"{one.type} from {one.source or 'an unknown source'}")
-                    Text("pre", _sent(one))
+                    Text("span", one.source, "source")
+                Text("pre", _sent(one))
 
 
 def _sent(one: Interaction) -> str:

@@ -1,0 +1,460 @@
+"""The console's pages, as a visitor reads them, in front of APIs that answer what they document."""
+
+import logging
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from nicegui.testing import User
+from starlette.responses import Response
+
+from tests.consoling import TOKEN, Stub, do, elements, problem, settings, visiting
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+TODAY = NOW.date().isoformat()
+ANN = {
+    "profile_id": "p_ann",
+    "version": 7,
+    "traits": {"firstName": "Ann", "lastName": "O'Neil <b>", "plan": "gold"},
+    "identifiers": [
+        {"type": "email", "value": "ann@example.com"},
+        {"type": "anonymous_id", "value": "web-1"},
+    ],
+    "consent": {
+        "email": {
+            "state": "granted",
+            "at": "2026-03-01T12:00:00Z",
+            "message_id": "m",
+            "source": "web",
+        }
+    },
+    "first_seen": "2026-03-01T12:00:00Z",
+    "last_seen": "2026-03-05T09:30:00Z",
+    "interactions": 1234,
+    "counters": {},
+    "orders": [
+        {
+            "order_id": "A-1",
+            "currency": "USD",
+            "ordered_at": "2026-03-05T09:30:00Z",
+            "updated_at": "2026-03-05T09:30:00Z",
+            "revenue": "1012.50",
+            "total": "1012.50",
+            "refunds": [{"message_id": "r", "amount": "12.50", "at": "2026-03-06T09:30:00Z"}],
+            "products": [
+                {"product_id": "p1", "name": "Blue shoe", "price": "506.25", "quantity": 2}
+            ],
+        }
+    ],
+    "order_count": 1,
+    "revenue": [{"amount": "1000.00", "currency": "USD"}],
+    "merged_from": ["p_old"],
+}
+SEGMENT = {
+    "key": "lapsing",
+    "name": "Lapsing",
+    "version": 2,
+    "updated_at": "2026-03-01T12:00:00Z",
+    "members": 4321,
+    "description": "No order for a month.",
+    "rule": {"fact": "last_order_at", "op": "older_than", "seconds": 2592000},
+}
+COLUMNS = [
+    {"name": "day", "unit": "day", "title": "Day", "description": "In UTC."},
+    {"name": "currency", "unit": "currency code", "title": "Currency", "description": ""},
+    {"name": "orders", "unit": "orders", "title": "Orders", "description": ""},
+    {"name": "revenue", "unit": "amount", "title": "Revenue", "description": ""},
+]
+ROWS = [
+    {"day": "1997-01-01", "currency": "USD", "orders": 3, "revenue": "2500000.63"},
+    {"day": TODAY, "currency": "EUR", "orders": 1, "revenue": "12.50"},
+]
+REVENUE = {
+    "name": "revenue_by_day",
+    "title": "Revenue by day",
+    "description": "Orders and revenue of each UTC day.",
+    "topic": "profile.changes",
+    "columns": COLUMNS,
+    "keeps_hours": None,
+}
+
+
+def summary(orders: int) -> dict[str, Any]:
+    return {
+        "people": 9000,
+        "customers": 23570,
+        "orders": orders,
+        "cancelled_orders": 2,
+        "revenue": [],
+        "net_revenue": [
+            {"amount": "12.50", "currency": "EUR"},
+            {"amount": "2500000.63", "currency": "USD"},
+        ],
+        "average_order_value": [{"amount": "35.89", "currency": "USD"}],
+        "fresh_at": "2026-03-05T09:30:00Z",
+    }
+
+
+@pytest_asyncio.fixture
+async def stub() -> AsyncIterator[Stub]:
+    async with Stub().served() as served:
+        minutes = [
+            {"minute": (NOW - timedelta(minutes=59 - ago)).isoformat(), "events": ago}
+            for ago in range(60)
+        ]
+        funnel = {"campaign": "welcome", "decided": 12, "sent": 9, "skipped": 3, "opened": 0}
+        served.answers |= {
+            "/v1/live": {
+                "minutes": minutes,
+                "top_events": [{"event": "Product Viewed", "events": 5432}],
+                "orders_today": 1,
+                "revenue_today": [{"amount": "12.50", "currency": "EUR"}],
+                "new_customers_today": 1,
+            },
+            "/v1/summary": summary(69659),
+            "/v1/tables": page(REVENUE),
+            "/v1/tables/revenue_by_day": {"columns": COLUMNS, "rows": ROWS},
+            "/v1/tables/message_funnel": {"columns": [], "rows": [funnel]},
+            "/v1/segments": page(SEGMENT),
+            "/v1/profiles": page(ANN),
+            "/v1/profiles/p_ann": ANN,
+            "/v1/profiles/p_ann/identity": {
+                "identifiers": [
+                    {
+                        "type": "email",
+                        "value": "ann@example.com",
+                        "first_seen": "2026-03-01T12:00:00Z",
+                        "message_id": "m",
+                        "source": "web",
+                    }
+                ],
+                "merges": [
+                    {
+                        "profile_id": "p_old",
+                        "into": "p_ann",
+                        "at": "2026-03-02T12:00:00Z",
+                        "message_id": "m",
+                        "reason": "same_event",
+                        "evidence": {"type": "anonymous_id", "value": "web-1"},
+                        "explanation": "One event named identifiers of both.",
+                    }
+                ],
+            },
+            "/v1/profiles/p_ann/segments": page(
+                {"segment": "lapsing", "since": "2026-03-05T12:00:00Z", "occurrence": 2}
+            ),
+            "/v1/segments/lapsing/members/p_ann/explain": {
+                "member": True,
+                "reasons": [
+                    {"condition": "last_order_at older than 30 days", "holds": True, "actual": 31}
+                ],
+            },
+            "/v1/profiles/p_ann/interactions": page(
+                interaction("i2", "Order Completed"), more="c1"
+            ),
+            "/v1/messages": page(
+                {
+                    "message_id": "m_1",
+                    "campaign": "welcome",
+                    "segment": "lapsing",
+                    "channel": "email",
+                    "state": "skipped",
+                    "reason": "no_consent",
+                    "decided_at": "2026-03-05T12:00:00Z",
+                    "due_at": "2026-03-05T12:00:00Z",
+                }
+            ),
+            "/v1/campaigns": page(
+                {
+                    "key": "welcome",
+                    "name": "Welcome",
+                    "version": 1,
+                    "updated_at": "2026-03-01T12:00:00Z",
+                    "trigger": {"segment": "lapsing"},
+                    "subject": "Hello",
+                    "delay_seconds": 3600,
+                    "notes": [],
+                }
+            ),
+        }
+        yield served
+
+
+def page(*items: Any, more: str | None = None) -> dict[str, Any]:
+    return {"items": list(items), "next": more}
+
+
+def interaction(key: str, name: str) -> dict[str, Any]:
+    return {
+        "interaction_id": key,
+        "at": "2026-03-05T09:30:00Z",
+        "type": "track",
+        "name": name,
+        "source": "web",
+        "event": {"properties": {"order_id": "A-1", "revenue": "12.50", "currency": "USD"}},
+    }
+
+
+@pytest_asyncio.fixture
+async def visitor(stub: Stub) -> AsyncIterator[User]:
+    async with visiting(settings(stub.url, console_refresh_seconds=0.05)) as user:
+        yield user
+
+
+async def sees(user: User, *texts: str) -> None:
+    for text in texts:
+        await user.should_see(text)
+
+
+async def test_the_overview_shows_each_currency_by_itself(visitor: User) -> None:
+    await visitor.open("/")
+    await sees(visitor, "Overview", "2,500,000.63", "USD", "12.50\u00a0EUR")
+    await sees(visitor, "69,659", "23,570", "35.89", "1 today · 2 cancelled")
+    await sees(visitor, "Lapsing", "4,321", "Product Viewed", "5,432", "As of ")
+    await visitor.should_not_see("2,500,013.13")
+
+
+async def test_the_overview_follows_what_happens(stub: Stub, visitor: User) -> None:
+    await visitor.open("/")
+    await visitor.should_see("69,659")
+    stub.answers["/v1/summary"] = summary(69660)
+    await visitor.should_see("69,660", retries=50)
+
+
+async def test_old_sales_and_todays_are_both_on_the_first_chart(visitor: User) -> None:
+    await visitor.open("/")
+    await visitor.should_see("USD, by day, in UTC: 1 Jan 1997. ")
+    do(visitor, "click", "button", "EUR")
+    await visitor.should_see("EUR, by day, in UTC: ")
+    do(visitor, "click", "button", "Last 30 days")
+    first = NOW.date() - timedelta(days=29)
+    await visitor.should_see(f"EUR, by day, in UTC: {first.day} {first:%b %Y} to ")
+
+
+async def test_an_overview_without_fresh_answers_says_so(stub: Stub, visitor: User) -> None:
+    await visitor.open("/")
+    stub.answers["/v1/live"] = problem(503, "Not ready", "MongoDB does not answer")
+    said = "Reporting: MongoDB does not answer What you see is no longer current."
+    await visitor.should_see(said, retries=50)
+    await visitor.should_see("69,659")
+
+
+async def test_an_empty_shop_is_told_how_to_begin(stub: Stub, visitor: User) -> None:
+    nothing = {"people": 0, "customers": 0, "orders": 0, "cancelled_orders": 0}
+    money: dict[str, Any] = {"revenue": [], "net_revenue": [], "average_order_value": []}
+    stub.answers["/v1/summary"] = {**nothing, **money}
+    stub.answers["/v1/tables/revenue_by_day"] = {"columns": [], "rows": []}
+    stub.answers["/v1/segments"] = stub.answers["/v1/profiles"] = page()
+    stub.answers["/v1/campaigns"] = page()
+    await visitor.open("/")
+    await sees(visitor, "No events yet.", "regulars demo", "No segments are defined.")
+    for path, said in (("/customers", "Nobody is known yet."), ("/campaigns", "No campaigns are")):
+        await visitor.open(path)
+        await visitor.should_see(said)
+
+
+async def test_customers_are_found_and_lead_to_their_page(stub: Stub, visitor: User) -> None:
+    stub.answers["/v1/profiles"] = page(ANN, more="c1")
+    await visitor.open("/customers?query=ann")
+    assert stub.asked[-1] == "/v1/profiles?query=ann&limit=25"
+    await sees(visitor, "Ann O'Neil <b>", "ann@example.com", "5 Mar 2026, 09:30")
+    await sees(visitor, "1,000.00\u00a0USD", "Next page")
+    (link,) = visitor.find("Ann O'Neil <b>").elements
+    assert link.props["href"] == "/customers/p_ann"
+    (following,) = visitor.find("Next page").elements
+    await visitor.open(following.props["href"])
+    assert stub.asked[-1] == "/v1/profiles?query=ann&limit=25&cursor=c1"
+
+
+async def test_a_customer_page_answers_who_what_and_why(visitor: User) -> None:
+    await visitor.open("/customers/p_ann")
+    await sees(visitor, "Ann O'Neil <b>", "1,234", "gold", "granted")
+    await sees(visitor, "A-1", "2 \u00d7 Blue shoe", "1,012.50\u00a0USD", "partly refunded")
+    await sees(visitor, "No consent", "skipped")
+    await sees(visitor, "Merged with p_old on 2 Mar 2026, 12:00 UTC")
+    await sees(visitor, "One event named identifiers of both. Shared: anonymous id web-1.")
+    await sees(visitor, "Order Completed", "order A-1 · 12.50 USD")
+
+
+async def test_messages_to_former_ids_belong_to_the_customer(stub: Stub, visitor: User) -> None:
+    await visitor.open("/customers/p_ann")
+    assert "/v1/messages?profile_id=p_ann&profile_id=p_old&limit=50" in stub.asked
+
+
+async def test_a_segment_says_why_when_it_is_opened(stub: Stub, visitor: User) -> None:
+    await visitor.open("/customers/p_ann")
+    asked = "/v1/segments/lapsing/members/p_ann/explain"
+    assert asked not in stub.asked
+    do(visitor, "toggle", "details", "Lapsing")
+    await sees(visitor, "Last order at older than 30 days", "is 31")
+
+
+async def test_more_of_the_timeline_is_added_below(stub: Stub, visitor: User) -> None:
+    await visitor.open("/customers/p_ann")
+    stub.answers["/v1/profiles/p_ann/interactions"] = page(interaction("i1", "Cart Viewed"))
+    do(visitor, "click", "button", "Load more")
+    await sees(visitor, "Cart Viewed", "Order Completed")
+    assert stub.asked[-1] == "/v1/profiles/p_ann/interactions?limit=20&cursor=c1"
+    await visitor.should_not_see("Load more")
+
+
+async def test_one_service_away_leaves_the_rest_of_the_page(stub: Stub, visitor: User) -> None:
+    stub.answers["/v1/messages"] = problem(503, "Not ready", "MongoDB does not answer")
+    await visitor.open("/customers/p_ann")
+    await sees(visitor, "Notifier: MongoDB does not answer", "Blue shoe", "Order Completed")
+
+
+async def test_segments_campaigns_and_reports_are_listed(visitor: User) -> None:
+    await visitor.open("/segments")
+    await sees(visitor, "Lapsing", "4,321", "Last order is longer ago than 30 days")
+    await visitor.open("/campaigns")
+    await sees(visitor, "Welcome", "Sends a mail when somebody enters lapsing, 1 hour later")
+    await sees(visitor, "Decided", "12", "Left out on the way: 3 skipped.")
+    await visitor.open("/reports")
+    await sees(visitor, "Revenue by day", "Columns: day, currency, orders, revenue.")
+
+
+async def test_a_report_shows_exact_amounts_of_the_asked_days(stub: Stub, visitor: User) -> None:
+    await visitor.open("/reports/revenue_by_day?from=1997-01-01&to=1997-12-31")
+    assert stub.asked[-1] == "/v1/tables/revenue_by_day?from=1997-01-01&to=1997-12-31&limit=1000"
+    await sees(visitor, "2,500,000.63", "1 Jan 1997", "Revenue in USD, by day.")
+    (link,) = visitor.find("Download CSV").elements
+    assert link.props["href"] == "/reports/revenue_by_day.csv?from=1997-01-01&to=1997-12-31"
+
+
+async def test_csv_comes_through_the_console(stub: Stub, visitor: User) -> None:
+    stub.answers["/v1/tables/revenue_by_day"] = Response("day,orders\r\n", media_type="text/csv")
+    answer = await visitor.http_client.get("/reports/revenue_by_day.csv?from=1997-01-01")
+    assert (answer.status_code, answer.text) == (200, "day,orders\r\n")
+    assert answer.headers["content-disposition"] == (
+        'attachment; filename="revenue_by_day_1997-01-01.csv"'
+    )
+    assert stub.asked[-1].startswith("/v1/tables/revenue_by_day?from=1997-01-01&format=csv")
+
+
+# -- the browser's side ------------------------------------------------------------------------
+
+PAGES = ("/", "/customers", "/customers/p_ann", "/segments", "/campaigns", "/reports",
+         "/reports/revenue_by_day")  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/nowhere"])
+async def test_no_page_asks_anybody_but_the_console(visitor: User, path: str) -> None:
+    answer = await visitor.http_client.get(path)
+    assert answer.status_code == (404 if path == "/nowhere" else 200)
+    loaded = re.findall(r"""(?:src|href|url\(|import)\s*[=(]?\s*["'](\w+:)?//""", answer.text)
+    assert loaded == []
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+    assert '<html lang="en-US"' in answer.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_can_be_found_ones_way_on_by_keyboard(visitor: User, path: str) -> None:
+    await visitor.open(path)
+    assert len(elements(visitor, "h1")) == 1
+    await visitor.should_see("Skip to the content")
+    assert [one.props.get("id") for one in elements(visitor)].count("content") == 1
+    current = [one for one in elements(visitor, "a") if one.props.get("aria-current") == "page"]
+    assert len(current) == 1
+
+
+async def test_unknown_things_are_404_in_words(visitor: User) -> None:
+    for path, said in (
+        ("/nowhere", "There is no such page"),
+        ("/customers/p_nobody", "Nothing at /v1/profiles/p_nobody."),
+        ("/reports/no_table", "There is no report of this name."),
+    ):
+        answer = await visitor.http_client.get(path)
+        assert (answer.status_code, said in answer.text) == (404, True), path
+
+
+async def test_a_service_that_is_away_is_named(stub: Stub) -> None:
+    away = settings(stub.url, console_profile_url="http://127.0.0.1:9")
+    async with visiting(away) as user:
+        answer = await user.http_client.get("/customers")
+    assert answer.status_code == 502
+    assert "Profile does not answer at http://127.0.0.1:9. Is it running?" in answer.text
+
+
+async def test_what_people_search_for_is_not_logged(
+    visitor: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await visitor.open("/customers?query=ann%40example.com")
+    await visitor.http_client.get("/nowhere?query=ann%40example.com")
+    own = [record.getMessage() for record in caplog.records if "console" not in record.getMessage()]
+    assert not [line for line in own if "ann" in line and "example" in line]
+    assert TOKEN not in caplog.text
+
+
+# -- logging in --------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture
+async def browser(stub: Stub) -> AsyncIterator[httpx.AsyncClient]:
+    async with visiting(settings(stub.url, console_token="")) as user:
+        yield user.http_client
+
+
+async def test_strangers_are_asked_for_a_token_and_come_back(browser: httpx.AsyncClient) -> None:
+    answer = await browser.get("/customers?query=ann")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/login?next=%2Fcustomers%3Fquery%3Dann"
+    form = await browser.get(answer.headers["location"])
+    assert "/customers?query=ann" in form.text
+    answer = await browser.post("/login", data={"token": TOKEN, "next": "/customers?query=ann"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/customers?query=ann")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert TOKEN not in cookie
+    page = await browser.get("/customers")
+    assert page.status_code == 200
+    assert TOKEN not in page.text
+
+
+async def test_a_wrong_token_opens_nothing(browser: httpx.AsyncClient) -> None:
+    for token in ("wrong", "", "x" * 501, "tökén"):
+        answer = await browser.post("/login", data={"token": token})
+        assert answer.headers["location"] == "/login?failed=unknown"
+        assert "set-cookie" not in answer.headers
+    page = await browser.get("/login?failed=unknown")
+    assert "This token is not known." in page.text
+    assert (await browser.get("/reports/revenue_by_day.csv")).status_code == 401
+
+
+async def test_logging_out_ends_the_session(browser: httpx.AsyncClient) -> None:
+    await browser.post("/login", data={"token": TOKEN})
+    kept = dict(browser.cookies)
+    assert (await browser.get("/segments")).status_code == 200
+    await browser.post("/logout")
+    browser.cookies.update(kept)
+    assert (await browser.get("/segments")).status_code == 303
+
+
+async def test_a_token_that_was_withdrawn_leads_to_the_login(
+    stub: Stub, browser: httpx.AsyncClient
+) -> None:
+    await browser.post("/login", data={"token": TOKEN})
+    stub.answers["/v1/segments"] = problem(401, "Unauthorized", "")
+    answer = await browser.get("/segments")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2Fsegments")
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example"])
+async def test_logging_in_leads_nowhere_else(browser: httpx.AsyncClient, target: str) -> None:
+    answer = await browser.post("/login", data={"token": TOKEN, "next": target})
+    assert answer.headers["location"] == "/"
+
+
+async def test_forms_of_other_sites_log_nobody_in_or_out(browser: httpx.AsyncClient) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    for path in ("/login", "/logout"):
+        answer = await browser.post(path, data={"token": TOKEN}, headers=headers)
+        assert answer.status_code == 403

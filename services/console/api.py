@@ -67,6 +67,7 @@ def create_app(settings: ConsoleSettings | None = None) -> FastAPI:
         language="en-US",
         dark=None,
         tailwind=False,
+        binding_refresh_interval=None,  # nothing is bound: no loop for it
         show_welcome_message=False,
     )
     return app

@@ -56,7 +56,7 @@ def money(amount: Amount) -> str:
 
 def moneys(amounts: Iterable[Amount]) -> str:
     """Amounts side by side, since currencies are never added."""
-    return " · ".join(money(amount) for amount in amounts) or NOTHING
+    return "\u00a0· ".join(money(amount) for amount in amounts) or NOTHING
 
 
 def counted(number: int, one: str, many: str = "") -> str:

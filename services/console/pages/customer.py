@@ -27,7 +27,8 @@ from services.console.pages import belonging, timeline
 from services.console.pages.visit import Visit
 
 TITLE = "Customer"
-_ORDERS = 50
+_ORDERS = 5
+_MORE_ORDERS = 100
 _MESSAGES = 50
 T = TypeVar("T")
 
@@ -103,13 +104,18 @@ def _head(profile: Profile, name: str) -> None:
 
 def _orders(orders: Sequence[Order]) -> None:
     latest = sorted(orders, key=lambda order: (order.ordered_at, order.order_id), reverse=True)
-    shown = latest[:_ORDERS]
-    more = f"The latest {len(shown)} of {words.count(len(orders))}" if len(orders) > _ORDERS else ""
-    with card("Orders", note=more):
-        if shown:
-            table("Orders, the latest first", _ORDER_COLUMNS, map(_order, shown), "stack")
-        else:
+    shown, more = latest[:_ORDERS], latest[_ORDERS : _ORDERS + _MORE_ORDERS]
+    with card("Orders", note="The latest first" if len(orders) > 1 else ""):
+        if not shown:
             empty("No orders yet.", "An Order Completed event of this person makes one.")
+            return
+        table("Orders, the latest first", _ORDER_COLUMNS, map(_order, shown), "stack")
+        if more:
+            with box("details", "more"):
+                Text("summary", words.counted(len(more), "earlier order"))
+                table("Earlier orders", _ORDER_COLUMNS, map(_order, more), "stack")
+        if len(latest) > _ORDERS + _MORE_ORDERS:
+            Text("p", f"Of {words.counted(len(latest), 'order')} in all.", "note")
 
 
 def _order(order: Order) -> list[Cell]:

@@ -112,6 +112,7 @@ async def _produced(space: Namespace, sent: Namespace, seconds: float) -> Run:
     )
     process = space.limit("producer", msgspec.to_builtins(given))
     meter = _meter(space, process)
+
     def count() -> int:
         lines = process.tail(1)
         return int(lines) if lines.isdecimal() else 0

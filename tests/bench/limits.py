@@ -65,9 +65,7 @@ class Bare:
         self._blob = b"x" * given.stored_bytes
         self._value = b"x" * given.output_bytes
         self._now = datetime.now(UTC)
-        self._beside = {
-            name: (every, b"x" * size) for name, (every, size) in given.beside.items()
-        }
+        self._beside = {name: (every, b"x" * size) for name, (every, size) in given.beside.items()}
         self._count = 0
 
     async def run(self) -> None:

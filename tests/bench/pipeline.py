@@ -123,9 +123,7 @@ async def _sustained(system: Complete, sender: Load, steps: Steps) -> tuple[Run,
     return best, failed
 
 
-async def _step(
-    system: Complete, sender: Load, rate: float, seconds: float
-) -> tuple[Run, bool]:
+async def _step(system: Complete, sender: Load, rate: float, seconds: float) -> tuple[Run, bool]:
     """One rate for some seconds; the run, and whether the pipeline kept up."""
     meter = system.meter()
     looks: list[tuple[float, int]] = []

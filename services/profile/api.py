@@ -68,6 +68,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     )
     app.state.people = People(ProfileStore(database), IdentityStore(database))
     app.state.catalogue = catalogue
+    app.state.client = client
     app.include_router(_profiles())
     app.include_router(_persons())
     app.include_router(traits.routes())

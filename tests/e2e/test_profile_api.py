@@ -143,6 +143,7 @@ async def api(settings: ProfileSettings, catalogue: Catalogue) -> AsyncIterator[
         transport=transport, base_url="http://profile", headers=headers
     ) as client:
         yield client
+    app.state.client.close()
 
 
 async def get(api: httpx.AsyncClient, path: str, **query: Any) -> Any:

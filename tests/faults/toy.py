@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from services.runtime import progress
 from services.runtime.checkpoints import Advance
 from services.runtime.mongo import Database, UpdateOne, create_collection, transaction
 from services.runtime.run import run_worker
@@ -97,7 +98,7 @@ class NoOrigins(Stage):
     """Broken: does not drop what an earlier owner has published already."""
 
     def _fresh(self, records: Sequence[Record]) -> tuple[list[Record], dict[str, dict[str, int]]]:
-        return list(records), {}
+        return list(records), progress.fresh(records)[1]
 
 
 class OffsetFirst(Stage):

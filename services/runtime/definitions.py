@@ -45,6 +45,7 @@ class Definitions(Service):
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            fetch_max_wait_ms=5_000,  # one partition: what comes is answered at once
         )
         try:
             await consumer.start()

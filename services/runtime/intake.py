@@ -6,6 +6,7 @@ consumer handed out before that is thrown away.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,7 +54,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._claimed = 0  # up to which of these we have acted
         self._held: dict[TopicPartition, Source] = {}  # as last claimed, even when revoked
         self._stale = set[str]()  # what others may have owned since we did
-        self._fetching: asyncio.Task[dict[TopicPartition, list[Any]]] | None = None
+        self._pulling: asyncio.Task[None] | None = None
+        self._pulled = deque[Record]()
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
         self.between_turns = asyncio.Lock()
         """Held by the stage while it handles a turn: a rebalance waits for its end."""
         self.owned: dict[str, Source] = {}
@@ -95,7 +99,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         """Other workers were found to own these: stop touching them."""
         for id_ in lost:
             self.owned.pop(id_, None)
-        self._held = {tp: s for tp, s in self._held.items() if s.id not in set(lost)}
+        gone = set(lost)
+        self._held = {tp: s for tp, s in self._held.items() if s.id not in gone}
+        self._pulled = deque(record for record in self._pulled if record.source.id not in gone)
 
     def held(self, source_id: str) -> Source | None:
         """An owned partition, also while it is being claimed again after a rebalance."""
@@ -117,7 +123,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         called again.
         """
         self.owned = {}
-        await self._cancel_fetch()
+        await self.stop()
         try:
             async with asyncio.timeout(_DECIDING_SECONDS):
                 await self._known.wait()
@@ -148,28 +154,26 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     async def fetch(self, limit: int, seconds: float, wake: asyncio.Event) -> list[Record]:
         """Up to ``limit`` records; waits at most ``seconds``, and no longer than ``wake``."""
         told = self._told
-        if self._fetching is None:
-            fetch = self._consumer.getmany(timeout_ms=1_000, max_records=limit)
-            self._fetching = asyncio.ensure_future(fetch)
-        waker = asyncio.ensure_future(wake.wait())
-        try:
-            either = {self._fetching, waker}
-            await asyncio.wait(either, timeout=seconds, return_when="FIRST_COMPLETED")
-        finally:
-            waker.cancel()
-        if not self._fetching.done():
+        if self._pulling is None:
+            self._pulling = asyncio.ensure_future(self._pull(limit))
+        if not self._pulled:
+            await self._something(seconds, wake)
+        if self._pulling.done():
+            pulling, self._pulling = self._pulling, None
+            pulling.result()
+        if told != self._told:
             return []
-        fetched, self._fetching = self._fetching, None
-        batches = fetched.result()
-        records = self._records(batches)
-        if records and len(records) < limit:
-            more = await self._consumer.getmany(timeout_ms=0, max_records=limit - len(records))
-            records += self._records(more)
-        return [] if told != self._told else records
+        records = [self._pulled.popleft() for _ in range(min(limit, len(self._pulled)))]
+        self._room.set()
+        return records
 
     async def stop(self) -> None:
-        """End a fetch that may be waiting."""
-        await self._cancel_fetch()
+        """Take no more records, and forget those that were not fetched."""
+        pulling, self._pulling = self._pulling, None
+        if pulling is not None:
+            pulling.cancel()
+            await asyncio.gather(pulling, return_exceptions=True)
+        self._pulled.clear()
 
     async def tell_offsets(self) -> None:
         """Write the offsets to Kafka too: only lag monitors read them."""
@@ -214,8 +218,30 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         id_ = f"{self._group}/{topic}/{partition.partition}"
         return Source(id_, topic, partition.partition)
 
-    async def _cancel_fetch(self) -> None:
-        fetching, self._fetching = self._fetching, None
-        if fetching is not None:
-            fetching.cancel()
-            await asyncio.gather(fetching, return_exceptions=True)
+    async def _pull(self, most: int) -> None:
+        """Take records from the consumer as they come, also while a turn is handled.
+
+        As long as it holds records that nobody has taken, the consumer asks the broker for no
+        more of their partition, and then waits for the others' first: hundreds of
+        milliseconds where little happens.
+        """
+        while True:
+            batches = await self._consumer.getmany(timeout_ms=1_000, max_records=most)
+            self._pulled += self._records(batches)
+            if self._pulled:
+                self._arrived.set()
+            while len(self._pulled) >= most:
+                self._room.clear()
+                await self._room.wait()
+
+    async def _something(self, seconds: float, wake: asyncio.Event) -> None:
+        """Wait for records, for ``wake``, or for trouble in pulling."""
+        assert self._pulling is not None
+        self._arrived.clear()
+        events = [asyncio.ensure_future(event.wait()) for event in (self._arrived, wake)]
+        try:
+            either = {self._pulling, *events}
+            await asyncio.wait(either, timeout=seconds, return_when="FIRST_COMPLETED")
+        finally:
+            for event in events:
+                event.cancel()

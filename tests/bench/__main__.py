@@ -36,10 +36,10 @@ class Bench:
 
 
 BENCHES = {
-    "idle": Bench(idle.bench, (55, 30)),
-    "pipeline": Bench(pipeline.bench, (240, 70)),
-    "ingest": Bench(ingest.bench, (130, 25)),
-    "stages": Bench(stages.bench, (230, 40)),
+    "idle": Bench(idle.bench, (70, 30)),
+    "pipeline": Bench(pipeline.bench, (220, 65)),
+    "ingest": Bench(ingest.bench, (120, 25)),
+    "stages": Bench(stages.bench, (215, 40)),
 }
 
 

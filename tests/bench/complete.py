@@ -59,6 +59,7 @@ async def complete(world: World, name: str) -> AsyncIterator[Complete]:
             kafka_url=space.settings.kafka_url,
             mongo_url=space.settings.mongo_url,
             namespace=space.settings.namespace,
+            env={"TMPDIR": str(world.directory)},
         )
         await asyncio.to_thread(supervisor.start)  # it has a loop of its own
         try:

@@ -32,10 +32,9 @@ class Steps:
         done = self._finished + now - self._begun
         self._progress.update(self._task, description=what, completed=done)
 
-    @property
-    def late(self) -> bool:
-        """Whether this bench's share of the time is used up: take no further pair."""
-        return monotonic() >= self._ends
+    def late(self, reserve: float = 0.0) -> bool:
+        """Whether this bench's share of the time, less a reserve, is used up."""
+        return monotonic() >= self._ends - reserve
 
 
 def bar(console: Console) -> Progress:

@@ -123,6 +123,7 @@ class Namespace:
             "REGULARS_MONGO_URL": self.settings.mongo_url,
             "REGULARS_NAMESPACE": self.settings.namespace,
             "REGULARS_LOG_FORMAT": "text",
+            "TMPDIR": str(self.world.directory),
         }
         process = Process(name, [sys.executable, *argv], {**settings, **env}, log)
         process.start()

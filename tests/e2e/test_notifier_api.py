@@ -279,7 +279,8 @@ async def test_a_stopped_worker_that_wakes_up_after_another_took_over_sends_noth
 
     await eventually(settled, lambda: world.worker.tail())
     uncertain = {item["profile_id"] for item in await page("uncertain")}
-    assert len(uncertain) <= 10  # its connections
+    # One in flight on each of its ten connections, and one whose result no turn had stored.
+    assert len(uncertain) <= 20
     stopped.resume()
 
     async def reported() -> bool:  # what it had in flight when it was stopped

@@ -17,7 +17,7 @@ from deploy.local.server import require_disk
 @pytest.fixture
 def busy_port() -> Iterator[int]:
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", free_port()))
+        holder.bind(("127.0.0.1", 0))
         holder.listen()
         yield holder.getsockname()[1]
 

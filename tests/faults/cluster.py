@@ -126,9 +126,23 @@ class Cluster:
                 raise
 
     async def records(self, topic: str) -> list[Any]:
-        """Everything that lies on a topic."""
-        async with self._reader(topic) as reader:
-            return await reader.all()
+        """Everything on a topic, once what the stages have stored to publish is there."""
+        stored = await self._stored(topic)
+        async with asyncio.timeout(QUIET_SECONDS), self._reader(topic) as reader:
+            while True:
+                records = await reader.all()
+                if stored <= {_number(record.headers) for record in records}:
+                    return records
+
+    async def _stored(self, topic: str) -> set[tuple[bytes, bytes]]:
+        """Origin and seq of the records for ``topic`` in any outbox of this namespace."""
+        stored = set[tuple[bytes, bytes]]()
+        for name in await self.client.list_database_names():
+            if name.startswith(self.settings.database("")):
+                async for item in self.client[name]["checkpoints"].find({}):
+                    outputs = _outbox.decode(item.get("outbox", b"\x90"))
+                    stored |= {_number(o.headers) for o in outputs if o.topic == topic}
+        return stored
 
     async def _lag(self, stage: str, database: str, topics: Sequence[str]) -> int:
         group = self.settings.namespace + stage
@@ -170,6 +184,15 @@ class Cluster:
 
     def _reader(self, topic: str) -> "_Reader":
         return _Reader(self.settings, topic)
+
+
+def _number(headers: Sequence[tuple[str, bytes]]) -> tuple[bytes, bytes]:
+    """A record's origin and seq; dead letters have where they were read instead."""
+    facts = dict(headers)
+    if "origin" in facts:
+        return facts["origin"], facts["seq"]
+    place = [facts.get(f"dl_{name}", b"") for name in ("topic", "partition", "offset")]
+    return b"", b"/".join(place)
 
 
 class _Reader:

@@ -104,9 +104,9 @@ DEFINITIONS = Topic(
     key="kind/name",
     partitions=1,
     cleanup="compact",
-    writers=("segmentation", "notifier", "profile"),
-    readers=("every worker",),
-    summary="A segment, computed trait, campaign or template definition changed.",
+    writers=("segmentation", "notifier", "profile", "ingest"),
+    readers=("every worker", "ingest"),
+    summary="A segment, computed trait, campaign, template or source definition changed.",
 )
 
 FLOW = (*EVENTS, INTERACTIONS, PROFILE_CHANGES, SEGMENT_CHANGES, MESSAGE_CHANGES)

@@ -2,19 +2,44 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import msgspec
 
+from schemas.messages import Definition
 from services.ingest.api import create_app
 from services.ingest.handler import Unavailable
 from services.ingest.model import Accepted
 from services.ingest.settings import IngestSettings
+from services.ingest.sources.model import Source
 from services.runtime.keys import digest
 
 KEY = "a-write-key"
 SOURCE = "web"
+
+
+class Published:
+    """Definitions as they would be read from Kafka."""
+
+    def __init__(self) -> None:
+        self.current: dict[tuple[str, str], Definition] = {}
+        self.revision = 0
+
+    def put(self, source: Source) -> None:
+        self.revision += 1
+        self.current["source", source.name] = Definition(
+            kind="source",
+            name=source.name,
+            version=self.revision,
+            updated_at=datetime(2026, 1, 1, tzinfo=UTC),
+            body=msgspec.to_builtins(source),
+        )
+
+    def drop(self, name: str) -> None:
+        self.revision += 1
+        del self.current["source", name]
 
 
 class Shelf:
@@ -47,8 +72,11 @@ def settings(**given: Any) -> IngestSettings:
 
 
 @asynccontextmanager
-async def client_of(shelf: Shelf, key: str | None = KEY) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(settings(), shelf), raise_app_exceptions=True)
+async def client_of(
+    shelf: Shelf, key: str | None = KEY, published: Published | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(settings(), shelf, published or Published())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=True)
     auth = None if key is None else httpx.BasicAuth(key, "")
     async with httpx.AsyncClient(
         transport=transport, base_url="http://ingest", auth=auth

@@ -2,40 +2,61 @@
 
 import binascii
 from base64 import b64decode
-from functools import lru_cache
 from typing import Any
 
+from services.ingest.sources.directory import Directory, Unknown
+from services.ingest.sources.model import Source
 from services.runtime.http import Problem
-from services.runtime.keys import Keyring
 
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="ingest", charset="UTF-8", Bearer'}
+_CACHED = 1_000
+_LONGEST_KEY = 256
 
 
 class Access:
-    """The sources by their write keys."""
+    """The sources by their write keys, for every way to send one."""
 
-    def __init__(self, keys: Keyring) -> None:
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
         # One header value recurs thousands of times a second.
-        self._find = lru_cache(maxsize=1_000)(keys.find)
+        self._by_header: dict[str, Source] = {}
+        self._generation = directory.generation
 
-    def by_header(self, authorization: str | None) -> str | None:
-        """The source that the header names; None without one; 401 when it is unknown."""
+    def by_header(self, authorization: str | None) -> Source | None:
+        """The source that the header names; None without one.
+
+        Raises ``Problem``: 401 when it is unknown, 403 when it is disabled, and 503 before
+        this process has read the sources.
+        """
         if not authorization:
             return None
-        scheme, _, credentials = authorization.partition(" ")
-        key: str | None = None
-        if scheme.lower() == "bearer":
-            key = credentials.strip()
-        elif scheme.lower() == "basic":
-            key = _user(credentials)
+        generation = self._directory.generation
+        if generation != self._generation or len(self._by_header) > _CACHED:
+            self._generation = generation
+            self._by_header.clear()
+        source = self._by_header.get(authorization)
+        if source is None:
+            source = self._known(_key_of(authorization))
+            self._by_header[authorization] = source
+        return source
+
+    def by_key(self, key: Any) -> Source:
+        """The source of a body's ``writeKey``; raises as ``by_header`` does."""
         return self._known(key)
 
-    def by_key(self, key: Any) -> str:
-        """The source of a body's ``writeKey``; 401 when there is none."""
-        return self._known(key)
-
-    def _known(self, key: Any) -> str:
-        source = self._find(key) if isinstance(key, str) and len(key) <= 256 else None
+    def _known(self, key: Any) -> Source:
+        source = None
+        if isinstance(key, str) and len(key) <= _LONGEST_KEY:
+            try:
+                source = self._directory.by_key(key)
+            except Unknown:
+                raise Problem(
+                    503,
+                    "Service Unavailable",
+                    "The sources have not been read yet: send the same again.",
+                    headers={"Retry-After": "2"},
+                    extra={"code": "sources_unread"},
+                ) from None
         if source is None:
             raise Problem(
                 401,
@@ -44,7 +65,28 @@ class Access:
                 headers=_CHALLENGE,
                 extra={"code": "unknown_write_key"},
             )
-        return source
+        return allowed(source)
+
+
+def allowed(source: Source) -> Source:
+    """``source`` if it may send; 403 when it is disabled."""
+    if not source.enabled:
+        raise Problem(
+            403,
+            "Forbidden",
+            "This source is disabled: an admin can enable it.",
+            extra={"code": "source_disabled"},
+        )
+    return source
+
+
+def _key_of(authorization: str) -> str | None:
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() == "basic":
+        return _user(credentials)
+    return None
 
 
 def _user(credentials: str) -> str | None:

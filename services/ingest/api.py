@@ -26,9 +26,11 @@ from services.ingest.model import MAX_BODY, Answer, Call, Shared
 from services.ingest.opening import open_batch, shared_of, unpack, write_key_of
 from services.ingest.producer import Producer
 from services.ingest.settings import IngestSettings
+from services.ingest.sources.directory import DefinitionsView
+from services.ingest.sources.model import Source
+from services.ingest.sources.office import Office
 from services.runtime import metrics
 from services.runtime.http import Frame, Problem, create_api
-from services.runtime.keys import Keyring
 
 CALLS: tuple[str, ...] = get_args(Call)
 RETRY_AFTER = 2
@@ -48,25 +50,37 @@ class Outlet(Sink, Protocol):
         """None, or why events cannot be taken now."""
 
 
-def create_app(settings: IngestSettings | None = None, outlet: Outlet | None = None) -> FastAPI:
-    """The API of ingest. ``outlet`` is Kafka unless a test gives another."""
+def create_app(
+    settings: IngestSettings | None = None,
+    outlet: Outlet | None = None,
+    definitions: DefinitionsView | None = None,
+) -> FastAPI:
+    """The API of ingest. ``outlet`` and ``definitions`` are Kafka unless a test gives others.
+
+    ``ValueError`` when a key of the settings is none.
+    """
     settings = settings or IngestSettings()
     outlet = outlet or Producer(settings)
+    office = Office(settings, _now, definitions)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await outlet.start()
         try:
-            yield
+            async with office.open():
+                yield
         finally:
             await outlet.stop()
+
+    async def unready() -> str | None:
+        return office.unready() or await outlet.unready()
 
     app = create_api(
         name="ingest",
         summary="Accepts events over HTTP, and answers once Kafka has them.",
         settings=settings,
         lifespan=lifespan,
-        ready=outlet.unready,
+        ready=unready,
         max_body=MAX_BODY,
     )
     app.add_middleware(
@@ -76,8 +90,9 @@ def create_app(settings: IngestSettings | None = None, outlet: Outlet | None = N
         allow_headers=["Authorization", "Content-Type", "Content-Encoding"],
         max_age=86_400,
     )
-    ingest = Ingest(outlet, lambda: datetime.now(UTC), lambda: str(uuid4()))
-    access = Access(Keyring(settings.write_keys))
+    app.state.office = office
+    ingest = Ingest(outlet, _now, lambda: str(uuid4()))
+    access = Access(office.directory)
     app.add_middleware(
         Tracking, ingest=ingest, access=access, origins=frozenset(settings.ingest_origins)
     )
@@ -151,7 +166,7 @@ class Tracking:
             return [(b"access-control-allow-origin", origin.encode()), (b"vary", b"Origin")]
         return []
 
-    async def _single(self, call: str, body: bytes, source: str | None) -> Answer:
+    async def _single(self, call: str, body: bytes, source: Source | None) -> Answer:
         if source is None:
             source = self._access.by_key(write_key_of(body))
         answer = await self._take([body], call, Shared(), source)
@@ -160,7 +175,7 @@ class Tracking:
             raise _problem(Fault(fault.code, fault.detail), fault.message_id)
         return answer
 
-    async def _batch(self, body: bytes, source: str | None) -> Answer:
+    async def _batch(self, body: bytes, source: Source | None) -> Answer:
         envelope = open_batch(body)
         if isinstance(envelope, Fault):
             raise _problem(envelope)
@@ -172,11 +187,11 @@ class Tracking:
         return await self._take([bytes(text) for text in envelope.batch], None, shared, source)
 
     async def _take(
-        self, texts: list[bytes], call: str | None, shared: Shared, source: str
+        self, texts: list[bytes], call: str | None, shared: Shared, source: Source
     ) -> Answer:
         metrics.INGEST_BATCH.observe(len(texts))
         try:
-            answer = await self._ingest.take(texts, call, shared, source)
+            answer = await self._ingest.take(texts, call, shared, source.name)
         except Unavailable as error:
             metrics.INGEST_EVENTS.labels("unavailable").inc(len(texts))
             raise Problem(
@@ -193,6 +208,10 @@ class Tracking:
             metrics.INGEST_EVENTS.labels("rejected").inc()
             metrics.INGEST_REJECTED.labels(rejection.code).inc()
         return answer
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _body(receive: Receive) -> bytes:

@@ -1,6 +1,6 @@
 """Settings of ingest, from ``REGULARS_*`` environment variables."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.runtime.settings import Settings
 
@@ -11,6 +11,9 @@ class IngestSettings(Settings):
     ingest_port: int = 8100
     write_keys: dict[str, str] = Field(default_factory=dict)
     """SHA-256 (hex) of each write key -> the name of the source that holds it."""
+    secret_keys: list[SecretStr] = Field(default_factory=list)
+    """Fernet keys for the secrets of sources: the first seals, each opens. To rotate, put a
+    new one in front. ``regulars sources secret-key`` makes one."""
     ingest_origins: list[str] = Field(default_factory=lambda: ["*"])
     """Web origins whose pages may send events from a browser (CORS)."""
     ack_seconds: float = Field(5.0, gt=0)

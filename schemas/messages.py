@@ -21,7 +21,8 @@ class Event(Struct, kw_only=True, rename="camel", omit_defaults=True):
     """One accepted event as it lies on ``events.*``: Segment's message, completed by ingest.
 
     ``timestamp`` is the corrected event time, never later than ``received_at``; what was
-    corrected beyond the sender's clock skew is named in ``flags`` (``timestamp_clamped``).
+    corrected beyond the sender's clock skew is named in ``flags`` (``timestamp_clamped``), and
+    so is that it came as ``history``, over ``/v1/import?history=true``. Ingest alone sets flags.
     At least one of ``user_id``, ``anonymous_id`` and an email trait is present.
     """
 
@@ -77,6 +78,8 @@ class Interaction(Struct, kw_only=True, omit_defaults=True):
     """The event's identifiers that were accepted as the person's, normalised."""
     ignored: list[Identifier] = field(default_factory=list)
     """Identifiers of the event that limits or blocked values kept from linking."""
+    history: bool = False
+    """The event was imported: it happened long ago, and nobody is to be written to for it."""
     event: Raw = field(default_factory=lambda: Raw(b"{}"))
 
 
@@ -93,6 +96,8 @@ class IdentityMerged(Struct, kw_only=True, omit_defaults=True):
     identifier: Identifier
     """The identifier that they were found to share."""
     at: datetime
+    history: bool = False
+    """The message that linked them was imported."""
 
 
 class ProfileAbsorbed(Struct, kw_only=True, omit_defaults=True):
@@ -106,6 +111,10 @@ class ProfileAbsorbed(Struct, kw_only=True, omit_defaults=True):
     absorbed: str
     message_id: str
     at: datetime
+    history: bool = False
+    """The message that linked them was imported."""
+    live: int = 0
+    """How many interactions that were not imported the absorbed profile was announced with."""
 
 
 class Money(Struct, frozen=True):
@@ -208,12 +217,14 @@ class Profile(Struct, kw_only=True, omit_defaults=True):
 
 
 class Cause(Struct, kw_only=True, omit_defaults=True):
-    """The latest interaction behind a change."""
+    """The latest interaction behind a change; one that was not imported, if there is any."""
 
     message_id: str
     name: str
     at: datetime
     source: str = ""
+    history: bool = False
+    """Nothing but imported history is behind the change."""
 
 
 class ProfileChanged(Struct, kw_only=True, omit_defaults=True):
@@ -261,6 +272,8 @@ class SegmentChanged(Struct, kw_only=True, omit_defaults=True):
     cause: str = ""
     """``event``, ``time``, ``definition`` or ``merge``."""
     merged_from: list[str] = field(default_factory=list)
+    history: bool = False
+    """Nothing but imported history is behind it: no reason to write to anybody."""
 
 
 MessageState = Literal[

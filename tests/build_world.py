@@ -102,7 +102,7 @@ class World:
         self.past.said += said
         return [self.record(interaction, RECORDED) for interaction in said]
 
-    def merges(self, profile_id: str, into: str) -> list[Record]:
+    def merges(self, profile_id: str, into: str, *, history: bool = False) -> list[Record]:
         """A merge that resolve has found."""
         former = self.past.former
         former[into] = [*former.get(into, []), profile_id, *former.get(profile_id, [])]
@@ -112,6 +112,7 @@ class World:
             message_id="link",
             identifier=Identifier("email", "a@x.io"),
             at=at(50),
+            history=history,
         )
         return [self.record(merged, MERGED)]
 

@@ -24,6 +24,7 @@ def did(
     profile_id: str = "p1",
     type: str = "track",
     identifiers: tuple[tuple[str, str], ...] = (("anonymous_id", "a1"),),
+    history: bool = False,
     **event: Any,
 ) -> Interaction:
     """One interaction; ``event`` are the parts of the event's body, such as properties."""
@@ -38,6 +39,7 @@ def did(
         name=name,
         source="shop",
         identifiers=[Identifier(*pair) for pair in identifiers],
+        history=history,
         event=Raw(msgspec.json.encode(body)),
     )
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, get_args
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 import msgspec
@@ -33,6 +34,9 @@ from services.runtime import metrics
 from services.runtime.http import Frame, Problem, create_api
 
 CALLS: tuple[str, ...] = get_args(Call)
+IMPORT = "/v1/import"
+"""A batch like another, since Segment's SDKs for Ruby and Java send what happens now there;
+with ``?history=true`` its events are marked as history."""
 RETRY_AFTER = 2
 """Seconds that a client should wait after a 503."""
 
@@ -108,7 +112,7 @@ class _Route:
 
 
 _ROUTES = {f"/v1/{call}": _Route(f"/v1/{call}", call) for call in CALLS} | {
-    f"/v1/{name}": _Route(f"/v1/{name}", None) for name in ("batch", "import")
+    path: _Route(path, None) for path in ("/v1/batch", IMPORT)
 }
 
 
@@ -151,9 +155,10 @@ class Tracking:
         if isinstance(body, Fault):
             raise _problem(body)
         call = scope["route"].call
-        answer = await (
-            self._batch(body, source) if call is None else self._single(call, body, source)
-        )
+        if call is None:
+            answer = await self._batch(body, source, history=_is_history(scope))
+        else:
+            answer = await self._single(call, body, source)
         headers = [(b"content-type", b"application/json"), *self._allow(origin)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": _encode(answer)})
@@ -175,7 +180,7 @@ class Tracking:
             raise _problem(Fault(fault.code, fault.detail), fault.message_id)
         return answer
 
-    async def _batch(self, body: bytes, source: Source | None) -> Answer:
+    async def _batch(self, body: bytes, source: Source | None, *, history: bool) -> Answer:
         envelope = open_batch(body)
         if isinstance(envelope, Fault):
             raise _problem(envelope)
@@ -184,12 +189,15 @@ class Tracking:
         shared = shared_of(envelope)
         if isinstance(shared, Fault):
             raise _problem(shared)
+        shared.history = history
         return await self._take([bytes(text) for text in envelope.batch], None, shared, source)
 
     async def _take(
         self, texts: list[bytes], call: str | None, shared: Shared, source: Source
     ) -> Answer:
         metrics.INGEST_BATCH.observe(len(texts))
+        if source.kind == "history":
+            shared.history = True
         try:
             answer = await self._ingest.take(texts, call, shared, source.name)
         except Unavailable as error:
@@ -212,6 +220,16 @@ class Tracking:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _is_history(scope: Scope) -> bool:
+    """Whether the sender says that the events are history."""
+    if scope["path"] != IMPORT or b"history" not in scope["query_string"]:
+        return False
+    said: str = parse_qs(scope["query_string"].decode("latin-1")).get("history", [""])[-1]
+    if said not in ("true", "false"):
+        raise _problem(Fault("bad_history", "history is true or false."))
+    return said == "true"
 
 
 async def _body(receive: Receive) -> bytes:

@@ -145,6 +145,13 @@ _CALLS: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
         },
     ),
 }
+_HISTORY = {
+    "name": "history",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "The events are history: timestamps stand without clock correction, and "
+    "nobody is written to because of them.",
+}
 _ERRORS = {
     "400": "Not JSON, or a single event that does not fit (`code` says how)",
     "401": "No known write key",
@@ -185,6 +192,7 @@ def _describe(document: dict[str, Any]) -> None:
     for name, (model, example) in _CALLS.items():
         document["paths"][f"/v1/{name}"] = {"post": _operation(name, model, example)}
     again = _operation("import", Batch, _CALLS["batch"][1])
+    again["parameters"] = [_HISTORY]
     document["paths"]["/v1/import"] = {"post": again}
 
 
@@ -199,7 +207,7 @@ def _operation(name: str, model: type[BaseModel], example: dict[str, Any]) -> di
     problem = {"content": {MEDIA_TYPE: {"schema": {"$ref": _REF + "Problem"}}}}
     return {
         "tags": ["events"],
-        "summary": summary + (" (the same as /v1/batch)" if name == "import" else ""),
+        "summary": summary + (" as /v1/batch does, or history" if name == "import" else ""),
         "description": f"{detail} An event has at most {MAX_EVENT:,} bytes. Bodies may be gzip.",
         "operationId": name,
         # Or the key in the body, which OpenAPI has no word for but an empty requirement.

@@ -32,6 +32,8 @@ class Shared(Struct):
     context: dict[str, Any] = field(default_factory=dict)
     integrations: dict[str, Any] = field(default_factory=dict)
     sent_at: Any = None
+    history: bool = False
+    """These events are imported: they happened when they say, and nobody waits for them."""
 
 
 class Receipt(Struct):

@@ -88,7 +88,7 @@ def _prune(body: bytes) -> bytes:
 
 def shared_of(envelope: Envelope) -> Shared | Fault:
     """What the batch says for all of its events. Code: bad_batch."""
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, text in (("context", envelope.context), ("integrations", envelope.integrations)):
         if text is None or bytes(text) == b"null":
             continue

@@ -65,7 +65,7 @@ def accept(
         return said, None
     message_id = said.get("messageId")
     known_id = message_id if isinstance(message_id, str) else None
-    flags: list[str] = []
+    flags = ["history"] if shared.history else []
     fault = _tidy(said, call, receipt, flags) or _settle_time(said, shared, receipt, flags)
     if fault is not None:
         return fault, known_id
@@ -122,8 +122,15 @@ def _tidy(
 def _settle_time(
     said: dict[str, Any], shared: Shared, receipt: Receipt, flags: list[str]
 ) -> Fault | None:
-    """Set ``timestamp``, ``receivedAt``, ``originalTimestamp`` and ``sentAt``."""
-    original = said.get("originalTimestamp", said.get("timestamp"))
+    """Set ``timestamp``, ``receivedAt``, ``originalTimestamp`` and ``sentAt``.
+
+    What is imported has been corrected where it was collected, and was sent from there long
+    ago: its ``timestamp`` stands.
+    """
+    first, second = "originalTimestamp", "timestamp"
+    if shared.history:
+        first, second = second, first
+    original = said.get(first, said.get(second))
     said["receivedAt"] = said["timestamp"] = receipt.at
     sent_text = said.get("sentAt", shared.sent_at)
     sent = None
@@ -140,7 +147,8 @@ def _settle_time(
     if instant is None:
         return Fault("bad_timestamp", "timestamp must be a time of ISO 8601.")
     said["originalTimestamp"] = instant
-    said["timestamp"], clamped = event_time(instant, sent, receipt.at)
+    skewed = None if shared.history else sent
+    said["timestamp"], clamped = event_time(instant, skewed, receipt.at)
     if clamped:
         flags.append("timestamp_clamped")
     return None

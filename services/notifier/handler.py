@@ -215,10 +215,14 @@ class Notifier:
             if message_id in draft.entries or any(e.state in rules.REACHED for e in former):
                 turn.drop("already_decided")
                 continue
+            said = change
+            if change.history and rules.carried_over(former):
+                # Imported history joined the two, but what is pending it has not caused.
+                said = msgspec.structs.replace(change, history=False)
             for entry in former:
                 if entry.state == "decided":  # the person goes on under another id
                     draft.put(rules.skip(entry, "merged", turn.now), source)
-            draft.put(rules.decide(live, change, source.id, turn.now), source)
+            draft.put(rules.decide(live, said, source.id, turn.now), source)
 
     def _exit(self, turn: Turn, draft: Draft, source: Source, change: SegmentChanged) -> None:
         people = {change.profile_id, *change.merged_from}

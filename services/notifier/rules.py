@@ -58,7 +58,8 @@ def decide(live: Live, change: SegmentChanged, source: str, now: datetime) -> En
     """The one decision for this campaign, person and occurrence.
 
     The delay counts from the instant at which the person entered, not from now; what is
-    expired on arrival (a replayed or very late event) is skipped at once.
+    expired on arrival (a replayed or very late event) is skipped at once, and so is what only
+    imported history has brought about.
     """
     rule = live.campaign
     due_at = change.at + timedelta(seconds=rule.delay_seconds)
@@ -80,7 +81,14 @@ def decide(live: Live, change: SegmentChanged, source: str, now: datetime) -> En
         expires_at=expires_at,
         steps=[Step("decided", now)],
     )
+    if change.history:
+        return skip(entry, "imported_history", now)
     return skip(entry, "expired", now) if expired(entry, now) else entry
+
+
+def carried_over(former: Iterable[Entry]) -> bool:
+    """Whether something was still to be said to the person under a former profile id."""
+    return any(entry.state == "decided" or entry.reason == "merged" for entry in former)
 
 
 def expired(entry: Entry, now: datetime) -> bool:

@@ -80,7 +80,7 @@ async def test_an_absorbed_profile_becomes_a_redirect_and_tells_its_survivor(wor
         },
         {
             "ce_type": ABSORBED, "key": "A", "profile_id": "A", "absorbed": "B",
-            "message_id": "link", "at": "2026-03-01T12:00:50Z",
+            "message_id": "link", "at": "2026-03-01T12:00:50Z", "live": 1,
         },
     ]  # fmt: skip
 
@@ -267,3 +267,73 @@ async def test_once_the_partition_is_past_a_rebuild_its_vector_is_forgotten(worl
     assert decode(world.stored.rows["p1"][0]).vector == {ORIGIN: 2}
     await world.turn(world.says(did("Cart Viewed", 3)))
     assert decode(world.stored.rows["p1"][0]).vector == {}
+
+
+# -- imported history ---------------------------------------------------------------------
+
+
+async def test_what_only_imported_history_has_changed_says_so(world):
+    old = did("Order Completed", 1, history=True)
+    (change,) = journal(await world.turn(world.says(old)))
+    assert change["cause"] == {
+        "message_id": "Order Completed@1", "name": "Order Completed",
+        "at": "2026-03-01T12:00:01Z", "source": "shop", "history": True,
+    }  # fmt: skip
+    (change,) = journal(await world.turn(world.says(did("Cart Viewed", 2))))
+    assert "history" not in change["cause"]
+
+
+async def test_among_history_and_a_live_message_the_live_one_is_the_cause(world):
+    old = did("Order Completed", 1, history=True), did("Order Completed", 0, history=True)
+    said = [old[0], did("Cart Viewed", 900), old[1]]
+    (change,) = journal(await world.turn(world.says(*said)))
+    assert change["cause"] == {
+        "message_id": "Cart Viewed@900", "name": "Cart Viewed",
+        "at": "2026-03-01T12:15:00Z", "source": "shop",
+    }  # fmt: skip
+
+
+async def rebuilt(world: World, merged: Turn, *more) -> dict:
+    """The survivor's change after ``merged``."""
+    (change,) = journal(await world.turn([again(merged.messages[1][1], world), *more]))
+    return change
+
+
+async def test_a_merge_by_an_imported_event_is_history(world):
+    await world.turn(world.says(did("Cart Viewed", 1, profile_id="B"), did("X", 2, profile_id="A")))
+    merged = await world.turn(world.merges("B", into="A", history=True))
+    redirect, absorbed = journal(merged)
+    assert (redirect["cause"]["history"], absorbed["history"], absorbed["live"]) == (True, True, 1)
+    imported = world.says(did("Order Completed", 3, profile_id="A", history=True))
+    change = await rebuilt(world, merged, *imported)
+    assert (change["merged_from"], change["cause"]["history"]) == (["B"], True)
+
+
+async def test_a_merge_is_no_history_when_it_brings_a_live_event_with_it(world):
+    await world.turn(world.says(did("Cart Viewed", 1, profile_id="B"), did("X", 2, profile_id="A")))
+    live = world.says(did("Cart Viewed", 3, profile_id="B"))
+    merged = await world.turn([*live, *world.merges("B", into="A", history=True)])
+    assert "history" not in (await rebuilt(world, merged))["cause"]
+
+
+async def test_a_merge_is_no_history_when_its_rebuild_reads_ahead_of_a_live_event(world):
+    await world.turn(world.says(did("Cart Viewed", 1, profile_id="B"), did("X", 2, profile_id="A")))
+    merged = await world.turn(world.merges("B", into="A", history=True))
+    live = world.says(did("Cart Viewed", 3, profile_id="A"))
+    assert "history" not in (await rebuilt(world, merged))["cause"]
+    turn = await world.turn(live)
+    assert (journal(turn), turn.dropped) == ([], {"rebuilt_already": 1})
+
+
+async def test_a_live_merge_of_imported_profiles_is_no_history(world):
+    await world.turn(world.says(did("X", 1, profile_id="B", history=True)))
+    merged = await world.turn(world.merges("B", into="A"))
+    assert "history" not in (await rebuilt(world, merged))["cause"]
+
+
+async def test_a_new_computed_trait_is_no_history_whoever_brings_it(world):
+    await world.turn(world.says(did("Cart Viewed", 1)))
+    world.declared.declare("carts", event="Cart Viewed")
+    (change,) = journal(await world.turn(world.says(did("X", 2, history=True))))
+    assert "computed.carts" in change["changed"]
+    assert "history" not in change["cause"]

@@ -373,3 +373,33 @@ async def test_a_lost_partition_is_left_alone(world: World) -> None:
 
 def test_the_same_entry_always_gets_the_same_id() -> None:
     assert entry("p1").message_id == entry("p1").message_id
+
+
+async def test_nobody_is_written_to_because_of_imported_history(world: World) -> None:
+    await world.turn(world.entered(history=True))
+    assert world.journal == ["p1 decided", "p1 skipped imported_history"]
+    for again in (world.exited(), world.entered(occurrence=2)):
+        await world.turn(again)
+    assert world.journal == ["p1 decided", "p1 skipped imported_history"]
+
+
+async def test_after_imported_history_a_later_entry_is_written_to_each_time(world: World) -> None:
+    world.definitions.put(once=False)
+    await world.turn(world.entered(history=True), world.entered(occurrence=2))
+    assert world.journal == ["p1 decided", "p1 skipped imported_history", "p1 decided", "send p1"]
+
+
+@pytest.mark.parametrize("left_first", [True, False])
+async def test_a_message_that_is_pending_survives_a_merge_by_history(
+    world: World, left_first: bool
+) -> None:
+    world.definitions.put(delay_seconds=3_600)
+    await world.turn(world.entered("p0"))
+    moved = [
+        world.exited("p0", cause="merge"),
+        world.entered("p1", cause="merge", merged_from=["p0"], history=True),
+    ]
+    for one in moved if left_first else reversed(moved):
+        await world.turn(one)
+    await world.time_passes(3_600)
+    assert world.journal == ["p0 decided", "p0 skipped merged", "p1 decided", "send p1"]

@@ -455,3 +455,17 @@ async def test_a_turn_of_nothing_but_bad_records_stores_nothing() -> None:
     turn = await run(people, b"?", b"!")
     assert [each.reason for each in turn.rejected] == ["not_json", "not_json"]
     assert (people.stored, turn.messages) == ({}, [])
+
+
+class TestImportedHistory:
+    async def test_is_marked_on_the_interaction_and_on_the_merges_that_it_causes(self) -> None:
+        people = FakePeople()
+        await run(people, event("m1"), event("m2", anonymousId=None, userId="ann"))
+        imported = event("m3", type="identify", event=None, userId="ann", flags=["history"])
+        turn = await run(people, imported, event("m4"))
+        assert [msgspec.json.decode(m.value or b"").get("history") for _, m in turn.messages] == [
+            True,
+            True,
+            None,
+        ]
+        assert ids(turn) == [f"m3/merged/{profile_id_of('m1')}", "m3", "m4"]

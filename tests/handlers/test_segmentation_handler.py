@@ -188,11 +188,12 @@ class World:
 def changed(profile_id: str, version: int, changed: Any = (), **profile: Any) -> Any:
     """A record of ``profile.changes``."""
     at = profile.pop("at", NOW)
+    history = profile.pop("history", False)
     return profile_id, ProfileChanged(
         profile_id=profile_id,
         version=version,
         changed_at=NOW,
-        cause=Cause(message_id=f"m{version}", name="x", at=at),
+        cause=Cause(message_id=f"m{version}", name="x", at=at, history=history),
         changed=list(changed),
         profile=Profile(profile_id=profile_id, **profile),
         merged_from=["former"] if profile_id == "merged" else [],
@@ -568,3 +569,64 @@ def test_the_stored_body_gives_the_same_person_back() -> None:
 
     assert standing.read() == decode_change(encoded).profile
     assert standing.body is None
+
+
+# -- imported history ---------------------------------------------------------------------
+
+
+def told(world: World) -> list[tuple[str, str, bool]]:
+    """Segment, change and whether it is history, of all that was said; forgotten then."""
+    said = [(one.segment, one.change, one.history) for one in world.journal]
+    world.journal.clear()
+    return said
+
+
+async def test_what_imported_history_brings_about_is_history(world: World) -> None:
+    world.control.put("german", GERMAN)
+    await world.turn(changed("p1", 1, traits={"country": "DE"}, history=True))
+    await world.turn(changed("p1", 2, ["traits.country"], traits={}, history=True))
+    await world.turn(changed("p1", 3, ["traits.country"], traits={"country": "DE"}))
+    assert told(world) == [
+        ("german", "entered", True),
+        ("german", "exited", True),
+        ("german", "entered", False),
+    ]
+
+
+async def test_after_a_gap_a_change_may_hold_more_than_history(world: World) -> None:
+    world.control.put("german", GERMAN)
+    await world.turn(changed("p1", 1))
+    await world.turn(changed("p1", 3, ["orders"], traits={"country": "DE"}, history=True))
+    assert told(world) == [("german", "entered", False)]
+
+
+async def test_what_time_brings_to_an_imported_person_is_no_history(world: World) -> None:
+    world.control.put("lapsed", LAPSED)
+    await world.turn(changed("old", 1, last_order_at=NOW - 90 * DAY, history=True))
+    assert told(world) == [("lapsed", "entered", True)]
+    await world.turn(changed("p1", 1, last_order_at=NOW - 29 * DAY, history=True))
+    world.now = NOW + DAY
+    await world.turn()
+    assert told(world) == [("lapsed", "entered", False)]
+
+
+async def test_what_time_has_brought_before_history_came_is_no_history(world: World) -> None:
+    world.control.put("lapsed", LAPSED)
+    world.control.put("german", GERMAN)
+    await world.turn(changed("p1", 1, last_order_at=NOW - 29 * DAY))
+    world.now = NOW + 2 * DAY
+    profile = {"last_order_at": NOW - 29 * DAY, "traits": {"country": "DE"}}
+    key, change = changed("p1", 2, ["traits.country"], history=True, **profile)
+    timers, world.timers = world.timers, {}  # the record comes before the timer fires
+    await world.turn((key, change))
+    assert told(world) == [("lapsed", "entered", False), ("german", "entered", True)]
+    world.timers = timers
+    await world.turn()
+    assert told(world) == []
+
+
+async def test_a_segment_that_is_defined_later_is_no_history(world: World) -> None:
+    await world.turn(changed("p1", 1, traits={"country": "DE"}, history=True))
+    world.control.put("german", GERMAN)
+    await world.settle()
+    assert told(world) == [("german", "entered", False)]

@@ -3,13 +3,16 @@
 import gzip
 import json
 from base64 import b64encode
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from services.ingest.model import MAX_BODY, MAX_EVENTS
-from tests.ingesting import KEY, Shelf, client_of
+from services.ingest.sources.model import KeyHash, Source
+from services.runtime.keys import digest
+from tests.ingesting import KEY, SOURCE, Published, Shelf, client_of
 
 PAGE = {"type": "page", "userId": "u", "messageId": "m-1"}
 BASIC = b64encode(f"{KEY}:".encode()).decode()
@@ -203,3 +206,34 @@ async def test_the_metrics_name_routes_and_outcomes_but_nobody() -> None:
     assert 'regulars_http_requests_total{route="/v1/page",service="ingest",status="200"}' in text
     assert 'regulars_ingest_events_total{outcome="accepted"}' in text
     assert "somebody" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "flags"),
+    [
+        ("/v1/import?history=true", ["history"]),
+        ("/v1/import", None),  # where Segment's SDKs for Ruby and Java send what happens now
+        ("/v1/import?history=false", None),
+        ("/v1/batch?history=true", None),
+    ],
+)
+async def test_only_what_is_imported_as_history_is_marked(path: str, flags: Any) -> None:
+    shelf = Shelf()
+    assert (await post(path, {"batch": [PAGE]}, shelf)).status_code == 200
+    assert [value.get("flags") for value in shelf.values] == [flags]
+
+
+@pytest.mark.parametrize("path", ["/v1/page", "/v1/batch", "/v1/import?history=false"])
+async def test_a_source_of_history_sends_nothing_else(path: str) -> None:
+    key = KeyHash(id="k", hash=digest("past"), created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    shelf, published = Shelf(), Published()
+    published.put(Source(name=SOURCE, kind="history", keys=(key,)))
+    body = PAGE if path == "/v1/page" else {"batch": [PAGE]}
+    async with client_of(shelf, "past", published) as client:
+        assert (await client.post(path, json=body)).status_code == 200
+    assert [value["flags"] for value in shelf.values] == [["history"]]
+
+
+async def test_history_is_yes_or_no() -> None:
+    response = await post("/v1/import?history=perhaps", {"batch": [PAGE]})
+    assert (response.status_code, response.json()["code"]) == (400, "bad_history")

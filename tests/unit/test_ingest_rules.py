@@ -258,3 +258,23 @@ def test_an_order_whose_money_would_be_wrong_is_refused(said: dict[str, Any], co
 )
 def test_what_can_be_counted_or_is_not_money_is_taken(said: dict[str, Any]) -> None:
     assert taken(said)["properties"] == said["properties"]
+
+
+HISTORY = Shared(history=True)
+
+
+def test_history_is_marked_and_its_time_stands() -> None:
+    said = VIEW | {
+        "timestamp": "2019-05-01T10:00:00Z",
+        "originalTimestamp": "2019-05-01T09:59:58Z",
+        "sentAt": "2019-05-01T10:00:01Z",
+        "flags": ["forged"],
+    }
+    outcome = accept(json.dumps(said).encode(), None, HISTORY, RECEIPT)
+    assert isinstance(outcome, Accepted)
+    event = json.loads(outcome.value)
+    assert (event["flags"], event["timestamp"]) == (["history"], "2019-05-01T10:00:00Z")
+
+
+def test_a_sender_cannot_mark_an_event_as_history_by_itself() -> None:
+    assert "flags" not in taken(VIEW | {"flags": ["history"]})

@@ -91,7 +91,7 @@ class Changes:
             self._turn.drop("absorbed", len(work.interactions))
         closed = Kept(version=kept.version + 1, into=merged.into)
         self._put(merged.profile_id, work, closed, (encode(closed), None))
-        outbox.emit_redirect(self._turn, work, merged.profile_id, closed)
+        outbox.emit_redirect(self._turn, work, closed, kept.state.live)
 
     def follow(self, work: Work, into: str) -> None:
         """Pass on to the survivor what comes for a profile that was absorbed."""

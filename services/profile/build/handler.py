@@ -188,6 +188,7 @@ class Build:
             turn.drop("rebuilt_already", len(work.interactions) - len(said))
         if not said:
             return
+        work.history = all(interaction.history for interaction in said)
         touched: set[str] = set()
         for interaction in said:
             fold(kept.state, interaction, self._traits, touched)
@@ -207,6 +208,7 @@ class Build:
             touched = differences(old.state, kept.state, keys)
             if old.members != kept.members:
                 touched.add("merged_from")
+            work.history = _is_history(work, old, kept)
             if not changes.announce(profile_id, work, kept, touched):
                 changes.leave(profile_id, work, old, kept.fingerprint)
 
@@ -241,6 +243,19 @@ def _not_covered(work: Work, kept: Kept) -> list[Interaction]:
         if seq > vector.get(origin, 0):
             said.append(interaction)
     return said
+
+
+def _is_history(work: Work, old: Kept, new: Kept) -> bool:
+    """Whether a rebuild brought nothing but imported history.
+
+    It reads all that is stored, also what has yet to arrive here: then there are more live
+    interactions than the profiles had been announced with.
+    """
+    if work.rebuild or (old.version and old.fingerprint != new.fingerprint):
+        return False
+    known = old.state.live + sum(absorbed.live for absorbed in work.absorbed)
+    imported = all(absorbed.history for absorbed in work.absorbed)
+    return imported and new.state.live == known
 
 
 def _forget_vector(source: Source, kept: Kept) -> None:

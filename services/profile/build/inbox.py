@@ -25,6 +25,8 @@ class Work:
     absorbed: list[ProfileAbsorbed] = field(default_factory=list)
     rebuild: bool = False
     """A timer asks for it."""
+    history: bool = False
+    """Nothing but imported history is behind what it changes: known once it is folded."""
 
 
 def works_of(turn: Turn) -> dict[str, Work]:

@@ -98,6 +98,13 @@ class State(Struct, array_like=True):
     """By computed trait key; one that is missing has matched nothing."""
     flags: dict[str, int] = field(default_factory=dict)
     """How often something in an event could not be used, by reason."""
+    imported: int = 0
+    """How many of the interactions were imported history."""
+
+    @property
+    def live(self) -> int:
+        """Interactions that came as they happened."""
+        return self.interactions - self.imported
 
 
 class Kept(Struct, array_like=True):

@@ -13,13 +13,28 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def cause_of(turn: Turn, work: Work) -> Cause:
-    """The last message behind a change; of a change of definitions, none."""
+    """The last message behind a change; of a change of definitions, none.
+
+    Among live messages and imported ones it is a live one: what it causes is no history.
+    """
     if work.interactions:
-        _, said = work.interactions[-1]
-        return Cause(message_id=said.interaction_id, name=said.name, at=said.at, source=said.source)
+        said = [one for _, one in work.interactions]
+        last = next((one for one in reversed(said) if one.history == work.history), said[-1])
+        return Cause(
+            message_id=last.interaction_id,
+            name=last.name,
+            at=last.at,
+            source=last.source,
+            history=work.history,
+        )
     if work.absorbed:
-        last = work.absorbed[-1]
-        return Cause(message_id=last.message_id, name="Profile Merged", at=last.at)
+        merge = work.absorbed[-1]
+        return Cause(
+            message_id=merge.message_id,
+            name="Profile Merged",
+            at=merge.at,
+            history=work.history,
+        )
     return Cause(message_id="", name="Computed Traits Changed", at=turn.now)
 
 
@@ -43,17 +58,23 @@ def emit_changed(
     )
 
 
-def emit_redirect(turn: Turn, work: Work, profile_id: str, kept: Kept) -> None:
-    """The profile is no more: to readers of changes, and to the survivor's owner."""
+def emit_redirect(turn: Turn, work: Work, closed: Kept, live: int) -> None:
+    """The profile is no more: to readers of changes, and to the survivor's owner.
+
+    ``live`` is how many of its interactions were announced and not imported.
+    """
     merged = work.merged
     assert merged is not None
-    cause = Cause(message_id=merged.message_id, name="Profile Merged", at=merged.at)
+    profile_id = merged.profile_id
+    cause = Cause(
+        message_id=merged.message_id, name="Profile Merged", at=merged.at, history=merged.history
+    )
     _emit_change(
         turn,
         work,
         ProfileChanged(
             profile_id=profile_id,
-            version=kept.version,
+            version=closed.version,
             changed_at=turn.now,
             cause=cause,
             changed=["merged_into"],
@@ -61,7 +82,12 @@ def emit_redirect(turn: Turn, work: Work, profile_id: str, kept: Kept) -> None:
         ),
     )
     absorbed = ProfileAbsorbed(
-        profile_id=merged.into, absorbed=profile_id, message_id=merged.message_id, at=merged.at
+        profile_id=merged.into,
+        absorbed=profile_id,
+        message_id=merged.message_id,
+        at=merged.at,
+        history=merged.history,
+        live=live,
     )
     emit_absorbed(turn, work, absorbed)
 

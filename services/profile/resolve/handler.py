@@ -173,7 +173,7 @@ def _attribute(turn: Turn, item: _Accepted, graph: Graph, survivors: dict[str, s
     item.draft.identifiers = whose.accepted
     item.draft.ignored = whose.ignored
     for merge in whose.merges:
-        turn.emit(item.record.source, _merged(merge))
+        turn.emit(item.record.source, _merged(merge, history=item.draft.history))
     return True
 
 
@@ -194,12 +194,12 @@ def _headers(name: str) -> tuple[tuple[str, bytes], ...]:
     return (("event", name.encode()),)
 
 
-def _merged(merge: Merge) -> Message:
+def _merged(merge: Merge, *, history: bool) -> Message:
     """Keyed by the absorbed profile, whose owner closes it and tells the survivor."""
     return Message(
         topic=INTERACTIONS.name,
         key=merge.from_,
-        value=interactions.merged(merge),
+        value=interactions.merged(merge, history=history),
         type=MERGED,
         id=f"{merge.message_id}/merged/{merge.from_}",
         time=merge.at,

@@ -33,6 +33,8 @@ class Occasion(Struct, frozen=True):
     at: int
     """The instant that a change is dated with: the event's, the timer's."""
     cause: str
+    history: bool = False
+    """Nothing but imported history is behind it."""
 
 
 def advance(standing: Standing, change: Change, plan: Plan, now: int) -> list[SegmentChanged]:
@@ -42,14 +44,20 @@ def advance(standing: Standing, change: Change, plan: Plan, now: int) -> list[Se
     person as known before, so that each change has its own cause.
     """
     at = min(micros(change.cause.at), now)
+    succeeds = change.version == standing.version + 1
+    # What lay in a gap may have been live.
+    history = change.cause.history and succeeds
     if change.profile is None:
         standing.version, standing.into = change.version, change.merged_into
-        return leave_all(standing, Occasion(now, at, "merge"))
-    follows = standing.read() is not None and change.version == standing.version + 1
+        return leave_all(standing, Occasion(now, at, "merge", history))
+    follows = standing.read() is not None and succeeds
     changes = []
     if standing.person is not None and standing.applied != plan.fingerprint:
         changes = decide(standing, plan, Occasion(now, now, "definition"))
-    occasion = Occasion(now, at, _cause(standing, change))
+    elif history and standing.flip is not None and standing.flip <= now:
+        # Time has come before the history did, and what it brings is no history.
+        changes = decide_timed(standing, plan, Occasion(now, standing.flip, "time"))
+    occasion = Occasion(now, at, _cause(standing, change), history)
     standing.version, standing.merged_from = change.version, change.merged_from
     standing.person, standing.into = change.profile, None
     # After a gap (compaction keeps the latest only) `changed` does not tell everything.
@@ -191,4 +199,5 @@ def _context(standing: Standing, occasion: Occasion) -> dict[str, Any]:
         "profile_version": standing.version,
         "cause": occasion.cause,
         "merged_from": list(standing.merged_from),
+        "history": occasion.history,
     }

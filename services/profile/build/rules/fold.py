@@ -83,6 +83,7 @@ def fold(state: State, said: Interaction, traits: Traits, touched: set[str]) -> 
     at = utc(said.at)
     name = said.name
     state.interactions += 1
+    state.imported += said.history
     state.counters[name] = state.counters.get(name, 0) + 1
     touched.add("counters." + name)
     if name not in PASSIVE:

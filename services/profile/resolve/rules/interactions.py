@@ -33,6 +33,9 @@ the notifier's affair: nothing happened between the shop and the person."""
 STEP_TYPES = frozenset(f"regulars.message.{state}.v1".encode() for state in STEPS)
 """The ``ce_type`` headers of these steps."""
 
+HISTORY = "history"
+"""The flag by which ingest marks what was imported."""
+
 _encoder = Encoder()
 
 
@@ -59,6 +62,7 @@ def draft(event: Event, body: bytes, link: Link) -> Interaction:
         source=event.source,
         identifiers=link.identifiers,
         ignored=link.blocked,
+        history=HISTORY in event.flags,
         event=Raw(body),
     )
 
@@ -88,7 +92,7 @@ def stored(interaction: Interaction) -> Stored:
     )
 
 
-def merged(merge: Merge) -> bytes:
+def merged(merge: Merge, *, history: bool) -> bytes:
     """The record that tells the absorbed profile's owner that it is no more."""
     return _encoder.encode(
         IdentityMerged(
@@ -97,5 +101,6 @@ def merged(merge: Merge) -> bytes:
             message_id=merge.message_id,
             identifier=merge.identifier,
             at=merge.at,
+            history=history,
         )
     )

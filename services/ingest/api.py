@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from schemas.validation import Fault
 from services.ingest import documentation
 from services.ingest.access import Access
-from services.ingest.handler import Ingest, Sink, Unavailable
+from services.ingest.handler import Ingest, Limited, Sink, Unavailable
 from services.ingest.model import MAX_BODY, Answer, Call, Shared
 from services.ingest.opening import open_batch, shared_of, unpack, write_key_of
 from services.ingest.producer import Producer
@@ -30,6 +30,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.sources.directory import DefinitionsView
 from services.ingest.sources.model import Source
 from services.ingest.sources.office import Office
+from services.ingest.sources.turnstile import too_many
 from services.runtime import metrics
 from services.runtime.http import Frame, Problem, create_api
 
@@ -95,7 +96,7 @@ def create_app(
         max_age=86_400,
     )
     app.state.office = office
-    ingest = Ingest(outlet, _now, lambda: str(uuid4()))
+    ingest = Ingest(outlet, office.turnstile, _now, lambda: str(uuid4()))
     access = Access(office.directory)
     app.add_middleware(
         Tracking, ingest=ingest, access=access, origins=frozenset(settings.ingest_origins)
@@ -199,7 +200,10 @@ class Tracking:
         if source.kind == "history":
             shared.history = True
         try:
-            answer = await self._ingest.take(texts, call, shared, source.name)
+            answer = await self._ingest.take(texts, call, shared, source)
+        except Limited as error:
+            metrics.INGEST_EVENTS.labels("limited").inc(len(texts))
+            raise too_many(error) from None
         except Unavailable as error:
             metrics.INGEST_EVENTS.labels("unavailable").inc(len(texts))
             raise Problem(

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from services.ingest.model import Accepted, Answer, Receipt, Rejection, Shared
+from services.ingest.model import Accepted, Answer, Judged, Receipt, Rejection, Shared
 from services.ingest.rules import accept, milliseconds
+from services.ingest.sources.model import Source
 
 _SLICE = 250
 """Events judged before other requests get their turn (about 4 ms)."""
@@ -16,6 +17,16 @@ class Unavailable(Exception):
     """The events are not known to be stored: the sender must send them again."""
 
 
+class Limited(Exception):
+    """The source sends more than it may, and nothing was taken."""
+
+    def __init__(self, seconds: float, burst: int) -> None:
+        super().__init__()
+        self.seconds = seconds
+        """Until the same can be taken; ``inf`` when there are more than ``burst`` of them."""
+        self.burst = burst
+
+
 class Sink(Protocol):
     """Where accepted events go."""
 
@@ -23,26 +34,47 @@ class Sink(Protocol):
         """Return once every event is acknowledged; raise ``Unavailable`` otherwise."""
 
 
+class Turnstile(Protocol):
+    """Lets a source's events in and counts them; must neither wait nor fail."""
+
+    def admit(self, source: Source, events: int, at: datetime) -> None:
+        """Let all of them in; raises ``Limited`` and lets in none."""
+
+    def answered(self, source: Source, judged: Judged, answer: Answer) -> None:
+        """This is what became of them."""
+
+    def unavailable(self, source: Source, judged: Judged) -> None:
+        """They were not acknowledged, and will be sent again."""
+
+
 class Ingest:
     """Takes events in; the same for one and for 2,500."""
 
     def __init__(
-        self, sink: Sink, clock: Callable[[], datetime], fresh_id: Callable[[], str]
+        self,
+        sink: Sink,
+        turnstile: Turnstile,
+        clock: Callable[[], datetime],
+        fresh_id: Callable[[], str],
     ) -> None:
         self._sink = sink
+        self._turnstile = turnstile
         self._clock = clock
         self._fresh_id = fresh_id
 
     async def take(
-        self, texts: Sequence[bytes], call: str | None, shared: Shared, source: str
+        self, texts: Sequence[bytes], call: str | None, shared: Shared, source: Source
     ) -> Answer:
         """Accept what fits of ``texts`` (each one event's JSON), and say what does not.
 
         The first of several events with one messageId counts. Raises ``Unavailable`` when
         the broker does not have them all: then sending the whole again is right, since
-        messageId keeps anything from counting twice.
+        messageId keeps anything from counting twice. Raises ``Limited`` when the source may
+        not send that many now.
         """
-        receipt = Receipt(source, milliseconds(self._clock()), self._fresh_id)
+        receipt = Receipt(source.name, milliseconds(self._clock()), self._fresh_id)
+        self._turnstile.admit(source, len(texts), receipt.at)
+        judged = Judged(texts, receipt.at)
         events: dict[str, Accepted] = {}
         rejected: list[Rejection] = []
         duplicates = 0
@@ -50,6 +82,7 @@ class Ingest:
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
             outcome = accept(text, call, shared, receipt)
+            judged.outcomes.append(outcome)
             if not isinstance(outcome, Accepted):
                 fault, message_id = outcome
                 rejected.append(Rejection(index, fault.code, fault.detail, message_id))
@@ -58,6 +91,12 @@ class Ingest:
             else:
                 events[outcome.message_id] = outcome
         if events:
-            await self._sink.deliver(list(events.values()), source)
+            try:
+                await self._sink.deliver(list(events.values()), source.name)
+            except Unavailable:
+                self._turnstile.unavailable(source, judged)
+                raise
         generated = sum(event.generated for event in events.values())
-        return Answer(True, len(events), duplicates, rejected, generated)
+        answer = Answer(True, len(events), duplicates, rejected, generated)
+        self._turnstile.answered(source, judged, answer)
+        return answer

@@ -1,10 +1,12 @@
 """What ingest works with: an opened request, an accepted event, an answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Raw, Struct, field
+
+from schemas.validation import Fault
 
 MAX_BODY = 500 * 1024
 """Bytes of a request, decompressed (Segment: 500 KB a batch)."""
@@ -59,6 +61,18 @@ class Accepted(Struct):
     """The event's name, for the header by which readers skip."""
     generated: bool = False
     """Whether ``message_id`` is ours, so that a repetition cannot be recognised."""
+
+
+Outcome = Accepted | tuple[Fault, str | None]
+"""What was made of one event; or why it was refused, and its messageId if known."""
+
+
+class Judged(Struct):
+    """A request's events and, in the same order, what was made of each."""
+
+    texts: Sequence[bytes]
+    at: datetime
+    outcomes: list[Outcome] = field(default_factory=list)
 
 
 class Rejection(Struct, rename="camel", omit_defaults=True):

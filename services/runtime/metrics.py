@@ -103,7 +103,7 @@ REPORT_FRESH = Gauge(
 # Ingest.
 INGEST_EVENTS = Counter(
     "regulars_ingest_events_total",
-    "Events by outcome: accepted, duplicate (within a request), rejected, unavailable.",
+    "Events by outcome: accepted, duplicate (within a request), rejected, limited, unavailable.",
     ["outcome"],
 )
 INGEST_REJECTED = Counter("regulars_ingest_rejected_total", "Events refused, by code.", ["code"])
@@ -119,4 +119,14 @@ INGEST_ACK = Histogram(
 )
 INGEST_PENDING = Gauge(
     "regulars_ingest_pending_bytes", "Events that wait for the broker's acknowledgement."
+)
+SOURCE_EVENTS = Counter(
+    "regulars_ingest_source_events_total",
+    "Events by configured source and outcome: accepted, duplicate, rejected, limited, unavailable.",
+    ["source", "outcome"],
+)
+SOURCE_REJECTED = Counter(
+    "regulars_ingest_source_rejected_total",
+    "Events refused, by configured source and code.",
+    ["source", "code"],
 )

@@ -9,17 +9,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Annotated
+from uuid import uuid4
 
 import structlog
 from aiokafka.errors import KafkaError
 from fastapi import Depends, Request
 
 from services.ingest.settings import IngestSettings
+from services.ingest.sources.activity import Activity
 from services.ingest.sources.directory import KIND, DefinitionsView, Directory
+from services.ingest.sources.lens import Lens
 from services.ingest.sources.register import Register
 from services.ingest.sources.seals import Seals
 from services.ingest.sources.store import Sources
+from services.ingest.sources.turnstile import Turnstile
 from services.runtime.backoff import Backoff
 from services.runtime.definitions import Definitions
 from services.runtime.mongo import connect
@@ -50,6 +55,10 @@ class Office:
         self.clock = clock
         self.seals = Seals([key.get_secret_value() for key in settings.secret_keys])
         self.directory = Directory(settings.write_keys, self.seals, clock, definitions)
+        self.activity = Activity()
+        self.lens = Lens(run := uuid4().hex[:12])
+        self._run = run
+        self.turnstile = Turnstile(self.activity, self.lens, monotonic)
         self.desk: Desk | None = None
 
     def unready(self) -> str | None:

@@ -28,6 +28,7 @@ MESSAGES: tuple[type[Struct], ...] = (
     messages.SegmentChanged,
     messages.MessageChanged,
     messages.Definition,
+    messages.PrivacyRequest,
     messages.ComputedTrait,
 )
 """One schema file each: the bodies of every topic, and the bodies of definitions."""

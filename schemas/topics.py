@@ -108,6 +108,15 @@ DEFINITIONS = Topic(
     readers=("every worker", "ingest"),
     summary="A segment, computed trait, campaign, template or source definition changed.",
 )
+PRIVACY_REQUESTS = Topic(
+    name="privacy.requests",
+    key="subject_request_id",
+    partitions=1,
+    retention_ms=400 * DAY_MS,
+    writers=("ingest",),
+    readers=("other teams",),
+    summary="Requests for access and erasure, as they were received.",
+)
 
 FLOW = (*EVENTS, INTERACTIONS, PROFILE_CHANGES, SEGMENT_CHANGES, MESSAGE_CHANGES)
 
@@ -128,7 +137,7 @@ def dead_letters(topic: Topic) -> Topic:
 
 
 DEAD = tuple(dead_letters(topic) for topic in FLOW)
-ALL = (*FLOW, DEFINITIONS, *DEAD)
+ALL = (*FLOW, DEFINITIONS, PRIVACY_REQUESTS, *DEAD)
 BY_NAME = {topic.name: topic for topic in ALL}
 
 
@@ -142,6 +151,7 @@ class Payload(Struct, frozen=True, kw_only=True):
 
 
 EVENT_ACCEPTED = "regulars.event.accepted.v1"
+PRIVACY_REQUESTED = "regulars.privacy.requested.v1"
 
 MESSAGES: dict[str, tuple[Payload, ...]] = {
     **{
@@ -201,6 +211,13 @@ MESSAGES: dict[str, tuple[Payload, ...]] = {
             body="",
             types=("regulars.definition.changed.v1",),
             summary="The definition was deleted.",
+        ),
+    ),
+    PRIVACY_REQUESTS.name: (
+        Payload(
+            body="PrivacyRequest",
+            types=(PRIVACY_REQUESTED,),
+            summary="Somebody asks for their data, or to be forgotten.",
         ),
     ),
 }

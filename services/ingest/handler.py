@@ -100,3 +100,8 @@ class Ingest:
         answer = Answer(True, len(events), duplicates, rejected, generated)
         self._turnstile.answered(source, judged, answer)
         return answer
+
+    async def forward(self, records: Sequence[Accepted], source: Source) -> None:
+        """Deliver what is no event, and so needs no judging. Raises ``Unavailable``."""
+        if records:
+            await self._sink.deliver(records, source.name)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Raw, Struct, field
 
+from schemas.topics import EVENT_ACCEPTED
 from schemas.validation import Fault
 
 MAX_BODY = 500 * 1024
@@ -49,7 +50,7 @@ class Receipt(Struct):
 
 
 class Accepted(Struct):
-    """One event, ready for its topic."""
+    """One event, or a privacy request, ready for its topic."""
 
     topic: str
     """A name of ``schemas.topics``."""
@@ -61,6 +62,8 @@ class Accepted(Struct):
     """The event's name, for the header by which readers skip."""
     generated: bool = False
     """Whether ``message_id`` is ours, so that a repetition cannot be recognised."""
+    type: str = EVENT_ACCEPTED
+    """The CloudEvents type."""
 
 
 Outcome = Accepted | tuple[Fault, str | None]

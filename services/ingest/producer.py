@@ -27,7 +27,6 @@ from services.runtime.publish import partition_of
 _BATCH_BYTES = 900_000
 _OVERHEAD = 600
 """What a waiting event costs beside its value, roughly."""
-_TYPE = b"regulars.event.accepted.v1"
 
 log = structlog.get_logger()
 
@@ -257,7 +256,7 @@ def _headers(event: Accepted, key: bytes, ce_source: bytes) -> list[tuple[str, b
         ("ce_specversion", b"1.0"),
         ("ce_id", event.message_id.encode()),
         ("ce_source", ce_source),
-        ("ce_type", _TYPE),
+        ("ce_type", event.type.encode()),
         ("ce_time", event.at.isoformat().replace("+00:00", "Z").encode()),
         ("ce_subject", key),
         ("content-type", b"application/json"),

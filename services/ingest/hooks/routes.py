@@ -1,0 +1,227 @@
+"""``/v1/hooks/{source}``: where providers post. Verified, translated, and taken like any event.
+
+200 only when Kafka has everything; 503 otherwise, so that the provider sends it again.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from schemas.messages import PrivacyRequest
+from schemas.topics import PRIVACY_REQUESTED, PRIVACY_REQUESTS
+from schemas.validation import Fault
+from services.ingest.handler import Ingest, Unavailable
+from services.ingest.hooks.event import encode, fitted
+from services.ingest.hooks.model import Delivery, Hook, Reply, Translated
+from services.ingest.model import Accepted, Answer, Shared
+from services.ingest.sources.directory import Directory
+from services.ingest.sources.model import Source
+from services.runtime.http import Problem
+
+RETRY_AFTER = 10
+"""Seconds; providers have schedules of their own and mostly do not read it."""
+
+
+class Refusal(BaseModel):
+    """An event that did not fit, and why."""
+
+    index: int
+    code: str
+    detail: str
+    messageId: str | None = None  # noqa: N815 - Segment's name
+
+
+class Ignored(BaseModel):
+    """What was left out on purpose, and why."""
+
+    code: str
+    detail: str
+
+
+class Received(BaseModel):
+    """What became of a delivery; all of it is stored but the rejected and the ignored."""
+
+    success: bool = True
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: list[Refusal] = []
+    ignored: list[Ignored] = []
+    requests: int = 0
+    """Privacy requests that were passed on."""
+
+
+class Doorman:
+    """Answers deliveries, whatever provider they come from."""
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        directory: Directory,
+        hooks: Mapping[str, Hook],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._ingest = ingest
+        self._directory = directory
+        self._hooks = hooks
+        self.clock = clock
+
+    def find(self, name: str) -> tuple[Source, Hook]:
+        """The source and its hook. 404 when there is none, 503 when that is not known yet."""
+        source = self._directory.by_name(name)
+        if source is None and not self._directory.complete:
+            raise _unavailable("The sources are not known yet.", "sources_unknown")
+        hook = None if source is None else self._hooks.get(source.kind)
+        if source is None or hook is None:
+            detail = "No source that takes webhooks has this name."
+            raise Problem(404, "Not Found", detail, extra={"code": "unknown_source"})
+        return source, hook
+
+    async def receive(self, delivery: Delivery) -> Received | Reply:
+        """Take a delivery in."""
+        source, hook = self.find(delivery.source)
+        if not source.enabled:
+            detail = "This source is disabled: nothing was taken."
+            raise Problem(403, "Forbidden", detail, extra={"code": "source_disabled"})
+        if delivery.method not in hook.methods:
+            allowed = {"Allow": ", ".join(sorted(hook.methods))}
+            raise Problem(405, "Method Not Allowed", "Webhooks are posted.", headers=allowed)
+        verdict = hook.verify(
+            delivery, lambda name: self._directory.secrets(source, name), source.options
+        )
+        if isinstance(verdict, Awaitable):
+            verdict = await verdict
+        if isinstance(verdict, Reply):
+            return verdict
+        if verdict is not None:
+            raise Problem(401, "Unauthorized", verdict.detail, extra={"code": verdict.code})
+        translated = hook.translate(delivery, source.options)
+        if isinstance(translated, Fault):
+            raise Problem(400, "Bad Request", translated.detail, extra={"code": translated.code})
+        return await self._take(translated, source)
+
+    async def _take(self, translated: Translated, source: Source) -> Received:
+        texts = [encode(fitted(event)) for event in translated.events]
+        try:
+            answer = await self._ingest.take(texts, None, Shared(), source.name)
+            await self._ingest.forward(
+                [_record(request, source.name) for request in translated.requests], source.name
+            )
+        except Unavailable as error:
+            raise _unavailable(str(error), "broker_unavailable") from None
+        return received(answer, translated)
+
+
+def received(answer: Answer, translated: Translated) -> Received:
+    """The answer to a delivery that was taken."""
+    return Received(
+        accepted=answer.accepted,
+        duplicates=answer.duplicates,
+        rejected=[Refusal(**msgspec.to_builtins(one)) for one in answer.rejected],
+        ignored=[Ignored(code=one.code, detail=one.detail) for one in translated.ignored],
+        requests=len(translated.requests),
+    )
+
+
+def _record(request: PrivacyRequest, source: str) -> Accepted:
+    request = msgspec.structs.replace(request, source=source)
+    return Accepted(
+        topic=PRIVACY_REQUESTS.name,
+        key=request.subject_request_id,
+        value=msgspec.json.encode(request),
+        message_id=request.subject_request_id,
+        at=request.submitted_time,
+        name=request.subject_request_type,
+        type=PRIVACY_REQUESTED,
+    )
+
+
+def _unavailable(detail: str, code: str) -> Problem:
+    return Problem(
+        503,
+        "Service Unavailable",
+        f"{detail} Send the same again: it will not count twice.",
+        headers={"Retry-After": str(RETRY_AFTER)},
+        extra={"code": code},
+    )
+
+
+async def delivery_of(request: Request, source: str, at: datetime) -> Delivery:
+    """The delivery that a request carries; 415 when it is compressed."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        detail = "Webhooks are taken uncompressed: a signature is over the bytes that arrive."
+        raise Problem(415, "Unsupported Media Type", detail, extra={"code": "bad_encoding"})
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise Problem(400, "Bad Request", "The request was cut off.") from None
+    return Delivery(
+        source=source,
+        method=request.method,
+        url=str(request.url),
+        headers=headers,
+        query=dict(request.query_params),
+        body=body,
+        received_at=at,
+    )
+
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "Whatever the provider posts, byte for byte as it was signed.",
+        "content": {"*/*": {"schema": {}}},
+    }
+}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "Not readable as what the provider sends (`code` says how)"},
+    401: {"description": "Signature wrong or too old, or the source has no secret"},
+    403: {"description": "The source is disabled"},
+    404: {"description": "No source of a provider has this name"},
+    405: {"description": "A method that the provider does not use"},
+    413: {"description": "More than 1 MB"},
+    415: {"description": "A compressed body"},
+    503: {"description": "The broker did not acknowledge: send the same again"},
+}
+
+
+def router(doorman: Doorman) -> APIRouter:
+    """The routes that providers call."""
+    routes = APIRouter(prefix="/v1/hooks", tags=["webhooks"])
+
+    async def answer(request: Request, source: str) -> Any:
+        outcome = await doorman.receive(await delivery_of(request, source, doorman.clock()))
+        if isinstance(outcome, Reply):
+            return Response(outcome.body, media_type=outcome.media_type)
+        return outcome
+
+    @routes.post(
+        "/{source}",
+        summary="Take a provider's webhook",
+        description=(
+            "`source` is the name of a source of the provider's kind. Signed by the provider's "
+            "own scheme with a secret of that source. The same delivery again counts once."
+        ),
+        responses=_ERRORS,
+        openapi_extra=_BODY,
+    )
+    async def receive_webhook(request: Request, source: str) -> Received:
+        return await answer(request, source)  # type: ignore[no-any-return]
+
+    @routes.get(
+        "/{source}",
+        summary="Answer a provider's handshake",
+        description="Some providers ask before they post, and want their own challenge back.",
+        responses={status: _ERRORS[status] for status in (401, 403, 404, 405, 503)},
+        response_class=Response,
+    )
+    async def answer_handshake(request: Request, source: str) -> Any:
+        return await answer(request, source)
+
+    return routes

@@ -1,0 +1,101 @@
+"""Providers that post to ingest in this process, with a list in Kafka's place."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import msgspec
+from cryptography.fernet import Fernet
+
+from schemas.topics import PRIVACY_REQUESTS
+from services.ingest.handler import Ingest, Unavailable
+from services.ingest.hooks.model import MAX_HOOK, Delivery, Hook
+from services.ingest.hooks.registry import BY_KIND
+from services.ingest.hooks.routes import Doorman, router
+from services.ingest.model import Accepted
+from services.ingest.settings import IngestSettings
+from services.ingest.sources.directory import Directory
+from services.ingest.sources.model import Source
+from services.ingest.sources.seals import Seals
+from services.runtime.http import create_api
+from tests.ingesting import Published
+
+NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
+SEALS = Seals([Fernet.generate_key().decode()])
+
+
+def now() -> datetime:
+    return NOW
+
+
+class Tray:
+    """Takes records of any source until told that it cannot."""
+
+    def __init__(self) -> None:
+        self.records: list[Accepted] = []
+        self.trouble: str | None = None
+
+    async def deliver(self, events: Sequence[Accepted], source: str) -> None:
+        if self.trouble is not None:
+            raise Unavailable(self.trouble)
+        self.records.extend(events)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [read(one) for one in self.records if one.topic != PRIVACY_REQUESTS.name]
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        return [read(one) for one in self.records if one.topic == PRIVACY_REQUESTS.name]
+
+
+def read(record: Accepted) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.json.decode(record.value)
+    return said
+
+
+def source(
+    kind: str, secrets: Mapping[str, Sequence[str]], options: Any = None, **more: Any
+) -> Source:
+    """A source called ``shop``; of each secret the values, the newest first."""
+    sealed = {
+        name: tuple(SEALS.seal(value, NOW) for value in values) for name, values in secrets.items()
+    }
+    return Source(name="shop", kind=kind, secrets=sealed, options=options or {}, **more)
+
+
+@asynccontextmanager
+async def doorway(
+    tray: Tray,
+    *sources: Source,
+    hooks: Mapping[str, Hook] = BY_KIND,
+    clock: Callable[[], datetime] = now,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the routes for webhooks alone."""
+    published = Published()
+    for one in sources:
+        published.put(one)
+    directory = Directory({}, SEALS, clock, published)
+    ingest = Ingest(tray, clock, lambda: "made-up")
+    app = create_api(
+        name="ingest", summary="", settings=IngestSettings(), lifespan=None, max_body=MAX_HOOK
+    )
+    app.include_router(router(Doorman(ingest, directory, hooks, clock)))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as client:
+        yield client
+
+
+def delivery(body: bytes, **headers: str) -> Delivery:
+    """A call with these headers, ``_`` for dash."""
+    return Delivery(
+        source="shop",
+        method="POST",
+        url="http://ingest/v1/hooks/shop",
+        headers={name.replace("_", "-").lower(): value for name, value in headers.items()},
+        query={},
+        body=body,
+        received_at=NOW,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from schemas.topics import PRIVACY_REQUESTS
 from services.ingest.handler import Ingest, Unavailable
@@ -16,14 +17,15 @@ from services.ingest.hooks.registry import BY_KIND
 from services.ingest.hooks.routes import Doorman, router
 from services.ingest.model import Accepted
 from services.ingest.settings import IngestSettings
-from services.ingest.sources.directory import Directory
 from services.ingest.sources.model import Source
+from services.ingest.sources.office import Office
 from services.ingest.sources.seals import Seals
 from services.runtime.http import create_api
 from tests.ingesting import Published
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
-SEALS = Seals([Fernet.generate_key().decode()])
+SECRET_KEY = Fernet.generate_key().decode()
+SEALS = Seals([SECRET_KEY])
 
 
 def now() -> datetime:
@@ -77,12 +79,11 @@ async def doorway(
     published = Published()
     for one in sources:
         published.put(one)
-    directory = Directory({}, SEALS, clock, published)
-    ingest = Ingest(tray, clock, lambda: "made-up")
-    app = create_api(
-        name="ingest", summary="", settings=IngestSettings(), lifespan=None, max_body=MAX_HOOK
-    )
-    app.include_router(router(Doorman(ingest, directory, hooks, clock)))
+    settings = IngestSettings(secret_keys=[SecretStr(SECRET_KEY)])
+    office = Office(settings, clock, published)
+    ingest = Ingest(tray, office.turnstile, clock, lambda: "made-up")
+    app = create_api(name="ingest", summary="", settings=settings, lifespan=None, max_body=MAX_HOOK)
+    app.include_router(router(Doorman(ingest, office, hooks)))
     transport = httpx.ASGITransport(app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as client:
         yield client

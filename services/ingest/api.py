@@ -23,7 +23,7 @@ from schemas.validation import Fault
 from services.ingest import documentation
 from services.ingest.access import Access
 from services.ingest.handler import Ingest, Limited, Sink, Unavailable
-from services.ingest.hooks import registry, routes
+from services.ingest.hooks import routes
 from services.ingest.hooks.model import MAX_HOOK
 from services.ingest.model import MAX_BODY, Answer, Call, Shared
 from services.ingest.opening import open_batch, shared_of, unpack, write_key_of
@@ -99,8 +99,7 @@ def create_app(
     )
     app.state.office = office
     ingest = Ingest(outlet, office.turnstile, _now, lambda: str(uuid4()))
-    doorman = routes.Doorman(ingest, office.directory, registry.BY_KIND, _now)
-    app.include_router(routes.router(doorman))
+    app.include_router(routes.router(routes.Doorman(ingest, office)))
     access = Access(office.directory)
     app.add_middleware(
         Tracking, ingest=ingest, access=access, origins=frozenset(settings.ingest_origins)

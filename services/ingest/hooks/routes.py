@@ -3,8 +3,9 @@
 200 only when Kafka has everything; 503 otherwise, so that the provider sends it again.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -16,12 +17,15 @@ from starlette.responses import Response
 from schemas.messages import PrivacyRequest
 from schemas.topics import PRIVACY_REQUESTED, PRIVACY_REQUESTS
 from schemas.validation import Fault
-from services.ingest.handler import Ingest, Unavailable
+from services.ingest.handler import Ingest, Limited, Unavailable
 from services.ingest.hooks.event import encode, fitted
 from services.ingest.hooks.model import Delivery, Hook, Reply, Translated
+from services.ingest.hooks.registry import BY_KIND
 from services.ingest.model import Accepted, Answer, Shared
-from services.ingest.sources.directory import Directory
 from services.ingest.sources.model import Source
+from services.ingest.sources.office import Office
+from services.ingest.sources.turnstile import too_many
+from services.runtime import metrics
 from services.runtime.http import Problem
 
 RETRY_AFTER = 10
@@ -62,14 +66,14 @@ class Doorman:
     def __init__(
         self,
         ingest: Ingest,
-        directory: Directory,
-        hooks: Mapping[str, Hook],
-        clock: Callable[[], datetime],
+        office: Office,
+        hooks: Mapping[str, Hook] = BY_KIND,
     ) -> None:
         self._ingest = ingest
-        self._directory = directory
+        self._directory = office.directory
+        self._turnstile = office.turnstile
         self._hooks = hooks
-        self.clock = clock
+        self.clock = office.clock
 
     def find(self, name: str) -> tuple[Source, Hook]:
         """The source and its hook. 404 when there is none, 503 when that is not known yet."""
@@ -87,7 +91,7 @@ class Doorman:
         source, hook = self.find(delivery.source)
         if not source.enabled:
             detail = "This source is disabled: nothing was taken."
-            raise Problem(403, "Forbidden", detail, extra={"code": "source_disabled"})
+            raise self._refused(source, 403, Fault("source_disabled", detail))
         if delivery.method not in hook.methods:
             allowed = {"Allow": ", ".join(sorted(hook.methods))}
             raise Problem(405, "Method Not Allowed", "Webhooks are posted.", headers=allowed)
@@ -99,22 +103,44 @@ class Doorman:
         if isinstance(verdict, Reply):
             return verdict
         if verdict is not None:
-            raise Problem(401, "Unauthorized", verdict.detail, extra={"code": verdict.code})
+            raise self._refused(source, 401, verdict)
         translated = hook.translate(delivery, source.options)
         if isinstance(translated, Fault):
-            raise Problem(400, "Bad Request", translated.detail, extra={"code": translated.code})
+            raise self._refused(source, 400, translated)
         return await self._take(translated, source)
 
     async def _take(self, translated: Translated, source: Source) -> Received:
         texts = [encode(fitted(event)) for event in translated.events]
+        requests = [_record(request, source.name) for request in translated.requests]
         try:
-            answer = await self._ingest.take(texts, None, Shared(), source.name)
-            await self._ingest.forward(
-                [_record(request, source.name) for request in translated.requests], source.name
-            )
+            answer = await self._ingest.take(texts, None, Shared(), source)
+            await self._ingest.forward(requests, source)
+        except Limited as error:
+            metrics.INGEST_EVENTS.labels("limited").inc(len(texts))
+            raise too_many(error) from None
         except Unavailable as error:
+            metrics.INGEST_EVENTS.labels("unavailable").inc(len(texts))
             raise _unavailable(str(error), "broker_unavailable") from None
+        count(answer)
         return received(answer, translated)
+
+    def _refused(self, source: Source, status: int, fault: Fault) -> Problem:
+        """The problem that says why; the source's counts say it too."""
+        self._turnstile.refused(source, fault.code, self.clock())
+        return Problem(status, HTTPStatus(status).phrase, fault.detail, extra={"code": fault.code})
+
+
+def count(answer: Answer) -> None:
+    """What the metrics of every door count."""
+    for outcome, number in (
+        ("accepted", answer.accepted),
+        ("duplicate", answer.duplicates),
+        ("rejected", len(answer.rejected)),
+    ):
+        if number:
+            metrics.INGEST_EVENTS.labels(outcome).inc(number)
+    for rejection in answer.rejected:
+        metrics.INGEST_REJECTED.labels(rejection.code).inc()
 
 
 def received(answer: Answer, translated: Translated) -> Received:
@@ -187,6 +213,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     405: {"description": "A method that the provider does not use"},
     413: {"description": "More than 1 MB"},
     415: {"description": "A compressed body"},
+    429: {"description": "More than the source may send: again after Retry-After"},
     503: {"description": "The broker did not acknowledge: send the same again"},
 }
 

@@ -23,8 +23,9 @@ class Envelope(Struct, rename="camel"):
     """The body of ``/v1/batch``; each event stays text until its own turn."""
 
     batch: list[Raw]
-    context: Raw | None = None
-    integrations: Raw | None = None
+    # Not `Raw | None`, which msgspec takes for nothing but null.
+    context: Raw = Raw(b"null")
+    integrations: Raw = Raw(b"null")
     sent_at: Any = None
     write_key: Any = None
 

@@ -90,7 +90,7 @@ def shared_of(envelope: Envelope) -> Shared | Fault:
     """What the batch says for all of its events. Code: bad_batch."""
     fields: dict[str, Any] = {}
     for name, text in (("context", envelope.context), ("integrations", envelope.integrations)):
-        if text is None or bytes(text) == b"null":
+        if bytes(text) == b"null":
             continue
         value = check_body(bytes(text), DEEPEST - 1) or decode(text)
         if isinstance(value, Fault):

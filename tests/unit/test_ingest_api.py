@@ -73,6 +73,17 @@ async def test_each_refused_event_is_named_and_the_others_are_taken() -> None:
     assert answer["rejected"][0]["messageId"] == "m-2"
 
 
+async def test_what_a_batch_says_once_holds_for_each_of_its_events() -> None:
+    shelf = Shelf()
+    other = {"type": "page", "userId": "u", "messageId": "m-2", "context": {"locale": "fr"}}
+    shared = {"context": {"locale": "de", "app": {"name": "Shop"}}, "integrations": {"All": True}}
+    response = await post("/v1/batch", {"batch": [PAGE, other], **shared}, shelf)
+    assert response.json()["accepted"] == 2
+    assert [value["context"]["locale"] for value in shelf.values] == ["de", "fr"]
+    assert all(value["context"]["app"] == {"name": "Shop"} for value in shelf.values)
+    assert all(value["integrations"] == {"All": True} for value in shelf.values)
+
+
 async def test_a_single_event_that_does_not_fit_is_a_problem() -> None:
     response = await post("/v1/track", PAGE)
     assert response.status_code == 400

@@ -45,23 +45,24 @@ class Topic(Struct, frozen=True, kw_only=True):
         return entries
 
 
-def _events(name: str, what: str) -> Topic:
+def _events(name: str, what: str, *readers: str) -> Topic:
     return Topic(
         name=f"events.{name}",
         key="the sender's stable id: anonymousId, else userId, else hashed email",
         partitions=EVENT_PARTITIONS,
         writers=("ingest", "storefront"),
-        readers=("profile-resolve",),
+        readers=("profile-resolve", *readers),
         summary=f"One accepted event each: {what}.",
         max_message_bytes=12_000_000,
     )
 
 
+EMAILS = _events("emails", "mail delivered, opened, clicked, bounced, unsubscribed", "notifier")
 EVENTS = (
     _events("orders", "orders completed, updated, refunded, cancelled"),
     _events("clicks", "pages, screens, browsing, carts, and every custom event"),
     _events("chats", "live chat conversations and messages"),
-    _events("emails", "mail delivered, opened, clicked, bounced, unsubscribed"),
+    EMAILS,
     _events("people", "identify, alias, group and consent"),
 )
 

@@ -69,6 +69,21 @@ def record(source: Source, change: SegmentChanged) -> Record:
     return Record(source, 0, change.profile_id.encode(), msgspec.json.encode(change), {})
 
 
+def email_event(
+    source: Source, name: str, message_id: str, at: datetime, /, **properties: Any
+) -> Record:
+    """What a provider reports about a mail, as it lies on events.emails."""
+    event = {
+        "messageId": f"{message_id}-{name}",
+        "type": "track",
+        "event": name,
+        "timestamp": at,
+        "receivedAt": at,
+        "properties": {"email_id": message_id, **properties},
+    }
+    return Record(source, 0, b"k", msgspec.json.encode(event), {})
+
+
 def entry(profile_id: str = "p1", **fields: Any) -> Entry:
     """A decision taken now."""
     made = decide(live(), changed(profile_id), SOURCE, NOW)

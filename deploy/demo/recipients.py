@@ -57,7 +57,10 @@ async def _read(mail: Mail, sender: Sender, client: httpx.AsyncClient) -> None:
     """What one person does with one mail; the same mail is always treated the same."""
     message_id = mail["headers"].get("X-Regulars-Message", "")
     random = Random(message_id)
-    if not message_id or random.random() >= OPENED:
+    if not message_id:
+        return
+    await sender.send([_event("Email Delivered", mail, message_id)])
+    if random.random() >= OPENED:
         return
     await asyncio.sleep(random.uniform(1, 15))
     await sender.send([_event("Email Opened", mail, message_id)])

@@ -1,8 +1,8 @@
 """The notifier's turns: one decision per send key, and what follows from each attempt.
 
-Reads segment.changes, the results of the sender and the timers of what is delayed; writes
-the send ledger and message.changes. Nothing is sent in here: what is due is handed to the
-sender once the turn is durable.
+Reads segment.changes, what comes back of mails (events.emails), the results of the sender
+and the timers of what is delayed; writes the send ledger and message.changes. Nothing is
+sent in here: what is due is handed to the sender once the turn is durable.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,21 +10,21 @@ from datetime import timedelta
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-import msgspec
+from msgspec.structs import replace
 
 from schemas.messages import MessageChanged, SegmentChanged
-from services.notifier import rules
+from schemas.topics import SEGMENT_CHANGES
+from services.notifier import responses, rules
 from services.notifier.announce import message_of
 from services.notifier.campaigns import Campaigns
 from services.notifier.draft import Done, Draft
-from services.notifier.model import Entry, Outcome, Recover, Retry, Suppression
+from services.notifier.model import Entry, Outcome, Recover, Response, Retry, Suppression
+from services.notifier.reading import changes_of, responses_of
 from services.runtime import metrics
 from services.runtime.turn import Source, Turn
 
 LOOK_AGAIN = "recover"
 """The key of the timer that looks once more for what a former owner had in flight."""
-
-_decoder = msgspec.json.Decoder(SegmentChanged)
 
 
 class Ledger(Protocol):
@@ -95,13 +95,18 @@ class Notifier:
 
     async def handle(self, turn: Turn) -> None:
         """One turn: results first, so that what follows sees them."""
-        changes = self._changes(turn)
+        changes = list(changes_of(turn, self._campaigns))
+        responded = list(responses_of(turn))
         outcomes = [c.body for c in turn.completions if isinstance(c.body, Outcome)]
-        draft = await self._load(turn, changes, outcomes)
+        named = {outcome.message_id for outcome in outcomes}
+        named |= {response.message_id for _, response in responded}
+        draft = await self._load(turn, changes, named)
         for completion in turn.completions:
             if isinstance(completion.body, Outcome):
                 self._settle(turn, draft, completion.source, completion.body)
         await self._recover(turn, draft)
+        for source, response in responded:
+            self._respond(turn, draft, source, response)
         for source, change in changes:
             act = self._enter if change.change == "entered" else self._exit
             act(turn, draft, source, change)
@@ -122,6 +127,7 @@ class Notifier:
 
     async def assigned(self, sources: Sequence[Source]) -> None:
         """Look for what the last owner left: unfinished attempts, and what is due."""
+        sources = [source for source in sources if source.topic == SEGMENT_CHANGES.name]
         self._outbound.own([source.id for source in sources])
         for source in sources:
             self._complete(source.id, Recover())
@@ -133,29 +139,13 @@ class Notifier:
 
     # -- one turn ------------------------------------------------------------------------
 
-    def _changes(self, turn: Turn) -> list[tuple[Source, SegmentChanged]]:
-        """The records that concern a campaign, decoded."""
-        changes = []
-        for record in turn.records:
-            try:
-                change = _decoder.decode(record.value or b"")
-            except msgspec.MsgspecError:
-                turn.reject(record, "malformed", "does not fit SegmentChanged")
-                continue
-            if self._campaigns.on(change.segment):
-                changes.append((record.source, change))
-            else:
-                turn.drop("no_campaign")
-        return changes
-
     async def _load(
         self,
         turn: Turn,
         changes: Sequence[tuple[Source, SegmentChanged]],
-        outcomes: Sequence[Outcome],
+        named: Iterable[str],
     ) -> Draft:
-        ids = {outcome.message_id for outcome in outcomes}
-        ids |= {timer.key for timer in turn.timers if timer.key != LOOK_AGAIN}
+        ids = {*named} | {timer.key for timer in turn.timers if timer.key != LOOK_AGAIN}
         people = set[str]()
         for _, change in changes:
             if change.change == "exited":
@@ -183,6 +173,17 @@ class Notifier:
             draft.suppressions.append(
                 Suppression(key=key, reason="bounced", at=outcome.at, message_id=settled.message_id)
             )
+
+    def _respond(self, turn: Turn, draft: Draft, source: Source, response: Response) -> None:
+        entry = draft.entries.get(response.message_id)
+        if entry is None:
+            turn.drop("unknown_email_id")
+            return
+        after = responses.respond(entry, response, turn.now)
+        if after is None:
+            turn.drop("nothing_new")
+        else:
+            draft.put(after, source)
 
     async def _recover(self, turn: Turn, draft: Draft) -> None:
         """Attempts whose sender is gone: take its note, or call them uncertain."""
@@ -218,7 +219,7 @@ class Notifier:
             said = change
             if change.history and rules.carried_over(former):
                 # Imported history joined the two, but what is pending it has not caused.
-                said = msgspec.structs.replace(change, history=False)
+                said = replace(change, history=False)
             for entry in former:
                 if entry.state == "decided":  # the person goes on under another id
                     draft.put(rules.skip(entry, "merged", turn.now), source)
@@ -264,5 +265,7 @@ class Notifier:
         touched = [draft.entries[message_id] for message_id in draft.sources]
         new = [entry for entry in touched if entry.message_id not in draft.stored]
         changed = [entry for entry in touched if entry.message_id in draft.stored]
+        for entry in touched:
+            draft.suppressions += responses.suppressions(entry)
         if touched:
             await self._ledger.save(turn.session, new, changed, draft.suppressions)

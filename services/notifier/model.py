@@ -13,6 +13,20 @@ STEP = "start"
 
 LedgerState = Literal["decided", "attempting", "sent", "skipped", "failed", "uncertain"]
 
+RESPONSES = frozenset(
+    {
+        "delivered",
+        "opened",
+        "clicked",
+        "bounced",
+        "complained",
+        "unsubscribed",
+        "machine_opened",
+        "machine_clicked",
+    }
+)
+"""Steps that came back after a mail was handed over: each of them proves that it was."""
+
 
 class Trigger(Struct, frozen=True, kw_only=True):
     """What starts a campaign: a person enters ``segment``."""
@@ -111,6 +125,17 @@ class Outcome(Struct, kw_only=True):
     """The server said that this address does not exist."""
 
 
+class Response(Struct, frozen=True):
+    """What a provider or the shop reports about one mail of ours."""
+
+    message_id: str
+    state: str
+    """One of ``RESPONSES``."""
+    at: datetime
+    reason: str = ""
+    """``hard`` or ``soft`` for a bounce."""
+
+
 class Recover(Struct):
     """Ask a turn to look for attempts that a former owner left without a result."""
 
@@ -155,7 +180,7 @@ class Start(Struct, frozen=True):
     """After a merge: the message that the surviving profile would get by the same key."""
 
 
-Began = Literal["begun", "suppressed", "merged", "gone"]
+Began = Literal["begun", "suppressed", "bounced", "complained", "merged", "gone"]
 """What the ledger says to a ``Start``; ``gone``: it is not ours to send any more."""
 
 

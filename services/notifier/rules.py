@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from schemas.messages import Consent, MessageChanged, MessageState, SegmentChanged
 from services.notifier.model import (
+    RESPONSES,
     STEP,
     Campaign,
     Entry,
@@ -116,6 +117,8 @@ def settle(entry: Entry, outcome: Outcome, retry: Retry, now: datetime) -> Entry
         entry = replace(entry, campaign_version=outcome.campaign_version)
     if outcome.address:
         entry = replace(entry, address=outcome.address)
+    if outcome.kind == "uncertain" and answered(entry):
+        return confirm(entry, now)
     if outcome.kind == "postponed":
         return _again(entry, outcome, now + timedelta(seconds=backoff(entry, 1, retry)))
     if outcome.kind != "retry":
@@ -147,13 +150,24 @@ def backoff(entry: Entry, tries: int, retry: Retry) -> float:
 def abandon(entry: Entry, noted: Outcome | None, retry: Retry, now: datetime) -> Entry | None:
     """What becomes of an attempt whose sender is gone; None: nothing new.
 
-    Where the sender could still note the result, that; else nobody knows whether the
-    server took the message, and it is never sent again by itself.
+    Where the sender could still note the result, that; where the mail was answered, it
+    arrived; else nobody knows whether the server took the message, and it is never sent
+    again by itself.
     """
     settled = settle(entry, noted, retry, now) if noted is not None else None
     if settled is not None or entry.state != "attempting":
         return settled
-    return _step(entry, "uncertain", now, "sender_lost")
+    return confirm(entry, now) if answered(entry) else _step(entry, "uncertain", now, "sender_lost")
+
+
+def answered(entry: Entry) -> bool:
+    """Something came back that only a mail that was sent can bring about."""
+    return any(step.state in RESPONSES for step in entry.steps)
+
+
+def confirm(entry: Entry, now: datetime) -> Entry:
+    """It was sent after all: what came back says so."""
+    return _step(entry, "sent", entry.begun_at or now, "confirmed")
 
 
 def resend(entry: Entry, now: datetime, by: str) -> Entry:

@@ -185,9 +185,11 @@ class Ledger:
         found = {document["_id"]: document async for document in cursor}
         for start in starts if found else ():
             for document in (found[key] for key in start.keys if key in found):
-                void = document["reason"] == "unsubscribed" and document["at"] < start.consent_at
-                if not void:
-                    answers[start.entry.message_id] = "suppressed"
+                reason = document["reason"]
+                if reason != "unsubscribed":
+                    answers[start.entry.message_id] = reason
+                elif document["at"] >= start.consent_at:
+                    answers.setdefault(start.entry.message_id, "suppressed")
         return answers
 
     async def _begun(self, ids: Sequence[str], attempt: int, owner: str) -> set[str]:
@@ -222,10 +224,14 @@ def entry_of(document: dict[str, Any]) -> Entry:
 
 
 def suppress(suppression: Suppression) -> UpdateOne:
-    """Suppress from now on; a suppression that is there is renewed, never weakened."""
+    """Suppress from now on; a suppression that is there is renewed, never weakened.
+
+    An unsubscribe is the weakest: a later consent voids it.
+    """
     fields = {"reason": suppression.reason, "message_id": suppression.message_id}
+    weakest = suppression.reason == "unsubscribed"
     return UpdateOne(
         {"_id": suppression.key},
-        {"$max": {"at": suppression.at}, "$setOnInsert": fields},
+        {"$max": {"at": suppression.at}, "$setOnInsert" if weakest else "$set": fields},
         upsert=True,
     )

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import faust
 
-from schemas.topics import SEGMENT_CHANGES
+from schemas.topics import EMAILS, SEGMENT_CHANGES
 from services.notifier.campaigns import Campaigns
 from services.notifier.handler import Notifier
 from services.notifier.model import Retry
@@ -25,7 +25,7 @@ def create_worker(settings: NotifierSettings | None = None) -> faust.App:
     blueprint = Blueprint(
         name=GROUP,
         database="notifier",
-        topics=(SEGMENT_CHANGES.name,),
+        topics=(SEGMENT_CHANGES.name, EMAILS.name),
         port=settings.notifier_worker_port,
         wire=lambda parts: wire(settings, parts),
         kinds=("campaign",),

@@ -175,6 +175,11 @@ async def test_an_order_becomes_profile_membership_mail_and_revenue(
     mails = await eventually(lambda: shop.items(MAIL, f"/messages?to={ANN}"), bool)
     assert [mail["subject"] for mail in mails] == ["Thank you, Ann"]
 
+    message_id = mails[0]["headers"]["X-Regulars-Message"]
+    await eventually(lambda: _told(shop, message_id), lambda told: told == ["decided", "sent"])
+    assert (await shop.send(_opened(message_id)))["accepted"] == 2
+    await eventually(lambda: _funnel(shop), lambda told: told.get("opened") == 1)
+
     link = mails[0]["headers"]["List-Unsubscribe"].strip("<>")
     assert link in mails[0]["text"].replace("\n", "")
     assert await shop.post(link) == 200
@@ -189,19 +194,24 @@ async def test_an_order_becomes_profile_membership_mail_and_revenue(
     timeline = await shop.items("profile", f"/v1/profiles/{ann['profile_id']}/interactions")
     assert [entry["name"] for entry in timeline] == [
         "Message Unsubscribed",
+        "Message Opened",
+        "Email Opened",
+        "Email Opened",
         "Message Sent",
         "Order Completed",
         "Identify",
         "Page Viewed",
     ]
     assert await _reported(shop) == [("19.90", 1)]
+    assert await _funnel(shop) == {"decided": 1, "sent": 1, "opened": 1, "unsubscribed": 1}
 
 
 async def test_the_same_events_again_change_nothing(regulars: Supervisor, shop: Client) -> None:
     before = await _state(shop)
     assert before["order_count"] == 1
 
-    for event in EVENTS:
+    [mail] = before["mails"]
+    for event in (*EVENTS, *_opened(mail["headers"]["X-Regulars-Message"])):
         await shop.send([event])
     async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
         await pipeline.quiet()
@@ -232,7 +242,41 @@ async def _state(shop: Client) -> dict[str, Any]:
         "mails": await shop.items(MAIL, f"/messages?to={ANN}"),
         "members": await shop.items("segmentation", "/v1/segments/buyers/members"),
         "reported": await _reported(shop),
+        "funnel": await _funnel(shop),
         "timeline": await shop.items("profile", f"/v1/profiles/{ann['profile_id']}/interactions"),
+    }
+
+
+def _opened(message_id: str) -> list[dict[str, Any]]:
+    """Two reports of a mail provider, which knows the address and the mail."""
+    return [
+        {
+            "type": "track",
+            "event": "Email Opened",
+            "messageId": f"opened-{n}",
+            "context": {"traits": {"email": ANN}},
+            "properties": {"email_id": message_id},
+        }
+        for n in (1, 2)
+    ]
+
+
+async def _told(shop: Client, message_id: str) -> list[str]:
+    """The steps of a mail, as the notifier tells them."""
+    message = await shop.get("notifier", f"/v1/messages/{message_id}")
+    return [] if message is None else [step["state"] for step in message["steps"]]
+
+
+async def _funnel(shop: Client) -> dict[str, int]:
+    """How many messages of the campaign reached each state today, zeros left out."""
+    path = f"/v1/tables/message_funnel?from={DAY}&to={DAY}"
+    answer = await shop.get("reporting", path)
+    rows = [] if answer is None else answer["rows"]
+    return {
+        name: count
+        for row in rows
+        for name, count in row.items()
+        if isinstance(count, int) and count
     }
 
 

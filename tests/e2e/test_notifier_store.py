@@ -170,7 +170,19 @@ async def test_a_bounced_address_stays_suppressed_whatever_the_person_agrees_to(
     await store(database, one, suppressions=(bounced,))
     later = NOW + timedelta(days=1)
     began = await ledger.begin([start(one, "email/address/a1", consent_at=later)], "s")
-    assert began == {one.message_id: "suppressed"}
+    assert began == {one.message_id: "bounced"}
+
+
+async def test_a_complaint_is_not_voided_by_an_earlier_or_later_unsubscribe(
+    database: Database, ledger: Ledger
+) -> None:
+    one = entry("p1")
+    await store(database, one)
+    for reason in ("unsubscribed", "complained", "unsubscribed"):
+        said: Any = {"key": "email/profile/p1", "reason": reason, "at": NOW}
+        await store(database, suppressions=(Suppression(**said),))
+    later = start(one, "email/profile/p1", consent_at=NOW + timedelta(days=1))
+    assert await ledger.begin([later], "s") == {one.message_id: "complained"}
 
 
 async def test_after_a_merge_only_one_of_two_twins_is_sent(

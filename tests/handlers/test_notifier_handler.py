@@ -13,7 +13,7 @@ from services.notifier.campaigns import Campaigns
 from services.notifier.handler import LOOK_AGAIN, Notifier
 from services.notifier.model import Entry, Outcome, Recover, Retry, Suppression
 from services.runtime.turn import Completion, Record, Source, Timer, Turn
-from tests.notifying import NOW, FakeDefinitions, changed, entry, record
+from tests.notifying import NOW, FakeDefinitions, changed, email_event, entry, record
 
 GRACE = timedelta(seconds=15)
 
@@ -65,6 +65,7 @@ class World:
     def __init__(self) -> None:
         self.journal: list[str] = []
         self.source = Source("notifier/segment.changes/0", "segment.changes", 0)
+        self.emails = Source("notifier/events.emails/0", "events.emails", 0)
         self.definitions = FakeDefinitions()
         self.ledger = FakeLedger()
         self.held = set[str]()
@@ -129,6 +130,9 @@ class World:
 
     def exited(self, profile_id: str = "p1", **fields: Any) -> Record:
         return record(self.source, changed(profile_id, "exited", **fields))
+
+    def email_event(self, name: str, entry: Entry, **properties: Any) -> Record:
+        return email_event(self.emails, name, entry.message_id, self.now, **properties)
 
     async def time_passes(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -369,6 +373,110 @@ async def test_a_lost_partition_is_left_alone(world: World) -> None:
     world.notifier.lost([world.source])
     world.notifier.lost(None)
     assert world.journal == ["disown"]
+
+
+async def test_what_comes_back_of_a_mail_is_told_once_a_state_however_often_reported(
+    world: World,
+) -> None:
+    await world.turn(world.entered())
+    mail = world.begins()
+    await world.turn(world.result("sent"))
+    world.journal.clear()
+    names = ["Delivered", "Opened", "Opened", "Link Clicked", "Bounced", "Marked as Spam"]
+    events = [world.email_event(f"email {name.lower()}", mail) for name in names]
+    events.append(world.email_event("Unsubscribed", mail))
+    for turn in (events[:3], events[3:], reversed(events)):
+        await world.turn(*turn)
+    told = ["delivered", "opened", "clicked", "bounced hard", "complained", "unsubscribed"]
+    assert world.journal == [f"p1 {state}" for state in told]
+    assert world.entry().state == "sent"
+
+
+async def test_a_machine_that_opens_a_mail_is_kept_and_is_no_engagement(world: World) -> None:
+    await world.turn(world.entered())
+    mail = world.begins()
+    await world.turn(world.result("sent"))
+    await world.turn(world.email_event("Email Opened", mail, machine=True))
+    assert [step.state for step in world.entry().steps] == ["decided", "sent", "machine_opened"]
+    assert world.journal[-1] == "p1 sent"
+    turn = await world.turn(world.email_event("Email Opened", mail))
+    assert world.journal[-1] == "p1 opened"
+    [(source, told)] = turn.messages
+    assert (source, told.id) == (world.emails, f"{mail.message_id}/opened")
+
+
+async def test_what_is_no_answer_to_a_mail_of_ours_is_counted_and_left_alone(
+    world: World,
+) -> None:
+    world.definitions.put(delay_seconds=60)
+    await world.turn(world.entered())
+    waiting, foreign = world.entry(), entry("p9")
+    stored = deepcopy(world.ledger.entries)
+    turn = await world.turn(
+        world.email_event("Email Opened", waiting),  # nothing was sent yet
+        world.email_event("Email Opened", foreign),
+        world.email_event("Email Opened", foreign, email_id="their-own-17"),
+        world.email_event("Email Opened", foreign, email_id=17),
+        world.email_event("Email Forwarded", waiting),
+        *(Record(world.emails, 0, b"p", value, {}) for value in (None, b"{}", b"[", b"\xff")),
+    )
+    assert turn.dropped == {
+        "nothing_new": 1,
+        "unknown_email_id": 1,
+        "foreign_email_id": 2,
+        "other_event": 1,
+        "malformed": 4,
+    }
+    assert (turn.rejected, turn.messages, turn.timers_set) == ([], [], {})
+    assert world.ledger.entries == stored
+
+
+async def test_a_mail_that_was_answered_is_not_uncertain(world: World) -> None:
+    await world.turn(world.entered("before"), world.entered("after"))
+    before, after = world.begins("before"), world.begins("after")
+    await world.turn(world.email_event("Email Delivered", before))
+    world.now += GRACE
+    await world.turn(Recover())  # their sender is gone without a word
+    assert world.journal[-3:] == [
+        "before delivered",
+        "before sent confirmed",
+        *(["after uncertain sender_lost"]),
+    ]
+    await world.turn(world.email_event("Email Opened", after))
+    assert world.journal[-2:] == ["after sent confirmed", "after opened"]
+    assert {one.state for one in world.ledger.entries.values()} == {"sent"}
+
+
+@pytest.mark.parametrize(
+    ("name", "properties", "keys"),
+    [
+        ("Email Bounced", {}, ["email/address/a1"]),
+        ("Email Bounced", {"bounce_type": "Transient"}, []),
+        ("Email Marked as Spam", {}, ["email/profile/p1", "email/address/a1"]),
+        ("Unsubscribed", {}, ["email/profile/p1", "email/address/a1"]),
+        ("Email Opened", {}, []),
+    ],
+)
+async def test_who_cannot_or_does_not_want_to_be_reached_is_suppressed(
+    world: World, name: str, properties: Any, keys: list[str]
+) -> None:
+    await world.turn(world.entered())
+    mail = world.begins()
+    await world.turn(world.result("sent", address="a1"))
+    await world.turn(world.email_event(name, mail, **properties))
+    assert [suppression.key for suppression in world.ledger.suppressions] == keys
+
+
+async def test_a_bounce_that_is_faster_than_our_own_record_suppresses_the_address_too(
+    world: World,
+) -> None:
+    await world.turn(world.entered())
+    mail = world.begins()
+    await world.turn(world.email_event("Email Bounced", mail))
+    assert world.ledger.suppressions == []  # the ledger does not know the address yet
+    await world.turn(world.result("sent", address="a1"))
+    assert [suppression.key for suppression in world.ledger.suppressions] == ["email/address/a1"]
+    assert world.journal[-2:] == ["p1 bounced hard", "p1 sent"]
 
 
 def test_the_same_entry_always_gets_the_same_id() -> None:

@@ -160,7 +160,7 @@ def message_detail(entry: Entry, unsubscribed_at: datetime | None) -> MessageDet
     ]
     if entry.state == "attempting" and entry.begun_at is not None:
         steps.append(StepAnswer(state="attempting", at=entry.begun_at, attempt=entry.attempt))
-    if unsubscribed_at is not None:
+    if unsubscribed_at is not None and all(step.state != "unsubscribed" for step in steps):
         steps.append(StepAnswer(state="unsubscribed", at=unsubscribed_at, reason="one_click"))
     return MessageDetail(**_message(entry, unsubscribed_at), steps=steps)
 

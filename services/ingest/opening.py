@@ -1,4 +1,4 @@
-"""From the bytes of a request to the texts of its events: pure.
+"""From the text of a request to the texts of its events: pure.
 
 One bad event must not cost its neighbours, so a batch is opened without looking into its
 events. Two mistakes that senders really make are no JSON at all: ``NaN`` (Python, by
@@ -8,7 +8,6 @@ and only the events that carry the mistake are refused.
 
 import json
 import re
-import zlib
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from schemas.validation import DEEPEST, Fault, check_body
-from services.ingest.model import MAX_BODY, MAX_EVENTS, MAX_SHARED, Envelope, Shared
+from services.ingest.model import MAX_EVENTS, MAX_SHARED, Envelope, Shared
 from services.ingest.rules import decode
 
 # The closing quote is optional, so that a hostile body cannot make the search start over.
@@ -26,26 +25,6 @@ _NOT_JSON = Raw(b"\xff")
 """Refused by ``rules.decode`` as bad_text."""
 _envelopes = msgspec.json.Decoder(Envelope)
 _encoder = msgspec.json.Encoder(decimal_format="number")
-
-
-def unpack(body: bytes, encoding: str) -> bytes | Fault:
-    """``body`` without its compression, at most ``MAX_BODY`` bytes of it ever unpacked.
-
-    Codes: body_too_large, bad_encoding, bad_gzip.
-    """
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in ("gzip", "x-gzip"):
-        return Fault("bad_encoding", "Content-Encoding must be gzip or identity.")
-    unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        text = unzip.decompress(body, MAX_BODY + 1)
-    except zlib.error:
-        return Fault("bad_gzip", "The body is not gzip.")
-    if len(text) > MAX_BODY:
-        return Fault("body_too_large", f"A body has at most {MAX_BODY:,} bytes, unpacked.")
-    return text if unzip.eof else Fault("bad_gzip", "The gzip body is cut off.")
 
 
 def open_batch(body: bytes) -> Envelope | Fault:

@@ -3,21 +3,23 @@
 Each partition is a lane with at most one batch under way; what arrives meanwhile makes up
 the next batch. So one slow moment makes larger batches instead of longer queues, and order
 within a partition holds. The producer is idempotent and acks come from all replicas.
+
+Lanes leave together, ``_LINGER`` after the first event came: requests to a broker, and its
+work, are then shared by many events.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from msgspec import Struct
 
 from schemas.topics import BY_NAME
 from services.ingest.handler import Unavailable
+from services.ingest.lane import Delivery, Item, Lane, size_of
 from services.ingest.model import Accepted
 from services.ingest.settings import IngestSettings
 from services.runtime import metrics
@@ -25,51 +27,10 @@ from services.runtime.backoff import Backoff
 from services.runtime.publish import partition_of
 
 _BATCH_BYTES = 900_000
-_OVERHEAD = 600
-"""What a waiting event costs beside its value, roughly."""
+_LINGER = 0.002
+"""Seconds."""
 
 log = structlog.get_logger()
-
-
-class _Delivery:
-    """One request's events under way."""
-
-    def __init__(self, events: int) -> None:
-        self.left = events
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def acknowledged(self) -> None:
-        self.left -= 1
-        if not self.left and not self.done.done():
-            self.done.set_result(None)
-
-    def failed(self, error: BaseException) -> None:
-        if not self.done.done():
-            self.done.set_exception(Unavailable(type(error).__name__))
-            self.done.exception()  # Several lanes may fail for one request: asked for or not.
-
-
-class _Item(Struct):
-    key: bytes
-    value: bytes
-    headers: list[tuple[str, bytes]]
-    delivery: _Delivery
-
-    @property
-    def size(self) -> int:
-        return len(self.value) + _OVERHEAD
-
-
-class _Lane:
-    """One partition of one topic."""
-
-    def __init__(self, topic: str, partition: int) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.waiting: deque[_Item] = deque()
-        self.pump: asyncio.Task[None] | None = None
-        self.sent_at: float | None = None
-        """When the batch under way was sent (monotonic seconds)."""
 
 
 class Producer:
@@ -80,7 +41,8 @@ class Producer:
         self._producer: AIOKafkaProducer | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._departure: asyncio.TimerHandle | None = None
         self._pending = 0
 
     async def start(self) -> None:
@@ -89,10 +51,12 @@ class Producer:
 
     async def stop(self) -> None:
         """Let what is under way finish, for as long as a request may wait; then close."""
-        pumps = [lane.pump for lane in self._lanes.values() if lane.pump is not None]
-        if pumps:
-            await asyncio.wait(pumps, timeout=self._settings.ack_seconds)
-        for task in (*pumps, self._connecting):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.ack_seconds):
+                while any(lane.waiting for lane in self._lanes.values()) or self._sending():
+                    self._depart()
+                    await asyncio.wait(self._sending())
+        for task in (*self._sending(), self._connecting):
             if task is not None and not task.done():
                 task.cancel()
                 with suppress(asyncio.CancelledError):
@@ -124,89 +88,81 @@ class Producer:
         if self._pending > self._settings.pending_bytes:
             raise Unavailable("Too much is waiting for Kafka.")
         started = time.perf_counter()
-        delivery = _Delivery(len(events))
-        ce_source = b"/ingest/" + source.encode()
-        for event in events:
-            self._queue(event, ce_source, delivery)
+        delivery = Delivery(len(events))
+        self._queue(events, b"/ingest/" + source.encode(), delivery)
+        why = "Kafka has not acknowledged in time."
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(self._settings.ack_seconds, delivery.failed, why)
         try:
-            async with asyncio.timeout(self._settings.ack_seconds):
-                await delivery.done
-        except TimeoutError:
-            raise Unavailable("Kafka has not acknowledged in time.") from None
+            await delivery.done
+        finally:
+            patience.cancel()
         metrics.INGEST_ACK.observe(time.perf_counter() - started)
 
-    def _queue(self, event: Accepted, ce_source: bytes, delivery: _Delivery) -> None:
-        key = event.key.encode()
-        partition = partition_of(key, BY_NAME[event.topic].partitions)
-        lane = self._lanes.get((event.topic, partition))
-        if lane is None:
-            lane = _Lane(self._settings.topic(event.topic), partition)
-            self._lanes[event.topic, partition] = lane
-        item = _Item(key, event.value, _headers(event, key, ce_source), delivery)
-        lane.waiting.append(item)
-        self._charge(item.size)
-        if lane.pump is None:
-            lane.pump = asyncio.create_task(self._pump(lane))
+    def _queue(self, events: Sequence[Accepted], source: bytes, delivery: Delivery) -> None:
+        size = 0
+        for event in events:
+            key = event.key.encode()
+            place = (event.topic, partition_of(key, BY_NAME[event.topic].partitions))
+            lane = self._lanes.get(place)
+            if lane is None:
+                lane = self._lanes[place] = Lane(self._settings.topic(event.topic), place[1])
+            lane.waiting.append(Item(key, event, source, delivery))
+            size += size_of(event)
+        self._charge(size)
+        self._arm()
 
     def _charge(self, size: int) -> None:
         self._pending += size
         metrics.INGEST_PENDING.set(self._pending)
 
-    async def _pump(self, lane: _Lane) -> None:
-        """Send what waits in ``lane``, a batch at a time, until nothing does."""
-        try:
-            while lane.waiting:
-                producer = self._producer
-                if producer is None:
-                    self._give_up(lane)
-                    return
-                await self._send(producer, lane)
-        finally:
-            lane.pump = None
+    def _arm(self) -> None:
+        if self._departure is None:
+            loop = asyncio.get_running_loop()
+            self._departure = loop.call_later(_LINGER, self._depart)
 
-    async def _send(self, producer: AIOKafkaProducer, lane: _Lane) -> None:
-        batch = producer.create_batch()
-        items: list[_Item] = []
-        while lane.waiting:
-            item = lane.waiting[0]
-            if not item.delivery.done.done():  # A request that gave up is sent again whole.
-                if (
-                    batch.append(
-                        timestamp=None, key=item.key, value=item.value, headers=item.headers
-                    )
-                    is None
-                ):
-                    break
-                items.append(item)
-            else:
-                self._charge(-item.size)
-            lane.waiting.popleft()
-        if not items:
-            return
+    def _depart(self) -> None:
+        """Send what waits in every lane that has nothing under way."""
+        self._departure = None
+        for lane in self._lanes.values():
+            if lane.waiting and lane.sending is None:
+                lane.sending = asyncio.create_task(self._send(lane))
+
+    def _sending(self) -> list[asyncio.Task[None]]:
+        return [lane.sending for lane in self._lanes.values() if lane.sending is not None]
+
+    async def _send(self, lane: Lane) -> None:
+        """Send one batch of what waits in ``lane``; what is left leaves with the next."""
+        producer = self._producer
+        items: list[Item] = []
+        size = 0
         lane.sent_at = time.monotonic()
         try:
-            await (await producer.send_batch(batch, lane.topic, partition=lane.partition))
-        except BaseException as error:
-            for item in items:
-                item.delivery.failed(error)
-            if not isinstance(error, Exception):
-                raise
-            log.warning("broker refused a batch", topic=lane.topic, error=type(error).__name__)
-            self._renew(producer)
-        else:
+            if producer is None:
+                size = lane.give_up("Kafka is not reachable.")
+                return
+            batch = producer.create_batch()
+            size = lane.fill(batch, items)
+            if items:
+                await (await producer.send_batch(batch, lane.topic, partition=lane.partition))
             for item in items:
                 item.delivery.acknowledged()
+        except BaseException as error:
+            for item in items:
+                item.delivery.failed(type(error).__name__)
+            if not isinstance(error, Exception):
+                raise
+            unforeseen = not isinstance(error, KafkaError)
+            name = type(error).__name__
+            log.warning("batch not sent", topic=lane.topic, error=name, exc_info=unforeseen)
+            self._renew(producer)
         finally:
-            lane.sent_at = None
-            self._charge(-sum(item.size for item in items))
+            lane.sent_at = lane.sending = None
+            self._charge(-size)
+            if lane.waiting:
+                self._arm()
 
-    def _give_up(self, lane: _Lane) -> None:
-        while lane.waiting:
-            item = lane.waiting.popleft()
-            item.delivery.failed(KafkaError())
-            self._charge(-item.size)
-
-    def _renew(self, failed: AIOKafkaProducer) -> None:
+    def _renew(self, failed: AIOKafkaProducer | None) -> None:
         """An idempotent producer cannot go on after a batch was given up: take a new one."""
         if self._producer is failed:
             self._producer = None
@@ -248,17 +204,3 @@ async def _close(producer: AIOKafkaProducer) -> None:
     with suppress(KafkaError, TimeoutError, OSError):
         async with asyncio.timeout(5):
             await producer.stop()
-
-
-def _headers(event: Accepted, key: bytes, ce_source: bytes) -> list[tuple[str, bytes]]:
-    """CloudEvents 1.0 in binary mode (Kafka protocol binding), and the event's name."""
-    return [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event.message_id.encode()),
-        ("ce_source", ce_source),
-        ("ce_type", event.type.encode()),
-        ("ce_time", event.at.isoformat().replace("+00:00", "Z").encode()),
-        ("ce_subject", key),
-        ("content-type", b"application/json"),
-        ("event", event.name.encode()),
-    ]

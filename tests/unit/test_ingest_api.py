@@ -2,17 +2,21 @@
 
 import gzip
 import json
-from base64 import b64encode
+import zlib
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import cramjam
 import httpx
 import pytest
 
+from services.ingest.api import create_app
 from services.ingest.model import MAX_BODY, MAX_EVENTS
 from services.ingest.sources.model import KeyHash, Source
 from services.runtime.keys import digest
-from tests.ingesting import KEY, SOURCE, Published, Shelf, client_of
+from tests.ingesting import KEY, SOURCE, Published, Shelf, client_of, settings
 
 PAGE = {"type": "page", "userId": "u", "messageId": "m-1"}
 BASIC = b64encode(f"{KEY}:".encode()).decode()
@@ -145,19 +149,40 @@ async def test_too_large_a_body_is_refused_packed_or_not() -> None:
     assert packed.status_code == 413
 
 
-async def test_gzip_is_unpacked_and_other_packings_are_refused() -> None:
+PACKERS: dict[str, Callable[[bytes], Any]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": cramjam.brotli.compress,
+    "zstd": cramjam.zstd.compress,
+}
+
+
+@pytest.mark.parametrize("encoding", PACKERS)
+async def test_bodies_may_be_packed(encoding: str) -> None:
     shelf = Shelf()
-    packed = gzip.compress(json.dumps({"batch": [PAGE]}).encode())
-    gzipped = {"Content-Encoding": "gzip"}
-    assert (await post("/v1/batch", packed, shelf, headers=gzipped)).status_code == 200
+    packed = bytes(PACKERS[encoding](json.dumps({"batch": [PAGE]}).encode()))
+    headers = {"Content-Encoding": encoding}
+    assert (await post("/v1/batch", packed, shelf, headers=headers)).status_code == 200
+    assert [value["messageId"] for value in shelf.values] == ["m-1"]
+    for body in (packed[:-4], b"plain"):
+        response = await post("/v1/batch", body, shelf, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (400, "bad_packing")
+    bomb = bytes(PACKERS[encoding](b" " * 10_000_000))
+    response = await post("/v1/batch", bomb, shelf, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
     assert len(shelf.events) == 1
-    for body, encoding, status in (
-        (packed[:-4], "gzip", 400),
-        (b"plain", "gzip", 400),
-        (packed, "br", 415),
-    ):
-        response = await post("/v1/batch", body, headers={"Content-Encoding": encoding})
-        assert response.status_code == status
+
+
+async def test_deflate_may_lack_its_frame() -> None:
+    bare = zlib.compress(json.dumps(PAGE).encode(), wbits=-15)
+    response = await post("/v1/page", bare, headers={"Content-Encoding": "deflate"})
+    assert response.status_code == 200
+
+
+async def test_an_unknown_packing_is_refused_and_told_which_are_known() -> None:
+    response = await post("/v1/page", PAGE, headers={"Content-Encoding": "lz4"})
+    assert (response.status_code, response.json()["code"]) == (415, "bad_encoding")
+    assert response.headers["accept-encoding"] == "gzip, deflate, br, zstd"
 
 
 async def test_while_the_broker_is_away_nothing_is_promised() -> None:
@@ -183,21 +208,139 @@ async def test_a_batch_of_nothing_but_refused_events_needs_no_broker() -> None:
     assert (response.status_code, response.json()["accepted"]) == (200, 0)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/t", {"event": "Cart Viewed", "userId": "u", "messageId": "m-1"}),
+        ("/v1/i", {"userId": "u", "messageId": "m-1"}),
+        ("/v1/p", {"userId": "u", "messageId": "m-1"}),
+        ("/v1/s", {"userId": "u", "messageId": "m-1"}),
+        ("/v1/g", {"userId": "u", "groupId": "g", "messageId": "m-1"}),
+        ("/v1/a", {"userId": "u", "previousId": "v", "messageId": "m-1"}),
+        ("/v1/b", {"batch": [PAGE]}),
+        ("/beacon/v1/batch", {"batch": [PAGE]}),
+        ("/v1/beacon/v1/batch", {"batch": [PAGE]}),
+    ],
+)
+async def test_browsers_send_to_short_addresses_and_as_plain_text(path: str, body: Any) -> None:
+    shelf = Shelf()
+    said = body | {"writeKey": KEY}
+    headers = {"Content-Type": "text/plain"}
+    response = await post(path, said, shelf, key=None, headers=headers)
+    assert response.json() == {"success": True, "accepted": 1, "duplicates": 0, "rejected": []}
+    assert [value["messageId"] for value in shelf.values] == ["m-1"]
+    assert KEY.encode() not in shelf.events[0].value
+
+
+OPENED = {"userId": "u", "messageId": "m-1", "event": "Email Opened", "writeKey": KEY}
+
+
+@pytest.mark.parametrize("path", ["/v1/pixel/track", "/pixel/v1/track"])
+@pytest.mark.parametrize("alphabet", [b64encode, urlsafe_b64encode])
+@pytest.mark.parametrize("padding", ["", "="])
+async def test_an_image_carries_an_event_in_its_address(
+    path: str, alphabet: Callable[[bytes], bytes], padding: str
+) -> None:
+    shelf = Shelf()
+    said = OPENED | {"properties": {"subject": "Grüße ~~?>"}}
+    data = alphabet(json.dumps(said, ensure_ascii=False).encode()).decode().rstrip("=")
+    async with client_of(shelf, None) as client:
+        response = await client.get(f"{path}?data={data}{padding * (-len(data) % 4)}")
+        seen = await client.head(f"{path}?data={data}")
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/gif")
+    assert response.headers["cache-control"] == "no-store"
+    assert (response.content[:6], response.content[-1:]) == (b"GIF89a", b";")
+    assert (seen.status_code, seen.content) == (200, b"")
+    [value] = shelf.values
+    assert (value["messageId"], value["properties"]) == ("m-1", {"subject": "Grüße ~~?>"})
+    assert "writeKey" not in value
+
+
+async def test_an_image_may_name_the_fields_one_by_one() -> None:
+    shelf = Shelf()
+    fields = OPENED | {"properties.subject": "Hello & you", "properties.campaign.id": "c"}
+    async with client_of(shelf, None) as client:
+        response = await client.get("/v1/pixel/track", params=fields)
+    assert response.status_code == 200
+    [value] = shelf.values
+    assert value["properties"] == {"subject": "Hello & you", "campaign": {"id": "c"}}
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 401),
+        ("data=%25", 400),
+        ("a=%ff", 400),
+        ("a=1&a.b=2", 400),
+        ("a.b=1&a=2", 400),
+        ("&".join(f"a{n}=1" for n in range(300)), 400),
+        ("a=" + "a" * 50_000, 400),
+        ("userId=u&event=e", 401),
+        (f"event=e&writeKey={KEY}", 400),
+    ],
+)
+async def test_an_image_that_carries_no_event_is_an_image_still(query: str, status: int) -> None:
+    shelf = Shelf()
+    async with client_of(shelf, None) as client:
+        response = await client.get(f"/v1/pixel/track?{query}")
+    assert (response.status_code, response.headers["content-type"]) == (status, "image/gif")
+    assert response.content.startswith(b"GIF89a")
+    assert shelf.events == []
+
+
 async def test_a_web_page_of_another_origin_may_send() -> None:
-    async with client_of(Shelf()) as client:
+    shelf = Shelf()
+    async with client_of(shelf) as client:
         asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
-        asked["Access-Control-Request-Headers"] = "authorization, content-type"
+        asked["Access-Control-Request-Headers"] = "authorization, content-type, anonymousid"
         preflight = await client.options("/v1/track", headers=asked)
         assert preflight.status_code == 200
         assert preflight.headers["access-control-allow-origin"] == "*"
-        response = await client.post("/v1/page", json=PAGE, headers={"Origin": asked["Origin"]})
-        assert response.headers["access-control-allow-origin"] == "*"
+        assert "POST" in preflight.headers["access-control-allow-methods"]
+        allowed = preflight.headers["access-control-allow-headers"]
+        assert asked["Access-Control-Request-Headers"] == allowed
+        origin = {"Origin": asked["Origin"]}
+        answers = [
+            await client.post("/v1/page", json=PAGE, headers=origin),
+            await client.post("/v1/page", json={}, headers=origin),
+            await client.post("/v1/page", json=PAGE, headers=origin, auth=("x", "")),
+            await client.post("/v1/batch", content=b" " * (MAX_BODY + 1), headers=origin),
+            await client.put("/v1/page", json=PAGE, headers=origin),
+        ]
+        shelf.trouble = "away"
+        answers.append(await client.post("/v1/page", json=PAGE, headers=origin))
+    assert [answer.status_code for answer in answers] == [200, 400, 401, 413, 405, 503]
+    allowing = {answer.headers["access-control-allow-origin"] for answer in answers}
+    assert allowing == {"*"}
 
 
-async def test_other_methods_are_refused_and_told_which_one_is_right() -> None:
+async def test_only_the_configured_origins_may_read_answers() -> None:
+    transport = httpx.ASGITransport(
+        create_app(settings(ingest_origins=["https://shop.example"]), Shelf(), Published())
+    )
+    async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as client:
+        for origin, allowed in (
+            ("https://shop.example", "https://shop.example"),
+            ("https://other.example", None),
+        ):
+            response = await client.post("/v1/page", json=PAGE, headers={"Origin": origin})
+            assert response.headers.get("access-control-allow-origin") == allowed
+
+
+async def test_other_methods_are_refused_and_told_which_are_right() -> None:
     async with client_of(Shelf()) as client:
-        response = await client.get("/v1/batch")
-        assert (response.status_code, response.headers["allow"]) == (405, "POST")
+        for path, allowed in (
+            ("/v1/batch", "OPTIONS, POST"),
+            ("/v1/pixel/track", "OPTIONS, GET, HEAD"),
+        ):
+            refused = await client.delete(path)
+            assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+            assert refused.headers["content-type"] == "application/problem+json"
+            asked = await client.options(path)
+            assert (asked.status_code, asked.headers["allow"]) == (204, allowed)
+        head = await client.head("/v1/batch")
+        assert (head.status_code, head.content) == (405, b"")
 
 
 async def test_the_document_describes_every_call() -> None:

@@ -7,8 +7,9 @@ are held to, not what somebody remembered. Each topic has the headers of the Clo
 
 from typing import Any
 
-from schemas.jsonschema import MESSAGES as STRUCTS
-from schemas.jsonschema import components
+from schemas.catalogue import topic_of
+from schemas.jsonschema import DOCUMENTED, components
+from schemas.properties.registry import STRUCTS
 from schemas.topics import (
     ALL,
     DEAD,
@@ -87,7 +88,7 @@ def document() -> dict[str, Any]:
                 },
                 **_dead_letters(),
             },
-            "schemas": components(STRUCTS, "#/components/schemas/{name}"),
+            "schemas": components(DOCUMENTED, "#/components/schemas/{name}"),
         },
     }
 
@@ -103,6 +104,7 @@ def _channel(topic: Topic) -> dict[str, Any]:
             name: {"$ref": f"#/components/messages/{name}"}
             for name in names or list(_dead_letters())
         },
+        **({"x-event-properties": _properties(topic)} if topic in EVENTS else {}),
         "bindings": {
             "kafka": {
                 "topic": topic.name,
@@ -111,6 +113,15 @@ def _channel(topic: Topic) -> dict[str, Any]:
                 "bindingVersion": BINDING,
             }
         },
+    }
+
+
+def _properties(topic: Topic) -> dict[str, Any]:
+    """The schema of ``properties`` of each known event on the topic."""
+    return {
+        name: {"$ref": f"#/components/schemas/{struct.__name__}"}
+        for name, struct in sorted(STRUCTS.items())
+        if topic_of("track", name) == topic.name
     }
 
 

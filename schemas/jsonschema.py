@@ -16,6 +16,9 @@ from msgspec import Struct
 from msgspec import inspect as shapes
 
 from schemas import messages
+from schemas.properties.kinds import AMOUNT_PATTERN
+from schemas.properties.registry import SHAPES
+from schemas.properties.tidy import kind_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -32,6 +35,9 @@ MESSAGES: tuple[type[Struct], ...] = (
     messages.ComputedTrait,
 )
 """One schema file each: the bodies of every topic, and the bodies of definitions."""
+
+DOCUMENTED: tuple[type[Struct], ...] = (*MESSAGES, *SHAPES)
+"""These, and the properties of known events."""
 
 
 def schema(struct: type[Struct]) -> dict[str, Any]:
@@ -95,6 +101,8 @@ def _describe(kind: shapes.StructType, definition: dict[str, Any]) -> None:
     for part in kind.fields:
         shown = definition["properties"][part.encode_name]
         _mark_times(part.type, shown)
+        if kind_of(part) == "amount":
+            _mark_amount(shown)
         if part.name in notes:
             shown["description"] = _markdown(notes[part.name])
 
@@ -106,6 +114,14 @@ def _mark_times(kind: shapes.Type, shown: dict[str, Any]) -> None:
     for place in (shown, *shown.get("anyOf", ())):
         if place.get("type") == "string":
             place["format"] = "date-time"
+
+
+def _mark_amount(shown: dict[str, Any]) -> None:
+    """An amount may be a number too; msgspec knows only the text that it would write."""
+    for place in (shown, *shown.get("anyOf", ())):
+        if place.get("format") == "decimal":
+            place["type"] = ["number", "string"]
+            place["pattern"] = AMOUNT_PATTERN
 
 
 def field_docstrings(struct: type) -> dict[str, str]:

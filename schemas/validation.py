@@ -12,7 +12,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from schemas.catalogue import ORDER_EVENTS, ORDER_REFUNDED, canonical, key_of
+from schemas.catalogue import (
+    ORDER_COMPLETED,
+    ORDER_EVENTS,
+    ORDER_REFUNDED,
+    ORDER_UPDATED,
+    canonical,
+    key_of,
+)
 from schemas.currencies import CODES
 from schemas.messages import Event
 
@@ -29,6 +36,10 @@ REFUND_AMOUNTS = ("total", "revenue", "amount")
 _AMOUNTS = ("total", "revenue", "subtotal", "shipping", "tax")
 _SIGNED = ("discount", "amount")
 """Senders disagree on the sign of these."""
+_WHOLE_ORDERS = frozenset({ORDER_COMPLETED, ORDER_UPDATED})
+"""Events whose ``revenue`` and ``total`` are both of one order."""
+_CENT, _NOTHING = Decimal("0.01"), Decimal(0)
+_DISAGREE = ("amounts_disagree",)
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,30})?")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -96,9 +107,9 @@ def check_order(name: str, said: Mapping[str, Any]) -> Fault | None:
     """Why the money of an order event cannot be counted, or None when it can.
 
     Codes: missing_order_id, unknown_currency, bad_amount, negative_amount, bad_products,
-    bad_quantity, negative_quantity, missing_amount. Without ``currency`` amounts are US
-    dollars, as in Segment's spec. A refund needs one of ``REFUND_AMOUNTS`` other than zero,
-    of whichever sign, or product lines with prices.
+    bad_quantity, negative_quantity, missing_amount, revenue_above_total. Without
+    ``currency`` amounts are US dollars, as in Segment's spec. A refund needs one of
+    ``REFUND_AMOUNTS`` other than zero, of whichever sign, or product lines with prices.
     """
     if not _is_id(said.get("order_id")):
         return Fault("missing_order_id", f"{name} needs order_id, a text or a whole number.")
@@ -117,7 +128,38 @@ def check_order(name: str, said: Mapping[str, Any]) -> Fault | None:
     if fault is None and refund and not _refunds_something(said):
         needed = ", ".join(REFUND_AMOUNTS)
         return Fault("missing_amount", f"A refund needs one of {needed}, or lines with prices.")
-    return fault
+    return fault or (_impossible(said) if name in _WHOLE_ORDERS else None)
+
+
+def doubts(name: str, said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Flags for an order event that can be counted, but whose amounts contradict each other.
+
+    ``amounts_disagree``: by Segment's spec ``total = revenue + shipping + tax``, and its own
+    examples differ in whether ``discount`` is still to be subtracted, so both are right.
+    """
+    if name not in _WHOLE_ORDERS:
+        return ()
+    revenue, total = amount(said.get("revenue")), amount(said.get("total"))
+    if revenue is None or total is None:
+        return ()
+    shipping, tax = amount(said.get("shipping")), amount(said.get("tax"))
+    most = revenue + (shipping or 0) + (tax or 0)
+    least = most - abs(amount(said.get("discount")) or _NOTHING)
+    if total < least - _CENT:
+        return _DISAGREE
+    whole = shipping is not None and tax is not None  # else the rest may be what is not said
+    either = abs(total - most) <= _CENT or abs(total - least) <= _CENT
+    return _DISAGREE if whole and not either else ()
+
+
+def _impossible(said: Mapping[str, Any]) -> Fault | None:
+    """Goods for more than all that was asked for them: one of the two is not what it says."""
+    revenue, total = amount(said.get("revenue")), amount(said.get("total"))
+    if revenue is None or total is None or revenue <= total + _CENT:
+        return None
+    if revenue <= total + abs(amount(said.get("discount")) or _NOTHING) + _CENT:
+        return None
+    return Fault("revenue_above_total", "revenue may not be more than total and discount together.")
 
 
 def amount(value: Any) -> Decimal | None:

@@ -1,7 +1,8 @@
-"""Writes the table of settings in ``docs/operations.md`` from the Settings classes.
+"""Writes the tables of the documents: settings from the Settings classes into
+``docs/operations.md``, known events from ``schemas.properties`` into ``docs/events.md``.
 
 ``python -m services.reference`` writes; with ``--check`` it writes nothing and exits with 1
-when the table is stale.
+when a table is stale.
 """
 
 import argparse
@@ -13,12 +14,16 @@ import typer
 from pydantic.fields import FieldInfo
 
 from schemas.jsonschema import field_docstrings
+from schemas.table import events
 from services.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "operations.md"
 BEGIN = "<!-- settings: written by python -m services.reference -->\n"
 END = "<!-- end of settings -->\n"
+EVENTS_PAGE = ROOT / "docs" / "events.md"
+EVENTS_BEGIN = "<!-- events: written by python -m services.reference -->\n"
+EVENTS_END = "<!-- end of events -->\n"
 
 
 def classes() -> list[type[Settings]]:
@@ -76,26 +81,39 @@ def _sentence(note: str) -> str:
 
 
 def page(text: str) -> str:
-    """The page with the table as it must be."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    """The page of settings with the table as it must be."""
+    return _between(text, BEGIN, END, table())
+
+
+def events_page(text: str) -> str:
+    """The page of events with the table as it must be."""
+    return _between(text, EVENTS_BEGIN, EVENTS_END, events())
+
+
+def _between(text: str, begin: str, end: str, wanted: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{wanted}\n{end}{after}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Write the settings table of docs/operations.md.")
-    parser.add_argument("--check", action="store_true", help="only say whether it is stale")
+    parser = argparse.ArgumentParser(description="Write the tables of the documents.")
+    parser.add_argument("--check", action="store_true", help="only say what is stale")
     check = parser.parse_args(arguments).check
-    text = PAGE.read_text()
-    wanted = page(text)
-    if wanted == text:
-        return 0
-    if check:
-        typer.echo("stale: docs/operations.md (run python -m services.reference)")
-        return 1
-    PAGE.write_text(wanted)
-    typer.echo("wrote docs/operations.md")
-    return 0
+    stale = 0
+    for path, render in ((PAGE, page), (EVENTS_PAGE, events_page)):
+        text = path.read_text()
+        wanted = render(text)
+        name = path.relative_to(ROOT)
+        if wanted == text:
+            continue
+        stale += 1
+        if check:
+            typer.echo(f"stale: {name} (run python -m services.reference)")
+        else:
+            path.write_text(wanted)
+            typer.echo(f"wrote {name}")
+    return 1 if check and stale else 0
 
 
 if __name__ == "__main__":

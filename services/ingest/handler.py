@@ -72,7 +72,8 @@ class Ingest:
         messageId keeps anything from counting twice. Raises ``Limited`` when the source may
         not send that many now.
         """
-        receipt = Receipt(source.name, milliseconds(self._clock()), self._fresh_id)
+        at = milliseconds(self._clock())
+        receipt = Receipt(source.name, at, self._fresh_id, source.default_currency)
         self._turnstile.admit(source, len(texts), receipt.at)
         judged = Judged(texts, receipt.at)
         events: dict[str, Accepted] = {}

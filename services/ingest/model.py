@@ -48,6 +48,8 @@ class Receipt(Struct):
     """UTC."""
     fresh_id: Callable[[], str]
     """Gives an unused id, for an event without ``messageId``."""
+    currency: str | None = None
+    """The source's default: that of amounts which come without one."""
 
 
 class Accepted(Struct):

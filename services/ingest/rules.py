@@ -13,7 +13,8 @@ import msgspec
 
 from schemas.catalogue import canonical, key_of, topic_of
 from schemas.messages import Event
-from schemas.validation import Fault, check, check_body, clamp
+from schemas.properties.tidy import tidy
+from schemas.validation import Fault, check, check_body, clamp, doubts
 from services.ingest.model import MAX_EVENT, Accepted, Call, Receipt, Shared
 
 _CALLS = frozenset(get_args(Call))
@@ -115,7 +116,11 @@ def _tidy(
         flags.append("message_id_generated")
     event = said.get("event")
     if isinstance(event, str):
-        said["event"] = canonical(event)
+        said["event"] = event = canonical(event)
+        properties = said.get("properties")
+        if isinstance(properties, dict):
+            tidy(event, properties, receipt.currency)
+            flags += doubts(event, properties)
     return None
 
 

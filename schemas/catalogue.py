@@ -86,7 +86,11 @@ _TOPICS = (
     | dict.fromkeys(CONSENT_EVENTS, "events.people")
     | dict.fromkeys(BROWSING_EVENTS, "events.clicks")
 )
-_PREFIXES = (("live chat ", "events.chats"), ("email ", "events.emails"))
+_PREFIXES = (
+    ("live chat ", "events.chats"),
+    ("social ", "events.chats"),
+    ("email ", "events.emails"),
+)
 _PEOPLE = frozenset({"identify", "alias", "group"})
 
 

@@ -149,6 +149,20 @@ class Outbound:
             return Reply(response.status, answered, b"".join(parts))
 
 
+class Once:
+    """A ``Fetch`` that keeps nothing open: for what is asked for once in a while."""
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Reply | Fault:
+        """See ``Outbound.request``; public https addresses only."""
+        outbound = Outbound()
+        try:
+            return await outbound.request(method, url, headers=headers, body=body)
+        finally:
+            await outbound.close()
+
+
 def is_public(text: str) -> bool:
     """Whether an address belongs to the public internet, and to nobody's inner network.
 

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from schemas.messages import Identifier, IdentityMerged, Interaction, MessageChanged
+from services.ingest.hooks.sendgrid import SendGrid
 from services.profile.resolve.handler import ResolveHandler
 from services.profile.resolve.model import Changes, Person, Stored
 from services.profile.resolve.rules.identity import profile_id_of
 from services.runtime.turn import Message, Record, Source, Turn
+from tests.posting import accepted
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CLICKS = Source("profile-resolve/events.clicks/0", "events.clicks", 0)
@@ -469,3 +471,12 @@ class TestImportedHistory:
             None,
         ]
         assert ids(turn) == [f"m3/merged/{profile_id_of('m1')}", "m3", "m4"]
+
+
+async def test_what_a_mail_provider_delivers_46_times_counts_once() -> None:
+    said = {"event": "open", "sg_event_id": "e1", "timestamp": 1772366400, "email": "ANN@shop.com"}
+    values = [one.value for _ in range(46) for one in accepted(SendGrid(), [said])]
+    people = FakePeople()
+    turns = [await run(people, *values[:20]), await run(people, *values[20:])]
+    assert [ids(turn) for turn in turns] == [["sendgrid:e1"], []]
+    assert people.by.keys() == {Identifier("email", "ann@shop.com")}

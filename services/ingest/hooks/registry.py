@@ -4,9 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.validation import Fault
+from services.ingest.hooks.chatwoot import Chatwoot
+from services.ingest.hooks.intercom import Intercom
+from services.ingest.hooks.mailgun import Mailgun
+from services.ingest.hooks.meta import Meta
 from services.ingest.hooks.model import Hook
+from services.ingest.hooks.postmark import Postmark
+from services.ingest.hooks.sendgrid import SendGrid
+from services.ingest.hooks.ses import Ses
+from services.runtime.outbound import Once
 
-HOOKS: tuple[Hook, ...] = ()
+HOOKS: tuple[Hook, ...] = (
+    SendGrid(),
+    Ses(Once()),
+    Mailgun(),
+    Postmark(),
+    Chatwoot(),
+    Intercom(),
+    Meta(),
+)
 """In the order of the documentation."""
 
 BY_KIND: Mapping[str, Hook] = {hook.kind: hook for hook in HOOKS}

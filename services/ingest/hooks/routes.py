@@ -19,7 +19,7 @@ from schemas.topics import PRIVACY_REQUESTED, PRIVACY_REQUESTS
 from schemas.validation import Fault
 from services.ingest.handler import Ingest, Limited, Unavailable
 from services.ingest.hooks.event import encode, fitted
-from services.ingest.hooks.model import Delivery, Hook, Reply, Translated
+from services.ingest.hooks.model import Delivery, Hook, Reply, Translated, Verdict
 from services.ingest.hooks.registry import BY_KIND
 from services.ingest.model import Accepted, Answer, Shared
 from services.ingest.sources.model import Source
@@ -95,11 +95,7 @@ class Doorman:
         if delivery.method not in hook.methods:
             allowed = {"Allow": ", ".join(sorted(hook.methods))}
             raise Problem(405, "Method Not Allowed", "Webhooks are posted.", headers=allowed)
-        verdict = hook.verify(
-            delivery, lambda name: self._directory.secrets(source, name), source.options
-        )
-        if isinstance(verdict, Awaitable):
-            verdict = await verdict
+        verdict = await self._verdict(hook, delivery, source)
         if isinstance(verdict, Reply):
             return verdict
         if verdict is not None:
@@ -108,6 +104,15 @@ class Doorman:
         if isinstance(translated, Fault):
             raise self._refused(source, 400, translated)
         return await self._take(translated, source)
+
+    async def _verdict(self, hook: Hook, delivery: Delivery, source: Source) -> Verdict:
+        try:
+            verdict = hook.verify(
+                delivery, lambda name: self._directory.secrets(source, name), source.options
+            )
+            return await verdict if isinstance(verdict, Awaitable) else verdict
+        except Unavailable as error:
+            raise _unavailable(str(error), "not_verified") from None
 
     async def _take(self, translated: Translated, source: Source) -> Received:
         texts = [encode(fitted(event)) for event in translated.events]
@@ -214,7 +219,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"description": "More than 1 MB"},
     415: {"description": "A compressed body"},
     429: {"description": "More than the source may send: again after Retry-After"},
-    503: {"description": "The broker did not acknowledge: send the same again"},
+    503: {"description": "Not stored, or not verifiable just now: send the same again"},
 }
 
 

@@ -12,10 +12,12 @@ from starlette.types import ASGIApp
 from services.ingest import documentation
 from services.ingest.access import Access
 from services.ingest.handler import Ingest, Sink
-from services.ingest.hooks import routes
+from services.ingest.hooks import registry
+from services.ingest.hooks import routes as hooks
 from services.ingest.hooks.model import MAX_HOOK
 from services.ingest.producer import Producer
 from services.ingest.settings import IngestSettings
+from services.ingest.sources import routes as sources
 from services.ingest.sources.directory import DefinitionsView
 from services.ingest.sources.office import Office
 from services.ingest.tracking import Tracking
@@ -44,7 +46,7 @@ def create_app(
     """
     settings = settings or IngestSettings()
     outlet = outlet or Producer(settings)
-    office = Office(settings, _now, definitions)
+    office = Office(settings, _now, definitions, registry.check_options)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -66,9 +68,9 @@ def create_app(
         ready=unready,
         max_body=MAX_HOOK,
     )
-    app.state.office = office
+    sources.install(app, office)
     ingest = Ingest(outlet, office.turnstile, _now, lambda: str(uuid4()))
-    app.include_router(routes.router(routes.Doorman(ingest, office)))
+    app.include_router(hooks.router(hooks.Doorman(ingest, office)))
     access = Access(office.directory)
     rest = app.build_middleware_stack
 

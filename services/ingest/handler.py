@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from schemas.validation import Fault
 from services.ingest.model import Accepted, Answer, Judged, Receipt, Rejection, Shared
 from services.ingest.rules import accept, milliseconds
 from services.ingest.sources.model import Source
@@ -106,3 +107,9 @@ class Ingest:
         """Deliver what is no event, and so needs no judging. Raises ``Unavailable``."""
         if records:
             await self._sink.deliver(records, source.name)
+
+    def refuse(self, body: bytes, fault: Fault, source: Source) -> None:
+        """Count a request that is refused before its events can be told apart."""
+        judged = Judged([body], milliseconds(self._clock()), [(fault, None)])
+        refused = Answer(False, 0, 0, [Rejection(0, fault.code, fault.detail)])
+        self._turnstile.answered(source, judged, refused)

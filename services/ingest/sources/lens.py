@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 
 from services.ingest.model import Accepted, Judged, Outcome
-from services.ingest.sources.sighting import Sighting, Verdict, sighted
+from services.ingest.sources.sighting import Sighting, Verdict, moment, sighted
 
 MOST = 100
 """Events of a source that are kept until they are stored, and that a page shows."""
@@ -41,7 +41,7 @@ class Lens:
             kept, cut = sighted(text)
             waiting.append(
                 Sighting(
-                    id=f"{judged.at.timestamp():017.3f}-{self._run}-{next(self._numbers):09d}",
+                    id=f"{moment(judged.at)}-{self._run}-{next(self._numbers):09d}",
                     source=source,
                     at=judged.at,
                     verdict=verdict,

@@ -1,7 +1,7 @@
 """Everything about sources that one ingest process holds, and its life.
 
 Taking events needs only the ``directory``, which follows Kafka. MongoDB stands behind the
-admin API alone: while it is away, sources cannot be changed, and events are taken as ever.
+admin API and what it shows: while it is away, events are taken as ever.
 """
 
 import asyncio
@@ -10,35 +10,44 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 import structlog
 from aiokafka.errors import KafkaError
 from fastapi import Depends, Request
 
+from schemas.validation import Fault
 from services.ingest.settings import IngestSettings
+from services.ingest.sources import store
 from services.ingest.sources.activity import Activity
 from services.ingest.sources.directory import KIND, DefinitionsView, Directory
 from services.ingest.sources.lens import Lens
 from services.ingest.sources.register import Register
+from services.ingest.sources.scribe import Scribe
 from services.ingest.sources.seals import Seals
-from services.ingest.sources.store import Sources
 from services.ingest.sources.turnstile import Turnstile
 from services.runtime.backoff import Backoff
 from services.runtime.definitions import Definitions
-from services.runtime.mongo import connect
+from services.runtime.http import Problem
+from services.runtime.mongo import Database, PyMongoError, connect
 from services.runtime.publish import Publisher
 
 log = structlog.get_logger()
+
+CheckOptions = Callable[[str, Any], list[Fault]]
+"""What is wrong with the options of a source of that kind."""
 
 
 @dataclass
 class Desk:
     """What the admin API works with."""
 
-    sources: Sources
+    sources: store.Sources
     register: Register
+    counts: store.Counts
+    sightings: store.Sightings
+    scribe: Scribe
 
 
 class Office:
@@ -49,16 +58,18 @@ class Office:
         settings: IngestSettings,
         clock: Callable[[], datetime],
         definitions: DefinitionsView | None = None,
+        check_options: CheckOptions = lambda _kind, _options: [],
     ) -> None:
         self._settings = settings
         self._following = definitions is None
         self.clock = clock
         self.seals = Seals([key.get_secret_value() for key in settings.secret_keys])
         self.directory = Directory(settings.write_keys, self.seals, clock, definitions)
-        self.activity = Activity()
-        self.lens = Lens(run := uuid4().hex[:12])
-        self._run = run
-        self.turnstile = Turnstile(self.activity, self.lens, monotonic)
+        self.run = uuid4().hex[:12]
+        activity, lens = Activity(), Lens(self.run)
+        self.scribe = Scribe(activity, lens, self.directory, clock=clock, now=monotonic)
+        self.turnstile = Turnstile(activity, lens, monotonic, self.scribe.changed)
+        self.check_options = check_options
         self.desk: Desk | None = None
 
     def unready(self) -> str | None:
@@ -74,12 +85,24 @@ class Office:
         async with AsyncExitStack() as stack:
             client = connect(self._settings)
             stack.callback(client.close)
+            database = client[self._settings.database("ingest")]
             publisher = Publisher(self._settings, "ingest-sources")
             stack.push_async_callback(publisher.stop)
-            sources = Sources(client[self._settings.database("ingest")])
-            register = Register(sources, publisher, self.clock)
-            self.desk = Desk(sources, register)
-            for work in (register.keep_telling(), self._follow(stack)):
+            sources = store.Sources(database)
+            self.desk = desk = Desk(
+                sources,
+                Register(sources, publisher, self.clock),
+                store.Counts(database, self.run),
+                store.Sightings(database),
+                self.scribe,
+            )
+            for work in (
+                _prepare(database),
+                desk.register.keep_telling(),
+                desk.scribe.keep_writing(desk.counts, desk.sightings),
+                desk.scribe.keep_looking(desk.sightings),
+                self._follow(stack),
+            ):
                 stack.push_async_callback(_end, asyncio.create_task(work))
             yield
 
@@ -97,6 +120,18 @@ class Office:
             self.directory.follow(definitions)
 
 
+async def _prepare(database: Database) -> None:
+    """Create what the collections need, as soon as MongoDB is there."""
+    backoff = Backoff()
+    while True:
+        try:
+            await store.prepare(database)
+            return
+        except PyMongoError as error:
+            log.warning("indexes not created yet", error=type(error).__name__)
+            await asyncio.sleep(backoff.next())
+
+
 async def _end(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -109,3 +144,11 @@ def _office(request: Request) -> Office:
 
 Means = Annotated[Office, Depends(_office)]
 """A route's parameter of this type is the API's ``Office``."""
+
+
+def desk_of(office: Office) -> Desk:
+    """What stands behind the admin API; 503 before it is there."""
+    if office.desk is None:
+        detail = "The process has not started yet."
+        raise Problem(503, "Service Unavailable", detail, headers={"Retry-After": "1"})
+    return office.desk

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from schemas.messages import Definition
 from schemas.topics import DEFINITIONS
 from schemas.validation import Fault
+from services.ingest.rules import milliseconds
 from services.ingest.sources.directory import KIND
 from services.ingest.sources.model import Source
 from services.runtime.mongo import PyMongoError
@@ -93,7 +94,8 @@ class Register:
             if after is None and before is None:
                 return None
             version = 1 if before is None else before.version + 1
-            stored = Stored(name=name, version=version, at=self._clock(), source=after)
+            at = milliseconds(self._clock())  # what MongoDB keeps of a time
+            stored = Stored(name=name, version=version, at=at, source=after)
             if await self._shelf.put(stored):
                 return await self._told(stored)
         raise Busy

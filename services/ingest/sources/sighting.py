@@ -44,6 +44,11 @@ class Sighting(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Whether ``text`` is only its beginning."""
 
 
+def moment(at: datetime) -> str:
+    """What the ids of sightings of that instant begin with; sorts by time."""
+    return f"{at.timestamp():017.3f}"
+
+
 def sighted(text: bytes) -> tuple[bytes, bool]:
     """What is kept of an event's text, and whether it is cut."""
     return text[:MAX_EVENT], len(text) > MAX_EVENT

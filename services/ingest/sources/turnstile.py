@@ -52,7 +52,7 @@ class Turnstile:
         self._show(source.name, judged, acknowledged=False)
 
     def refused(self, source: Source, code: str, at: datetime) -> None:
-        """Count a request that was refused before its events were looked at, as one."""
+        """Count a request that was refused before there were events, as one."""
         self._activity.refused(source.name, code, at)
         self._changed()
 

@@ -207,7 +207,14 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             if source is None or source.id not in self.owned:
                 continue
             records += [
-                Record(source, item.offset, item.key, item.value, dict(item.headers))
+                Record(
+                    source,
+                    item.offset,
+                    item.key,
+                    item.value,
+                    dict(item.headers),
+                    item.timestamp or 0,
+                )
                 for item in batch
                 if item.offset >= source.offset
             ]

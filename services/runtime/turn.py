@@ -43,6 +43,8 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, bytes]
+    timestamp: int = 0
+    """Milliseconds since 1970: when it was written, by the writer's or the broker's clock."""
 
     def header(self, name: str) -> str:
         """A header as text, or the empty string."""

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from schemas import validation
+from schemas.catalogue import key_of, topic_of
 from services import cli, processes
 from services.ingest import opening, rules
 from services.ingest.api import create_app
 from services.ingest.model import Accepted
 from services.ingest.settings import IngestSettings
+from services.profile.resolve.rules.acceptance import Arrival, accept_event
 from tests.contract.conformance import SCHEMAS
 from tests.contract.deployment import ROOT
 
@@ -81,7 +84,8 @@ async def test_the_curl_examples_are_answered_as_shown() -> None:
 
 
 def test_every_code_of_an_event_is_explained_and_no_other() -> None:
-    explained = set(re.findall(r"`([a-z_]+)`", EVENTS.partition("| code | the event |")[2]))
+    table = EVENTS.partition("| code | the event |")[2].partition("\n\n")[0]
+    explained = set(re.findall(r"`([a-z_]+)`", table))
     used = {
         code
         for module in (validation, rules)
@@ -94,6 +98,28 @@ def test_every_code_of_an_event_is_explained_and_no_other() -> None:
         (ROOT / str(one.__file__)).read_text() for one in (validation, rules, opening)
     )
     assert [code for code in explained if code.count("_") and f'"{code}"' not in sources] == []
+
+
+def test_the_record_of_the_example_is_an_event_with_all_that_it_needs() -> None:
+    [source] = re.findall(
+        r"```python\n(import asyncio\n.*?)```",
+        EVENTS.partition("## Straight to Kafka")[2],
+        re.DOTALL,
+    )
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(source, "docs/events.md", "exec"), names)
+    record = names["record"]("501", "u-1001", "119.80")
+    now = datetime(2026, 3, 14, 10, tzinfo=UTC)
+    taken = accept_event(record["value"], Arrival(dict(record["headers"]), 0), now)
+    assert not isinstance(taken, validation.Fault), taken
+    event, _ = taken
+    assert (event.message_id, event.source) == (
+        "order-501-completed",
+        "https://shop.example/checkout",
+    )
+    assert event.timestamp == datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
+    assert record["topic"] == topic_of(event.type, event.event)
+    assert record["key"].decode() == key_of(event)
 
 
 def people() -> Any:

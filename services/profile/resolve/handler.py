@@ -15,7 +15,7 @@ from schemas.topics import EVENTS, INTERACTIONS, MESSAGE_CHANGES
 from schemas.validation import Fault
 from services.profile.resolve.model import Changes, Link, Merge, Person, Stored
 from services.profile.resolve.rules import interactions
-from services.profile.resolve.rules.acceptance import accept_event, accept_step
+from services.profile.resolve.rules.acceptance import Arrival, accept_event, accept_step
 from services.profile.resolve.rules.identifiers import link_of
 from services.profile.resolve.rules.identity import Graph, linking
 from services.runtime.turn import Message, Record, Source, Turn
@@ -131,16 +131,16 @@ def _accept(turn: Turn) -> dict[str, _Accepted]:
 
 
 def _accept_event(turn: Turn, record: Record) -> _Accepted | None:
-    event = accept_event(record.value, turn.now)
-    if isinstance(event, Fault):
-        turn.reject(record, event.code, event.detail)
+    taken = accept_event(record.value, Arrival(record.headers, record.timestamp), turn.now)
+    if isinstance(taken, Fault):
+        turn.reject(record, taken.code, taken.detail)
         return None
+    event, body = taken
     link = link_of(event)
     if link is None:
         turn.reject(record, "no_identifier", "No identifier tells one person from others.")
         return None
-    assert record.value is not None
-    return _Accepted(record, interactions.draft(event, record.value, link), link)
+    return _Accepted(record, interactions.draft(event, body, link), link)
 
 
 def _accept_step(turn: Turn, record: Record) -> _Accepted | None:

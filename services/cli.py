@@ -159,7 +159,9 @@ def _serve(spec: ProcessSpec) -> None:
     from services.runtime.serve import serve
 
     port = int(os.environ.get(spec.port_setting, spec.port))
-    serve(spec.target, port, Settings(), websockets=spec.kind == "console")
+    count = int(os.environ.get(spec.count_setting, 1)) if spec.count_setting else 1
+    websockets = spec.kind == "console"
+    serve(spec.target, port, Settings(), websockets=websockets, processes=count)
 
 
 if __name__ == "__main__":

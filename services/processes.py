@@ -4,7 +4,7 @@ The command line, the local supervisor and the deployment checks all read this t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -18,6 +18,8 @@ class ProcessSpec:
     port: int
     port_setting: str
     """The environment variable that changes the port."""
+    count_setting: str | None = None
+    """The environment variable that has several processes serve the port; None: always one."""
 
     @property
     def command(self) -> Sequence[str]:
@@ -33,7 +35,10 @@ def _spec(
 
 
 APIS = (
-    _spec("api", "ingest", "services.ingest.api:create_app", 8100),
+    replace(
+        _spec("api", "ingest", "services.ingest.api:create_app", 8100),
+        count_setting="REGULARS_INGEST_PROCESSES",
+    ),
     _spec("api", "profile", "services.profile.api:create_app", 8200),
     _spec("api", "segmentation", "services.segmentation.api:create_app", 8300),
     _spec("api", "notifier", "services.notifier.api:create_app", 8400),

@@ -9,6 +9,8 @@ class IngestSettings(Settings):
     """Keys, limits and patience of ingest."""
 
     ingest_port: int = 8100
+    ingest_processes: int = Field(1, ge=1)
+    """Processes that share the port: as many as the cores that ingest may use."""
     write_keys: dict[str, str] = Field(default_factory=dict)
     """SHA-256 (hex) of each write key -> the name of the source that holds it."""
     secret_keys: list[SecretStr] = Field(default_factory=list)

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -140,7 +140,7 @@ def _operations(ready: Ready | None) -> APIRouter:
 
     @router.get("/metrics", summary="For Prometheus", response_class=_Metrics)
     async def show_metrics() -> Response:
-        return _Metrics(generate_latest())
+        return _Metrics(metrics.exposition())
 
     return router
 

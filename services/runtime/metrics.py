@@ -1,6 +1,27 @@
 """Every metric of every service. Base units, ``_total`` on counters, no ids in labels."""
 
-from prometheus_client import Counter, Gauge, Histogram
+import os
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from services.runtime.fleet import METRICS
+
+
+def exposition() -> bytes:
+    """All of them as Prometheus reads them: this process's, or those of its whole fleet."""
+    if METRICS not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -118,7 +139,9 @@ INGEST_ACK = Histogram(
     buckets=SECONDS,
 )
 INGEST_PENDING = Gauge(
-    "regulars_ingest_pending_bytes", "Events that wait for the broker's acknowledgement."
+    "regulars_ingest_pending_bytes",
+    "Events that wait for the broker's acknowledgement.",
+    multiprocess_mode="sum",
 )
 SOURCE_EVENTS = Counter(
     "regulars_ingest_source_events_total",

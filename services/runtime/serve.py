@@ -1,4 +1,4 @@
-"""Serving an API with Granian, in this one process, until a signal ends it.
+"""Serving an API with Granian until a signal ends it; as a rule in this one process.
 
 Granian's usual server starts workers as child processes, which doubles the memory of a
 small service and leaves an orphan behind when the parent is killed. Its embedded server
@@ -10,6 +10,7 @@ import gc
 import signal
 import socket
 import sys
+from functools import partial
 from importlib import import_module
 
 import structlog
@@ -18,13 +19,20 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from services.runtime import log
+from services.runtime import fleet, log
 from services.runtime.settings import Settings
 
 logger = structlog.get_logger()
 
 
-def serve(target_factory: str, port: int, settings: Settings, *, websockets: bool = False) -> None:
+def serve(
+    target_factory: str,
+    port: int,
+    settings: Settings,
+    *,
+    websockets: bool = False,
+    processes: int = 1,
+) -> None:
     """Serve what ``target_factory`` (``package.module:function``) makes, on ``settings.host``.
 
     Returns after SIGTERM or SIGINT, when the app has stopped; exits with 1 when the port is
@@ -32,6 +40,15 @@ def serve(target_factory: str, port: int, settings: Settings, *, websockets: boo
     """
     log.configure(settings)
     _demand_free(settings.host, port)
+    work = partial(_work, target_factory, port, settings, websockets)
+    if processes > 1:
+        fleet.run(work, processes)
+    else:
+        work()
+
+
+def _work(target_factory: str, port: int, settings: Settings, websockets: bool) -> None:
+    log.configure(settings)
     module, _, function = target_factory.partition(":")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         app = getattr(import_module(module), function)()
@@ -54,11 +71,19 @@ async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
+    orphaned = fleet.orphaned()
+    if orphaned is not None:
+        loop.add_reader(orphaned, _leave, loop, orphaned, server)
     gc.collect()
     gc.freeze()  # what is loaded now stays: spare the collector from walking it
     logger.info("serving", address=f"http://{settings.host}:{port}")
     await server.serve()
     return not server.interrupt_signal
+
+
+def _leave(loop: asyncio.AbstractEventLoop, orphaned: int, server: Server) -> None:
+    loop.remove_reader(orphaned)
+    server.stop()  # type: ignore[no-untyped-call]
 
 
 def _demand_free(host: str, port: int) -> None:

@@ -3,6 +3,7 @@
 Rates drift with the machine and with who else uses it; CPU per event far less.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import psutil
 
 
 class Meter:
-    """The processes of a bench by role; more of them may join."""
+    """The processes of a bench by role, each with its children; this one alone."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {role: psutil.Process(pid) for role, pid in pids.items()}
@@ -50,11 +51,21 @@ def _model() -> str:
 
 
 def _seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+    all_times = [one.cpu_times() for one in _family(process)]
+    return float(sum(times.user + times.system for times in all_times))
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    if process.pid == os.getpid():
+        return [process]  # its children are what it measures
+    return [process, *process.children(recursive=True)]
 
 
 def _bytes(process: psutil.Process) -> int:
+    return sum(_own_bytes(one) for one in _family(process))
+
+
+def _own_bytes(process: psutil.Process) -> int:
     try:
         return int(process.memory_full_info().pss)
     except (psutil.AccessDenied, AttributeError):

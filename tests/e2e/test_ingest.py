@@ -58,6 +58,7 @@ async def running(stack: Any, logs: Path) -> AsyncIterator[Service]:
         process = cluster.start(
             COMMAND,
             ingest_port=str(port),
+            ingest_processes="2",
             write_keys=json.dumps({digest(KEY): "web"}),
             ack_seconds="2",
         )

@@ -1,8 +1,10 @@
 """Providers that post to ingest in this process, with a list in Kafka's place."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,20 +12,29 @@ import msgspec
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
+from schemas.messages import Event, Interaction, Order
 from schemas.topics import PRIVACY_REQUESTS
 from services.ingest.handler import Ingest, Unavailable
-from services.ingest.hooks.model import MAX_HOOK, Delivery, Hook
+from services.ingest.hooks.event import encode, fitted
+from services.ingest.hooks.model import MAX_HOOK, Delivery, Hook, Translated
 from services.ingest.hooks.registry import BY_KIND
 from services.ingest.hooks.routes import Doorman, router
-from services.ingest.model import Accepted
+from services.ingest.model import Accepted, Receipt, Shared
+from services.ingest.rules import accept
 from services.ingest.settings import IngestSettings
 from services.ingest.sources.model import Source
 from services.ingest.sources.office import Office
 from services.ingest.sources.seals import Seals
+from services.profile.build.model import State
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.fold import fold
+from services.profile.build.rules.orders import orders_of
+from services.profile.resolve.rules.identifiers import link_of
+from services.profile.resolve.rules.interactions import draft
 from services.runtime.http import create_api
 from tests.ingesting import Published
 
-NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
+NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
 SECRET_KEY = Fernet.generate_key().decode()
 SEALS = Seals([SECRET_KEY])
 
@@ -90,7 +101,7 @@ async def doorway(
 
 
 def delivery(body: bytes, **headers: str) -> Delivery:
-    """A call with these headers, ``_`` for dash."""
+    """A call with these headers, ``_`` for dash in their names."""
     return Delivery(
         source="shop",
         method="POST",
@@ -100,3 +111,49 @@ def delivery(body: bytes, **headers: str) -> Delivery:
         body=body,
         received_at=NOW,
     )
+
+
+def examples(folder: str) -> list[Path]:
+    """Deliveries of a provider, each with what it becomes."""
+    return sorted((Path(__file__).parent / "hooks" / folder).glob("*.json"))
+
+
+def example(path: Path) -> tuple[Delivery, dict[str, Any], dict[str, Any]]:
+    """(the delivery, the source's options, what it becomes) of an example."""
+    said = json.loads(path.read_text())
+    text = said["body"] if isinstance(said["body"], str) else json.dumps(said["body"])
+    return (
+        delivery(text.encode(), **said["headers"]),
+        said.get("options", {}),
+        {"events": [], "ignored": [], "requests": []} | said["becomes"],
+    )
+
+
+def builtins(translated: Any) -> Any:
+    """What a translation says, as JSON says it."""
+    return json.loads(msgspec.json.Encoder(decimal_format="number").encode(translated))
+
+
+def accepted(said: Translated, source: str = "shop") -> list[Interaction]:
+    """What ingest accepts of it, as resolve passes it on; fails for an event that is refused."""
+    receipt = Receipt(source, NOW, lambda: "made-up")
+    found = []
+    for one in said.events:
+        outcome = accept(encode(fitted(one)), None, Shared(), receipt)
+        assert isinstance(outcome, Accepted), outcome
+        event = msgspec.json.decode(outcome.value, type=Event)
+        link = link_of(event)
+        assert link is not None
+        found.append(draft(event, outcome.value, link))
+    return found
+
+
+def orders_after(translations: Iterable[Translated]) -> list[Order]:
+    """The orders that build keeps of one person, each messageId once as resolve lets it."""
+    state, seen = State(), set[str]()
+    for translated in translations:
+        for interaction in accepted(translated):
+            if interaction.interaction_id not in seen:
+                seen.add(interaction.interaction_id)
+                fold(state, interaction, Traits({}), set())
+    return orders_of(state)

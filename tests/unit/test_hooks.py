@@ -104,7 +104,7 @@ async def test_a_privacy_request_goes_to_its_own_topic_under_the_sources_name() 
     assert (record.topic, record.key, record.message_id) == ("privacy.requests", "r-1", "r-1")
     assert record.type == "regulars.privacy.requested.v1"
     assert tray.requests == [
-        msgspec.to_builtins(REQUEST) | {"source": "shop", "submitted_time": "2026-03-14T12:00:00Z"}
+        msgspec.to_builtins(REQUEST) | {"source": "shop", "submitted_time": "2026-04-01T12:00:00Z"}
     ]
 
 

@@ -12,9 +12,11 @@ from services.ingest.hooks.model import Hook
 from services.ingest.hooks.postmark import Postmark
 from services.ingest.hooks.sendgrid import SendGrid
 from services.ingest.hooks.ses import Ses
+from services.ingest.hooks.shopify import Shopify
 from services.runtime.outbound import Once
 
 HOOKS: tuple[Hook, ...] = (
+    Shopify(),
     SendGrid(),
     Ses(Once()),
     Mailgun(),

@@ -1,0 +1,79 @@
+"""Shopify's webhooks: who signed them, and which topic becomes what. Pure.
+
+Shopify.dev, "About webhooks": base64 of HMAC-SHA256 over the raw body in
+``X-Shopify-Hmac-Sha256``; deliveries repeat (``X-Shopify-Webhook-Id`` stays), come in any
+order and up to a day late. The headers are signed by nobody, so that nothing is believed of
+them that could do harm: privacy requests are known by their bodies too.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from schemas.validation import Fault
+from services.ingest.hooks import body, options, shopify_browsing, shopify_order, shopify_people
+from services.ingest.hooks.model import Delivery, Options, Secrets, Translated, Verdict
+from services.ingest.hooks.shopify_model import Call, ShopifyOptions
+from services.ingest.hooks.signature import check
+
+Body = Mapping[str, Any]
+
+TOPICS: Mapping[str, Callable[[Body, Call], Translated | Fault]] = {
+    "orders/create": shopify_order.created,
+    "orders/updated": shopify_order.updated,
+    "orders/paid": shopify_order.updated,
+    "orders/fulfilled": shopify_order.updated,
+    "orders/cancelled": shopify_order.cancelled,
+    "refunds/create": shopify_order.refunded,
+    "checkouts/create": shopify_browsing.checkout_started,
+    "checkouts/update": shopify_browsing.checkout_updated,
+    "carts/create": shopify_browsing.cart_created,
+    "carts/update": shopify_browsing.cart_updated,
+    "customers/create": shopify_people.changed,
+    "customers/update": shopify_people.changed,
+    "customers/delete": shopify_people.deleted,
+    "customers_email_marketing_consent/update": shopify_people.email_consent,
+    "customers_marketing_consent/update": shopify_people.sms_consent,
+    "customers/data_request": shopify_people.data_request,
+    "customers/redact": shopify_people.redact,
+    "shop/redact": shopify_people.shop_redact,
+}
+
+
+class Shopify:
+    """``services.ingest.hooks.model.Hook`` for Shopify."""
+
+    kind = "shopify"
+    secrets = ("app_secret",)
+    methods = frozenset({"POST"})
+
+    def check(self, said: Any) -> list[Fault]:
+        """Every fault of a source's options."""
+        return options.check(said, ShopifyOptions)
+
+    def verify(self, delivery: Delivery, secrets: Secrets, said: Options) -> Verdict:
+        """Codes: missing_secret, bad_signature, wrong_shop."""
+        keys = [secret.encode() for secret in secrets("app_secret")]
+        given = delivery.headers.get("x-shopify-hmac-sha256", "")
+        fault = check(keys, delivery.body, [given])
+        if fault is not None:
+            return fault
+        wanted = options.read(said, ShopifyOptions).shop_domain
+        shop = delivery.headers.get("x-shopify-shop-domain", "")
+        if wanted is not None and shop.strip().lower() != wanted.strip().lower():
+            return Fault("wrong_shop", "This source is for another shop.")
+        return None
+
+    def translate(self, delivery: Delivery, said: Options) -> Translated | Fault:
+        """What it says. Codes: bad_json, not_an_object, bad_privacy_request."""
+        payload = body.read_object(delivery.body)
+        if isinstance(payload, Fault):
+            return payload
+        topic = delivery.headers.get("x-shopify-topic", "").strip().lower()
+        translate = TOPICS.get(topic)
+        if translate is None:
+            detail = f"The topic {topic[:60] or '(none)'} says nothing that is needed here."
+            return Translated(ignored=[Fault("topic_not_used", detail)])
+        given = options.read(said, ShopifyOptions)
+        if delivery.headers.get("x-shopify-test", "").lower() == "true":
+            return Translated(ignored=[Fault("test_delivery", "Sent to try the connection.")])
+        return translate(payload, Call.of(delivery, topic, given))

@@ -1,0 +1,272 @@
+"""Shopify's webhooks: signed, and in whatever order they come, the order is right."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.messages import Order, OrderLine, Refund
+from services.ingest.hooks import signature
+from services.ingest.hooks.body import instant
+from services.ingest.hooks.model import Delivery, Translated
+from services.ingest.hooks.registry import check_options
+from services.ingest.hooks.shopify import TOPICS, Shopify
+from tests.hooking import (
+    NOW,
+    Tray,
+    accepted,
+    builtins,
+    delivery,
+    doorway,
+    example,
+    examples,
+    orders_after,
+    source,
+)
+
+SECRET = "shpss_current"
+EXAMPLES = examples("shopify")
+SHOP = "tea-room.myshopify.com"
+
+
+def called(name: str, **changes: Any) -> Delivery:
+    """An example's delivery, its body changed at the top."""
+    path = next(path for path in EXAMPLES if path.stem == name)
+    found, _, _ = example(path)
+    body = json.loads(found.body) | changes
+    return msgspec.structs.replace(found, body=json.dumps(body).encode())
+
+
+def translate(said: Delivery, **options: Any) -> Translated:
+    translated = Shopify().translate(said, options)
+    assert isinstance(translated, Translated)
+    return translated
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_delivery_becomes_what_its_example_says(path: Path) -> None:
+    said, options, becomes = example(path)
+    assert builtins(translate(said, **options)) == becomes
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_everything_that_an_example_becomes_is_accepted(path: Path) -> None:
+    translated = translate(example(path)[0])
+    assert len(accepted(translated)) == len(translated.events)
+
+
+def test_every_topic_has_an_example() -> None:
+    assert {example(path)[0].headers["x-shopify-topic"] for path in EXAMPLES} >= set(TOPICS)
+
+
+def post(said: Delivery, secret: str = SECRET, **more: str) -> dict[str, Any]:
+    signed = signature.sign(secret.encode(), said.body)
+    headers = {**said.headers, "x-shopify-hmac-sha256": signed, **more}
+    return {"url": "/v1/hooks/shop", "content": said.body, "headers": headers}
+
+
+async def test_the_same_webhook_twice_is_one_event() -> None:
+    tray = Tray()
+    async with doorway(tray, source("shopify", {"app_secret": [SECRET]})) as client:
+        for _ in range(2):
+            response = await client.post(**post(called("orders-paid")))
+            assert (response.status_code, response.json()["rejected"]) == (200, [])
+    assert [one["messageId"] for one in tray.events][:2] == [
+        one["messageId"] for one in tray.events
+    ][2:]
+    assert tray.events[0]["properties"]["total"] == "26.32"
+    assert {one["source"] for one in tray.events} == {"shop"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "headers", "status", "code"),
+    [
+        (SECRET, {}, 200, None),
+        ("shpss_former", {}, 200, None),
+        ("shpss_guessed", {}, 401, "bad_signature"),
+        (SECRET, {"x-shopify-hmac-sha256": ""}, 401, "bad_signature"),
+        (SECRET, {"x-shopify-shop-domain": "other.myshopify.com"}, 401, "wrong_shop"),
+    ],
+)
+async def test_only_what_the_shop_has_signed_is_taken(
+    secret: str, headers: dict[str, str], status: int, code: str | None
+) -> None:
+    options = {"shop_domain": SHOP.upper()}
+    shop = source("shopify", {"app_secret": [SECRET, "shpss_former"]}, options)
+    async with doorway(tray := Tray(), shop) as client:
+        response = await client.post(**post(called("orders-paid"), secret, **headers))
+    assert (response.status_code, response.json().get("code")) == (status, code)
+    assert (tray.records == []) == (status != 200)
+
+
+async def test_one_changed_byte_breaks_the_signature() -> None:
+    call = post(called("orders-paid"))
+    call["content"] = call["content"].replace(b"26.32", b"26.31")
+    async with doorway(Tray(), source("shopify", {"app_secret": [SECRET]})) as client:
+        assert (await client.post(**call)).status_code == 401
+
+
+async def test_a_former_secret_ends_an_hour_after_the_rotation() -> None:
+    shop = source("shopify", {"app_secret": [SECRET, "shpss_former"]})
+    async with doorway(Tray(), shop, clock=lambda: NOW + timedelta(hours=1)) as client:
+        response = await client.post(**post(called("orders-paid"), "shpss_former"))
+    assert response.status_code == 401
+
+
+STORY = [
+    called("orders-create"),
+    called("orders-paid"),
+    called("orders-fulfilled"),
+    called("refunds-create"),
+    called("orders-updated-with-refund"),
+    called("orders-cancelled"),
+]
+AFTER_REFUND = Order(
+    order_id="5510001",
+    currency="EUR",
+    ordered_at=instant("2026-03-14T08:12:37Z") or NOW,
+    updated_at=instant("2026-03-16T14:00:02.250Z") or NOW,
+    revenue=Decimal("18.00"),
+    total=Decimal("26.32"),
+    refunds=[
+        Refund(
+            message_id="shopify:refund:990001",
+            amount=Decimal("15.61"),
+            at=instant("2026-03-16T14:00:01Z") or NOW,
+        )
+    ],
+    products=[
+        OrderLine(
+            product_id="8011",
+            name="Assam Second Flush",
+            brand="Tea Room",
+            price=Decimal("11.90"),
+            quantity=2,
+        )
+    ],
+)
+
+
+def test_an_orders_webhooks_in_their_order_give_the_order() -> None:
+    assert orders_after(map(translate, STORY[:5])) == [AFTER_REFUND]
+    cancelled_at = instant("2026-03-17T07:00:00Z")
+    assert orders_after(map(translate, STORY)) == [
+        msgspec.structs.replace(
+            AFTER_REFUND, status="cancelled", cancelled_at=cancelled_at, updated_at=cancelled_at
+        )
+    ]
+
+
+EDITED = called(
+    "orders-paid",
+    updated_at="2026-03-14T09:13:05+01:00",
+    total_price="38.22",
+    subtotal_price="33.32",
+    total_tax="6.10",
+)
+EDITED.headers["x-shopify-webhook-id"] = "wh-0007"  # type: ignore[index]
+EDITED.headers["x-shopify-triggered-at"] = "2026-03-14T08:13:05.990000Z"  # type: ignore[index]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    told=st.permutations([*STORY, EDITED]),
+    again=st.lists(st.sampled_from([*STORY, EDITED]), max_size=6),
+    last=st.integers(0, 7),
+)
+def test_any_order_and_repetition_of_an_orders_webhooks_gives_the_same_order(
+    told: list[Delivery], again: list[Delivery], last: int
+) -> None:
+    expected = orders_after(map(translate, [*STORY, EDITED]))
+    come = [*told[:last], *again, *told[last:]]
+    assert orders_after(map(translate, come)) == expected
+
+
+def test_of_two_versions_of_one_second_the_later_triggered_one_stands() -> None:
+    [order] = orders_after(map(translate, [EDITED, STORY[1]]))
+    assert (order.total, order.revenue) == (Decimal("38.22"), Decimal("28.00"))
+
+
+def test_a_refund_that_is_pending_counts_once_it_has_succeeded() -> None:
+    path = "orders-updated-of-a-guest-in-another-currency"
+    pending = called(path)
+    body = json.loads(pending.body)
+    body["refunds"][0]["transactions"][1]["status"] = "success"
+    later = called(path, refunds=body["refunds"], updated_at="2026-03-15T12:00:00-05:00")
+    for come in ([pending, later], [later, pending], [later]):
+        [order] = orders_after(map(translate, come))
+        assert [refund.amount for refund in order.refunds] == [Decimal("0.74"), Decimal("25.00")]
+
+
+def test_prices_without_tax_and_unknown_subtotals_leave_revenue_to_the_reader() -> None:
+    said = called("orders-create", subtotal_price=None)
+    assert {
+        name: value
+        for name, value in translate(said).events[0]["properties"].items()
+        if name in ("total", "revenue", "tax", "shipping")
+    } == {"total": "26.32", "tax": "4.20", "shipping": "4.90"}
+
+
+@pytest.mark.parametrize("price", ["12,50", True, "-1.00", [1]])
+async def test_an_amount_that_cannot_be_counted_refuses_the_event_alone(price: Any) -> None:
+    shop = source("shopify", {"app_secret": [SECRET]})
+    async with doorway(tray := Tray(), shop) as client:
+        response = await client.post(**post(called("orders-create", total_price=price)))
+    assert response.status_code == 200
+    assert [one["code"] for one in response.json()["rejected"]] in (
+        ["bad_amount"],
+        ["negative_amount"],
+    )
+    assert [one["event"] for one in tray.events] == ["Consent Updated"]
+
+
+def test_a_sale_to_nobody_is_refused_until_it_has_a_customer() -> None:
+    said = called("orders-create", customer=None, email=None, contact_email=None)
+    body = json.loads(said.body) | {"note_attributes": []}
+    translated = translate(msgspec.structs.replace(said, body=json.dumps(body).encode()))
+    assert "userId" not in translated.events[0]
+    with pytest.raises(AssertionError, match="missing_id"):
+        accepted(translated)
+
+
+@pytest.mark.parametrize(
+    ("body", "topic"),
+    [
+        ("orders-create", "customers/redact"),
+        ("customers-update", "shop/redact"),
+        ("customers-redact", "shop/redact"),
+        ("customers-data-request", "customers/redact"),
+        ("customers-redact", "customers/data_request"),
+    ],
+)
+def test_a_header_alone_erases_nobody(body: str, topic: str) -> None:
+    said = called(body)
+    forged = delivery(said.body, **{**said.headers, "x-shopify-topic": topic})
+    fault = Shopify().translate(forged, {})
+    assert getattr(fault, "code", None) == "bad_privacy_request"
+
+
+def test_a_privacy_request_of_another_shop_is_refused() -> None:
+    fault = Shopify().translate(called("shop-redact"), {"shop_domain": "other.myshopify.com"})
+    assert getattr(fault, "code", None) == "bad_privacy_request"
+
+
+def test_a_test_order_counts_where_the_source_says_so() -> None:
+    translated = translate(called("orders-create-test-order"), test_orders=True)
+    assert translated.events[0]["event"] == "Order Completed"
+
+
+def test_options_are_checked_when_a_source_is_written() -> None:
+    assert check_options("shopify", {"shop_domain": SHOP, "test_orders": True}) == []
+    assert [fault.detail for fault in check_options("shopify", {"shop": SHOP})] == [
+        "options: Object contains unknown field `shop`"
+    ]
+    assert [fault.detail for fault in check_options("shopify", {"test_orders": "yes"})] == [
+        "test_orders: Expected `bool`, got `str`"
+    ]

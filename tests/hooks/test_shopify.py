@@ -268,5 +268,5 @@ def test_options_are_checked_when_a_source_is_written() -> None:
         "options: Object contains unknown field `shop`"
     ]
     assert [fault.detail for fault in check_options("shopify", {"test_orders": "yes"})] == [
-        "test_orders: Expected `bool`, got `str`"
+        "options.test_orders: Expected `bool`, got `str`"
     ]

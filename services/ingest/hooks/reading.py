@@ -6,13 +6,15 @@ Beside ``body``, which reads one value at a time. Pure.
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from schemas.validation import Fault
 from services.ingest.hooks import body
+
+T = TypeVar("T", bound=Struct)
 
 LONGEST = 2_000
 """Characters of a text that is kept, unless a caller says otherwise."""
@@ -59,11 +61,16 @@ class Tolerance(Struct, forbid_unknown_fields=True):
 
 def faults(options: Any, fitting: type[Struct]) -> list[Fault]:
     """Why ``options`` are no ``fitting``; empty when they are. Code: bad_options."""
+    read = settled(options, fitting)
+    return [read] if isinstance(read, Fault) else []
+
+
+def settled(options: Any, fitting: type[T]) -> T | Fault:
+    """``options`` as a ``fitting``, defaults filled in. Code: bad_options."""
     try:
-        msgspec.convert(options, fitting)
+        return msgspec.convert(options, fitting)
     except msgspec.ValidationError as error:
         said = str(error)
         place = _PLACE.search(said)
         where = f"options.{place[1]}" if place and place[1] else "options"
-        return [Fault("bad_options", f"{where}: {_PLACE.sub('', said)}")]
-    return []
+        return Fault("bad_options", f"{where}: {_PLACE.sub('', said)}")

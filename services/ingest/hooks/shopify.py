@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.validation import Fault
-from services.ingest.hooks import body, options, shopify_browsing, shopify_order, shopify_people
+from services.ingest.hooks import body, shopify_browsing, shopify_order, shopify_people
 from services.ingest.hooks.model import Delivery, Options, Secrets, Translated, Verdict
+from services.ingest.hooks.reading import faults, settled
 from services.ingest.hooks.shopify_model import Call, ShopifyOptions
 from services.ingest.hooks.signature import check
 
@@ -46,26 +47,30 @@ class Shopify:
     secrets = ("app_secret",)
     methods = frozenset({"POST"})
 
-    def check(self, said: Any) -> list[Fault]:
+    def check(self, options: Any) -> list[Fault]:
         """Every fault of a source's options."""
-        return options.check(said, ShopifyOptions)
+        return faults(options, ShopifyOptions)
 
-    def verify(self, delivery: Delivery, secrets: Secrets, said: Options) -> Verdict:
-        """Codes: missing_secret, bad_signature, wrong_shop."""
+    def verify(self, delivery: Delivery, secrets: Secrets, options: Options) -> Verdict:
+        """Codes: bad_options, missing_secret, bad_signature, wrong_shop."""
+        given = settled(options, ShopifyOptions)
+        if isinstance(given, Fault):
+            return given
         keys = [secret.encode() for secret in secrets("app_secret")]
-        given = delivery.headers.get("x-shopify-hmac-sha256", "")
-        fault = check(keys, delivery.body, [given])
+        fault = check(keys, delivery.body, [delivery.headers.get("x-shopify-hmac-sha256", "")])
         if fault is not None:
             return fault
-        wanted = options.read(said, ShopifyOptions).shop_domain
+        wanted = given.shop_domain
         shop = delivery.headers.get("x-shopify-shop-domain", "")
         if wanted is not None and shop.strip().lower() != wanted.strip().lower():
             return Fault("wrong_shop", "This source is for another shop.")
         return None
 
-    def translate(self, delivery: Delivery, said: Options) -> Translated | Fault:
-        """What it says. Codes: bad_json, not_an_object, bad_privacy_request."""
-        payload = body.read_object(delivery.body)
+    def translate(self, delivery: Delivery, options: Options) -> Translated | Fault:
+        """What it says. Codes: bad_options, bad_privacy_request, those of ``body.read_object``."""
+        given, payload = settled(options, ShopifyOptions), body.read_object(delivery.body)
+        if isinstance(given, Fault):
+            return given
         if isinstance(payload, Fault):
             return payload
         topic = delivery.headers.get("x-shopify-topic", "").strip().lower()
@@ -73,7 +78,6 @@ class Shopify:
         if translate is None:
             detail = f"The topic {topic[:60] or '(none)'} says nothing that is needed here."
             return Translated(ignored=[Fault("topic_not_used", detail)])
-        given = options.read(said, ShopifyOptions)
         if delivery.headers.get("x-shopify-test", "").lower() == "true":
             return Translated(ignored=[Fault("test_delivery", "Sent to try the connection.")])
         return translate(payload, Call.of(delivery, topic, given))

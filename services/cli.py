@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from services import processes
 from services.dead_letters import app as dead_letters
+from services.ingest.history.command import import_
 from services.processes import ProcessSpec
 from services.runtime.settings import Settings
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 topics = typer.Typer(help="The Kafka topics.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
+app.command("import")(import_)
 
 _screen = Console(stderr=True)
 

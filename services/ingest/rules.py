@@ -140,7 +140,7 @@ def _settle_time(
     sent_text = said.get("sentAt", shared.sent_at)
     sent = None
     if sent_text is not None:
-        sent = _instant(sent_text)
+        sent = parse_instant(sent_text)
         if sent is None:
             said.pop("sentAt", None)
             flags.append("sent_at_ignored")
@@ -148,7 +148,7 @@ def _settle_time(
             said["sentAt"] = sent
     if original is None:
         return None
-    instant = _instant(original)
+    instant = parse_instant(original)
     if instant is None:
         return Fault("bad_timestamp", "timestamp must be a time of ISO 8601.")
     said["originalTimestamp"] = instant
@@ -175,7 +175,7 @@ def event_time(
     return clamp(original, received)
 
 
-def _instant(value: Any) -> datetime | None:
+def parse_instant(value: Any) -> datetime | None:
     """A time of ISO 8601 in UTC; one without an offset is taken as UTC."""
     if not isinstance(value, str):
         return None

@@ -26,7 +26,9 @@ Source = Annotated[str, typer.Option(help="A name for where this comes from: par
 MappingFile = Annotated[Path | None, typer.Option("--mapping", help="How rows become events.")]
 Preset = Annotated[str | None, typer.Option(help="A mapping that comes with Regulars.")]
 DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Judge everything, send nothing.")]
-Allow = Annotated[bool, typer.Option(help="Exit with 0 although something was refused.")]
+Allow = Annotated[
+    bool, typer.Option("--allow-rejects", help="Exit with 0 although rows were refused.")
+]
 RejectsFile = Annotated[Path | None, typer.Option(help="Write refusals here, as NDJSON.")]
 StateFile = Annotated[Path | None, typer.Option(help="Where to note how far it has come.")]
 Restart = Annotated[bool, typer.Option("--restart", help="From the beginning; doubles nothing.")]

@@ -4,6 +4,7 @@ A service's ``api.py`` calls ``create_api`` and adds its routes; what a client m
 everywhere (RFC 9457 errors, bearer tokens with roles, pages with cursors) comes from here.
 """
 
+import asyncio
 import base64
 import binascii
 import time
@@ -50,7 +51,8 @@ def create_api(
     """An API with everything that all of them share.
 
     ``ready`` answers None, or in one line why not; ``max_body`` bounds a request's body in
-    bytes (413 above). ``/docs`` carries its own assets and works without a network.
+    bytes (413 above). ``/docs`` carries its own assets and works without a network. Who streams
+    an answer ends it when ``app.state.stopping`` is set.
     """
     app = FastAPIOffline(
         redoc_url=None,
@@ -60,6 +62,7 @@ def create_api(
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.stopping = asyncio.Event()
     app.state.tokens = Keyring(settings.tokens)
     problem.install(app)
     app.add_middleware(Frame, service=name, max_body=max_body)

@@ -10,6 +10,7 @@ import gc
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 
@@ -69,11 +70,18 @@ async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) 
         backpressure=1024,
     )
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping = getattr(getattr(app, "state", None), "stopping", None)
+        if stopping is not None:
+            stopping.set()  # streams end: the server waits for them
+        server.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     orphaned = fleet.orphaned()
     if orphaned is not None:
-        loop.add_reader(orphaned, _leave, loop, orphaned, server)
+        loop.add_reader(orphaned, _leave, loop, orphaned, stop)
     gc.collect()
     gc.freeze()  # what is loaded now stays: spare the collector from walking it
     logger.info("serving", address=f"http://{settings.host}:{port}")
@@ -81,9 +89,9 @@ async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) 
     return not server.interrupt_signal
 
 
-def _leave(loop: asyncio.AbstractEventLoop, orphaned: int, server: Server) -> None:
+def _leave(loop: asyncio.AbstractEventLoop, orphaned: int, stop: Callable[[], None]) -> None:
     loop.remove_reader(orphaned)
-    server.stop()  # type: ignore[no-untyped-call]
+    stop()
 
 
 def _demand_free(host: str, port: int) -> None:

@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from deploy.local.ports import free_port
-from deploy.local.processes import wait_http_ok
+from deploy.local.processes import Process, wait_http_ok
 from services.ingest.api import create_app
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import store
@@ -46,6 +46,11 @@ class World:
 
     async def start(self) -> None:
         await self.cluster.create_topics([])
+        _, self.other = await self.another()
+        self.api = await self.serve()
+
+    async def another(self) -> tuple[Process, httpx.AsyncClient]:
+        """A process of its own, ready, and a client of it."""
         port = free_port()
         process = self.cluster.start(
             COMMAND,
@@ -54,11 +59,10 @@ class World:
             tokens=json.dumps(TOKENS),
             secret_keys=json.dumps([SECRET_KEY]),
         )
-        self.api = await self.serve()
         url = f"http://127.0.0.1:{port}"
         await asyncio.to_thread(wait_http_ok, f"{url}/health/ready", 30, process)
-        self.other = httpx.AsyncClient(base_url=url, timeout=20, trust_env=False)
-        await self._stack.enter_async_context(self.other)
+        client = httpx.AsyncClient(base_url=url, timeout=20, trust_env=False)
+        return process, await self._stack.enter_async_context(client)
 
     async def serve(self, **given: Any) -> httpx.AsyncClient:
         """A client of an API in this process, whose clock and servers are real."""
@@ -460,6 +464,18 @@ async def _keep_sending(world: World, key: str) -> None:
         assert await send(world.api, key, event(7, email="ada@shop.example")) == 200
         assert await send(world.other, key, event(8, event="")) == 400
         await asyncio.sleep(0.1)
+
+
+async def test_a_process_that_is_told_to_stop_ends_its_streams(world: World) -> None:
+    process, client = await world.another()
+    url = "/v1/sources/storefront/debug"
+    async with client.stream("GET", url, headers=bearer("reader")) as stream:
+        lines = stream.aiter_lines()
+        assert await anext(lines) == ": watching"
+        stopping = asyncio.create_task(asyncio.to_thread(process.stop))
+        assert [line async for line in lines if line.startswith("data:")] == []
+    await stopping
+    assert process.exit_code == 0
 
 
 # -- servers away ------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from services.ingest.sources import shapes
@@ -79,24 +80,28 @@ async def get_recent(
     response_class=EventSourceResponse,
     responses={200: {"description": "Events named `sighting`, each with a `SightingShown`"}},
 )
-async def stream(source: Existing, office: Means, role: Role) -> AsyncIterator[ServerSentEvent]:
+async def stream(
+    source: Existing, office: Means, role: Role, request: Request
+) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: what `recent` has, then each event about a second after it came.
 
     Of a source that sends more than a hundred a second, the latest. Ends after half an hour.
     """
     masked = role not in _UNMASKED
     yield ServerSentEvent(comment="watching", retry=2_000)
-    async for sighting in _sightings(source, office):
+    async for sighting in _sightings(source, office, request.app.state.stopping):
         shown = shapes.sighting_shown(sighting, masked=masked)
         yield ServerSentEvent(event="sighting", id=sighting.id, data=shown)
 
 
-async def _sightings(source: str, office: Office) -> AsyncIterator[Sighting]:
+async def _sightings(
+    source: str, office: Office, stopping: asyncio.Event
+) -> AsyncIterator[Sighting]:
     """Each sighting of the source once, the earliest first, until the stream's time is over."""
     desk = desk_of(office)
     end, renewed = office.clock() + _STREAM, None
     shown, after = set[str](), ""
-    while office.clock() < end:
+    while office.clock() < end and not stopping.is_set():
         try:
             if renewed is None or office.clock() >= renewed + WATCH / 3:
                 await desk.scribe.watch(source, desk.sightings)
@@ -110,4 +115,5 @@ async def _sightings(source: str, office: Office) -> AsyncIterator[Sighting]:
         if latest:
             shown = {one.id for one in latest}
             after = moment(latest[0].at - _LATE)
-        await asyncio.sleep(PAUSE_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), PAUSE_SECONDS)

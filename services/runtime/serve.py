@@ -75,7 +75,7 @@ async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) 
         stopping = getattr(getattr(app, "state", None), "stopping", None)
         if stopping is not None:
             stopping.set()  # streams end: the server waits for them
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

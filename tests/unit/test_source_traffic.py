@@ -159,6 +159,7 @@ async def test_every_event_is_counted_by_what_became_of_it() -> None:
             hour=NOON + timedelta(hours=1),
             last_seen=NOON + timedelta(hours=1),
             limited=2,
+            minutes={0: [0, 0]},
         ),
     ]
     assert world.activity.changed() == []
@@ -177,15 +178,26 @@ def test_metrics_of_a_source_go_with_it_and_its_counts_do_not() -> None:
     activity, name = Activity(), "short-lived"
     answer = Answer(True, 2, 0, [Rejection(2, "bad_text", "")])
     activity.answered(name, answer, NOON)
+    activity.changed()
     assert counted(name, "accepted") == 2
     assert counted(name, "rejected") == 1
     activity.keep([SOURCE])
     assert counted(name, "accepted") is None
     assert counted(name, "rejected") is None
     activity.answered(name, answer, NOON)
-    assert counted(name, "accepted") == 2
     [hour] = activity.changed()
+    assert counted(name, "accepted") == 2
     assert (hour.accepted, hour.rejected) == (4, {"bad_text": 2})
+
+
+def test_an_hour_that_ends_before_it_is_stored_is_stored_and_told() -> None:
+    activity, name = Activity(), "late"
+    for hours in range(3):
+        activity.answered(name, Answer(True, 5, 0, []), NOON + timedelta(hours=hours))
+    assert [(hour.hour, hour.accepted) for hour in activity.changed()] == [
+        (NOON + timedelta(hours=hours), 5) for hours in range(3)
+    ]
+    assert counted(name, "accepted") == 15
 
 
 # -- what a watcher sees -----------------------------------------------------------------

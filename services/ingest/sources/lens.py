@@ -21,16 +21,17 @@ class Lens:
     def __init__(self, run: str) -> None:
         self._run = run
         self._numbers = count()
-        self._watched: Mapping[str, float] = {}
+        self.watched: Mapping[str, float] = {}
+        """By source until when (monotonic seconds); mostly nothing, and then nothing is done."""
         self._waiting: dict[str, deque[Sighting]] = {}
 
     def watch(self, until: Mapping[str, float]) -> None:
         """These are watched, until then (monotonic seconds), and no others."""
-        self._watched = dict(until)
+        self.watched = dict(until)
 
     def watches(self, source: str, now: float) -> bool:
         """Whether somebody looks at this source."""
-        return bool(self._watched) and self._watched.get(source, 0.0) > now
+        return self.watched.get(source, 0.0) > now
 
     def see(self, source: str, judged: Judged, *, acknowledged: bool) -> None:
         """Keep the latest of these events."""

@@ -66,9 +66,12 @@ class Office:
         self.seals = Seals([key.get_secret_value() for key in settings.secret_keys])
         self.directory = Directory(settings.write_keys, self.seals, clock, definitions)
         self.run = uuid4().hex[:12]
-        activity, lens = Activity(), Lens(self.run)
-        self.scribe = Scribe(activity, lens, self.directory, clock=clock, now=monotonic)
-        self.turnstile = Turnstile(activity, lens, monotonic, self.scribe.changed)
+        something = asyncio.Event()
+        activity, lens = Activity(something.set), Lens(self.run)
+        self.scribe = Scribe(
+            activity, lens, self.directory, something=something, clock=clock, now=monotonic
+        )
+        self.turnstile = Turnstile(activity, lens, monotonic)
         self.check_options = check_options
         self.desk: Desk | None = None
 

@@ -45,7 +45,10 @@ class Sightings(Protocol):
 
 
 class Scribe:
-    """One process's counts and sightings on their way to the database."""
+    """One process's counts and sightings on their way to the database.
+
+    ``something`` is set when there is anything to write.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Scribe:
         lens: Lens,
         directory: Directory,
         *,
+        something: asyncio.Event,
         clock: Callable[[], datetime],
         now: Callable[[], float],
     ) -> None:
@@ -61,13 +65,9 @@ class Scribe:
         self._directory = directory
         self._clock = clock
         self._now = now
-        self._something = asyncio.Event()
+        self._something = something
         self._watched: dict[str, datetime] = {}
         self._generation = -1
-
-    def changed(self) -> None:
-        """There is something to write."""
-        self._something.set()
 
     async def write(self, counts: Counts, sightings: Sightings) -> None:
         """Write what there is; what cannot be written is kept for the next time, but sightings."""
@@ -94,7 +94,7 @@ class Scribe:
                     backoff.reset()
                 except PyMongoError as error:
                     log.warning("activity not stored yet", error=type(error).__name__)
-                    self.changed()
+                    self._something.set()
                     await asyncio.sleep(backoff.next())
         finally:
             try:

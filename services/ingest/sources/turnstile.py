@@ -17,49 +17,43 @@ from services.runtime.problem import Problem
 class Turnstile:
     """``handler.Turnstile``, for all requests of this process.
 
-    ``now`` gives monotonic seconds, ``changed`` is told that there is something to store.
+    ``now`` gives monotonic seconds.
     """
 
-    def __init__(
-        self,
-        activity: Activity,
-        lens: Lens,
-        now: Callable[[], float],
-        changed: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, activity: Activity, lens: Lens, now: Callable[[], float]) -> None:
         self._activity = activity
         self._lens = lens
         self._limiter = Limiter()
         self._now = now
-        self._changed = changed
 
     def admit(self, source: Source, events: int, at: datetime) -> None:
         """Let all of them in; raises ``Limited`` and lets in none."""
+        if source.events_per_second is None:
+            return
         wait = self._limiter.take(source, events, self._now())
         if wait:
             self._activity.limited(source.name, events, at)
-            self._changed()
             raise Limited(wait, burst_of(source))
 
     def answered(self, source: Source, judged: Judged, answer: Answer) -> None:
         """Count what became of them."""
         self._activity.answered(source.name, answer, judged.at)
-        self._show(source.name, judged, acknowledged=True)
+        if self._lens.watched:
+            self._show(source.name, judged, acknowledged=True)
 
     def unavailable(self, source: Source, judged: Judged) -> None:
         """Count what Kafka did not acknowledge."""
         self._activity.unavailable(source.name, len(judged.texts), judged.at)
-        self._show(source.name, judged, acknowledged=False)
+        if self._lens.watched:
+            self._show(source.name, judged, acknowledged=False)
 
     def refused(self, source: Source, code: str, at: datetime) -> None:
         """Count a request that was refused before there were events, as one."""
         self._activity.refused(source.name, code, at)
-        self._changed()
 
     def _show(self, source: str, judged: Judged, *, acknowledged: bool) -> None:
         if self._lens.watches(source, self._now()):
             self._lens.see(source, judged, acknowledged=acknowledged)
-        self._changed()
 
 
 def too_many(limited: Limited) -> Problem:

@@ -4,6 +4,7 @@ Counts are kept by hour and stored as they stand, so that storing them again cha
 nothing: a database that is away costs freshness only, and accepting never waits for it.
 """
 
+import warnings
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
@@ -83,11 +84,14 @@ class _Tally:
     def forget(self) -> None:
         """The source is no more: nor are its metrics. It may come again in the same hour."""
         counters, self._counters = self._counters, {}
-        for outcome, code in counters:
-            if code:
-                metrics.SOURCE_REJECTED.remove(self.hour.source, code)
-            else:
-                metrics.SOURCE_EVENTS.remove(self.hour.source, outcome)
+        with warnings.catch_warnings():
+            # Where processes share their metrics these stay until the processes end.
+            warnings.simplefilter("ignore", UserWarning)
+            for outcome, code in counters:
+                if code:
+                    metrics.SOURCE_REJECTED.remove(self.hour.source, code)
+                else:
+                    metrics.SOURCE_EVENTS.remove(self.hour.source, outcome)
 
     def _counter(self, outcome: str, code: str) -> Counter:
         counter = self._counters.get((outcome, code))

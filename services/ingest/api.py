@@ -20,6 +20,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.sources import routes as sources
 from services.ingest.sources.directory import DefinitionsView
 from services.ingest.sources.office import Office
+from services.ingest.till import routes as till
 from services.ingest.tracking import Tracking
 from services.runtime.http import create_api
 
@@ -72,6 +73,7 @@ def create_app(
     ingest = Ingest(outlet, office.turnstile, _now, lambda: str(uuid4()))
     app.include_router(hooks.router(hooks.Doorman(ingest, office)))
     access = Access(office.directory)
+    app.include_router(till.router(till.Cashier(ingest, access)))
     rest = app.build_middleware_stack
 
     def stack() -> ASGIApp:

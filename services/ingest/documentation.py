@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.validation import LONGEST_MESSAGE_ID, LONGEST_NAME
 from services.ingest.model import MAX_BODY, MAX_EVENT, MAX_EVENTS
+from services.ingest.till.routes import Upload
 from services.runtime.problem import MEDIA_TYPE
 
 _REF = "#/components/schemas/"
@@ -152,6 +153,14 @@ _HISTORY = {
     "description": "The events are history: timestamps stand without clock correction, and "
     "nobody is written to because of them.",
 }
+_SCHEMES = {
+    "WriteKeyBasic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The write key as user name, with an empty password.",
+    },
+    "WriteKeyBearer": {"type": "http", "scheme": "bearer"},
+}
 _ERRORS = {
     "400": "Not JSON, or a single event that does not fit (`code` says how)",
     "401": "No known write key",
@@ -175,20 +184,14 @@ def add(app: FastAPI) -> None:
 
 
 def _describe(document: dict[str, Any]) -> None:
-    models = [model for model, _ in _CALLS.values()] + [Taken]
+    models: list[type[BaseModel]] = [model for model, _ in _CALLS.values()]
+    models += [Taken, Upload]
     _, schema = models_json_schema(
         [(model, "validation") for model in models], ref_template=_REF + "{model}"
     )
     components = document["components"]
     components["schemas"] |= schema["$defs"]
-    components["securitySchemes"] = {
-        "WriteKeyBasic": {
-            "type": "http",
-            "scheme": "basic",
-            "description": "The write key as user name, with an empty password.",
-        },
-        "WriteKeyBearer": {"type": "http", "scheme": "bearer"},
-    }
+    components.setdefault("securitySchemes", {}).update(_SCHEMES)
     for name, (model, example) in _CALLS.items():
         document["paths"][f"/v1/{name}"] = {"post": _operation(name, model, example)}
     again = _operation("import", Batch, _CALLS["batch"][1])

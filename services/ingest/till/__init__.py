@@ -1,0 +1,1 @@
+"""Sales and returns of physical stores, as their tills upload them."""

@@ -19,6 +19,7 @@ from schemas.topics import (
     MESSAGE_CHANGES,
     MESSAGES,
     PROFILE_CHANGES,
+    REJECTED,
     Payload,
     Topic,
 )
@@ -35,6 +36,20 @@ DEAD_HEADERS = {
     "dl_offset": "Its offset there, in decimal.",
     "dl_stage": "The stage that rejected it.",
     "dl_at": "When, RFC 3339 in UTC.",
+}
+REFUSED_HEADERS = {
+    "dl_id": "Unique to this refusal.",
+    "dl_reason": "Why it was refused, as a code.",
+    "dl_detail": "The same for people, without personal data.",
+    "dl_source": "The source that sent it.",
+    "dl_door": "Where it came in, such as `http` or `hook`.",
+    "dl_stage": "`ingest`.",
+    "dl_at": "When it was received, RFC 3339 in UTC.",
+}
+REFUSED_OPTIONS = {
+    "dl_call": "What the address said: a Segment call; `batch` or `hook` for a whole body.",
+    "dl_shared": "What its batch said for all events, as JSON: context, integrations, sentAt.",
+    "dl_size": "How many bytes it had, where the value was cut short.",
 }
 
 CLOUDEVENTS_HEADERS = {
@@ -86,6 +101,7 @@ def document() -> dict[str, Any]:
                     for topic in ALL
                     for payload in MESSAGES.get(topic.name, ())
                 },
+                **_refusals(),
                 **_dead_letters(),
             },
             "schemas": components(DOCUMENTED, "#/components/schemas/{name}"),
@@ -95,15 +111,12 @@ def document() -> dict[str, Any]:
 
 def _channel(topic: Topic) -> dict[str, Any]:
     names = [_message_name(topic, payload) for payload in MESSAGES.get(topic.name, ())]
-    names = names or list(_dead_letters())
+    names = names or list(_refusals() if topic is REJECTED else _dead_letters())
     return {
         "address": topic.name,
         "summary": topic.summary,
         "description": f"Record key: {topic.key}.",
-        "messages": {
-            name: {"$ref": f"#/components/messages/{name}"}
-            for name in names or list(_dead_letters())
-        },
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
         **({"x-event-properties": _properties(topic)} if topic in EVENTS else {}),
         "bindings": {
             "kafka": {
@@ -205,6 +218,46 @@ def _headers(topic: Topic, payload: Payload) -> dict[str, Any]:
 def _text(description: str, **more: str) -> dict[str, Any]:
     """The schema of a header: UTF-8 text."""
     return {"type": "string", **more, "description": description}
+
+
+def _refusals() -> dict[str, Any]:
+    """The messages of ``events.rejected``."""
+    bindings = {"kafka": {"key": _text(REJECTED.key), "bindingVersion": BINDING}}
+    headers = REFUSED_HEADERS | REFUSED_OPTIONS
+    return {
+        "RefusedEvent": {
+            "name": "RefusedEvent",
+            "summary": "An event that ingest refused, as it was sent.",
+            "contentType": "application/octet-stream",
+            "headers": {
+                "type": "object",
+                "properties": {name: _text(note) for name, note in headers.items()},
+                "required": list(REFUSED_HEADERS),
+            },
+            "payload": {"description": "Any bytes; they may be no JSON at all."},
+            "bindings": bindings,
+        },
+        "RefusalsSuppressed": {
+            "name": "RefusalsSuppressed",
+            "summary": "How many refused events of a source were only counted, by reason.",
+            "contentType": "application/json",
+            "headers": {
+                "type": "object",
+                "properties": {
+                    "dl_suppressed": _text("How many.", pattern="^[0-9]+$"),
+                    "dl_source": _text(REFUSED_HEADERS["dl_source"]),
+                    "dl_at": _text("When the counting ended, RFC 3339 in UTC."),
+                },
+                "required": ["dl_suppressed", "dl_source", "dl_at"],
+            },
+            "payload": {
+                "type": "object",
+                "additionalProperties": {"type": "integer"},
+                "description": "The number of events by reason code.",
+            },
+            "bindings": bindings,
+        },
+    }
 
 
 def _dead_letters() -> dict[str, Any]:

@@ -119,18 +119,45 @@ PRIVACY_REQUESTS = Topic(
     summary="Requests for access and erasure, as they were received.",
 )
 
+REJECTED = Topic(
+    name="events.rejected",
+    key="source",
+    partitions=1,
+    writers=("ingest",),
+    readers=("dead-letters",),
+    summary="Events that ingest refused, raw, each with its reason; capped for each source.",
+    retention_bytes=1_000_000_000,
+)
+UNSTORED = Topic(
+    name="dead-letters.dead",
+    key="the rejected record's key",
+    partitions=1,
+    writers=("dead-letters",),
+    readers=("regulars dead-letters",),
+    summary="Dead letters that could not even be stored as such.",
+    max_message_bytes=12_000_000,
+    retention_bytes=1_000_000_000,
+)
+
+REPLAY_OF = "dl_replay"
+"""Header of a replayed record: the id of the dead letter that it was."""
+MEANT_FOR = "dl_for"
+"""Header of a replayed record: the one stage that has not had it; others skip it."""
+
 FLOW = (*EVENTS, INTERACTIONS, PROFILE_CHANGES, SEGMENT_CHANGES, MESSAGE_CHANGES)
 
 
 def dead_letters(topic: Topic) -> Topic:
     """The topic that takes what a reader of ``topic`` had to reject, raw bytes and all."""
+    if topic.name == REJECTED.name or topic.name.endswith(".dead"):
+        return UNSTORED
     return Topic(
         name=f"{topic.name}.dead",
         key="the rejected record's key",
         partitions=1,
         retention_ms=30 * DAY_MS,
         writers=topic.readers,
-        readers=("regulars dead-letters",),
+        readers=("dead-letters", "regulars dead-letters"),
         summary=f"Records of {topic.name} that did not fit, each with its reason.",
         max_message_bytes=12_000_000,
         retention_bytes=1_000_000_000,
@@ -138,7 +165,7 @@ def dead_letters(topic: Topic) -> Topic:
 
 
 DEAD = tuple(dead_letters(topic) for topic in FLOW)
-ALL = (*FLOW, DEFINITIONS, PRIVACY_REQUESTS, *DEAD)
+ALL = (*FLOW, DEFINITIONS, PRIVACY_REQUESTS, REJECTED, *DEAD, UNSTORED)
 BY_NAME = {topic.name: topic for topic in ALL}
 
 

@@ -45,6 +45,7 @@ APIS = (
     _spec("api", "reporting", "services.reporting.api:create_app", 8500),
 )
 WORKERS = (
+    _spec("worker", "dead-letters", "services.ingest.dead_letters.worker:create_worker", 8110),
     _spec("worker", "profile-resolve", "services.profile.resolve.worker:create_worker", 8210),
     _spec("worker", "profile-build", "services.profile.build.worker:create_worker", 8220),
     _spec("worker", "segmentation", "services.segmentation.worker:create_worker", 8310),

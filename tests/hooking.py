@@ -32,7 +32,7 @@ from services.profile.build.rules.orders import orders_of
 from services.profile.resolve.rules.identifiers import link_of
 from services.profile.resolve.rules.interactions import draft
 from services.runtime.http import create_api
-from tests.ingesting import Published
+from tests.ingesting import Kept, Published
 
 NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
 SECRET_KEY = Fernet.generate_key().decode()
@@ -92,7 +92,7 @@ async def doorway(
         published.put(one)
     settings = IngestSettings(secret_keys=[SecretStr(SECRET_KEY)])
     office = Office(settings, clock, published)
-    ingest = Ingest(tray, office.turnstile, clock, lambda: "made-up")
+    ingest = Ingest(tray, office.turnstile, clock, lambda: "made-up", refusals=Kept())
     app = create_api(name="ingest", summary="", settings=settings, lifespan=None, max_body=MAX_HOOK)
     app.include_router(router(Doorman(ingest, office, hooks)))
     transport = httpx.ASGITransport(app, raise_app_exceptions=True)

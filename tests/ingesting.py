@@ -11,7 +11,7 @@ import msgspec
 from schemas.messages import Definition
 from services.ingest.api import create_app
 from services.ingest.handler import Unavailable
-from services.ingest.model import Accepted
+from services.ingest.model import Accepted, Origin, Rejection
 from services.ingest.settings import IngestSettings
 from services.ingest.sources.model import Source
 from services.runtime.keys import digest
@@ -67,15 +67,32 @@ class Shelf:
         return [msgspec.json.decode(event.value) for event in self.events]
 
 
+class Kept:
+    """Refused events, each with what was said of it."""
+
+    def __init__(self) -> None:
+        self.refused: list[tuple[bytes, Rejection, Origin]] = []
+
+    async def stop(self) -> None: ...
+
+    def record(
+        self, texts: Sequence[bytes], rejections: Sequence[Rejection], origin: Origin
+    ) -> None:
+        self.refused += [(texts[one.index], one, origin) for one in rejections]
+
+
 def settings(**given: Any) -> IngestSettings:
     return IngestSettings(write_keys={digest(KEY): SOURCE}, **given)
 
 
 @asynccontextmanager
 async def client_of(
-    shelf: Shelf, key: str | None = KEY, published: Published | None = None
+    shelf: Shelf,
+    key: str | None = KEY,
+    published: Published | None = None,
+    kept: Kept | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(settings(), shelf, published or Published())
+    app = create_app(settings(), shelf, published or Published(), kept or Kept())
     transport = httpx.ASGITransport(app, raise_app_exceptions=True)
     auth = None if key is None else httpx.BasicAuth(key, "")
     async with httpx.AsyncClient(

@@ -11,11 +11,13 @@ from starlette.types import ASGIApp
 
 from services.ingest import documentation
 from services.ingest.access import Access
-from services.ingest.handler import Ingest, Sink
+from services.ingest.dead_letters import wiring as dead_letters
+from services.ingest.handler import Ingest, Refusals, Sink
 from services.ingest.hooks import registry
 from services.ingest.hooks import routes as hooks
 from services.ingest.hooks.model import MAX_HOOK
 from services.ingest.producer import Producer
+from services.ingest.refusals import Refusals as KafkaRefusals
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import routes as sources
 from services.ingest.sources.directory import DefinitionsView
@@ -36,27 +38,36 @@ class Outlet(Sink, Protocol):
         """None, or why events cannot be taken now."""
 
 
+class Record(Refusals, Protocol):
+    """Refusals with a life of its own."""
+
+    async def stop(self) -> None: ...
+
+
 def create_app(
     settings: IngestSettings | None = None,
     outlet: Outlet | None = None,
     definitions: DefinitionsView | None = None,
+    refusals: Record | None = None,
 ) -> FastAPI:
-    """The API of ingest. ``outlet`` and ``definitions`` are Kafka unless a test gives others.
+    """The API of ingest. All but ``settings`` is Kafka unless a test gives another.
 
     ``ValueError`` when a key of the settings is none.
     """
     settings = settings or IngestSettings()
     outlet = outlet or Producer(settings)
+    refusals = refusals or KafkaRefusals(settings)
     office = Office(settings, _now, definitions, registry.check_options)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await outlet.start()
         try:
-            async with office.open():
+            async with office.open(), dead_letters.opened(app, settings, office):
                 yield
         finally:
             await outlet.stop()
+            await refusals.stop()
 
     async def unready() -> str | None:
         return office.unready() or await outlet.unready()
@@ -70,7 +81,8 @@ def create_app(
         max_body=MAX_HOOK,
     )
     sources.install(app, office)
-    ingest = Ingest(outlet, office.turnstile, _now, lambda: str(uuid4()))
+    ingest = Ingest(outlet, office.turnstile, _now, lambda: str(uuid4()), refusals=refusals)
+    app.include_router(dead_letters.router)
     app.include_router(hooks.router(hooks.Doorman(ingest, office)))
     access = Access(office.directory)
     app.include_router(till.router(till.Cashier(ingest, access)))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from schemas.validation import Fault
-from services.ingest.model import Accepted, Answer, Judged, Receipt, Rejection, Shared
+from services.ingest.model import Accepted, Answer, Judged, Origin, Receipt, Rejection, Shared
 from services.ingest.rules import accept, milliseconds
 from services.ingest.sources.model import Source
 
@@ -48,6 +48,20 @@ class Turnstile(Protocol):
         """They were not acknowledged, and will be sent again."""
 
 
+class Refusals(Protocol):
+    """Where refused events go; must neither wait nor fail."""
+
+    def record(
+        self, texts: Sequence[bytes], rejections: Sequence[Rejection], origin: Origin
+    ) -> None:
+        """Keep ``texts[rejection.index]`` for each of the rejections."""
+
+
+def receipt_of(source: Source, at: datetime, fresh_id: Callable[[], str]) -> Receipt:
+    """What judging an event of ``source`` needs to know."""
+    return Receipt(source.name, at, fresh_id, source.default_currency)
+
+
 class Ingest:
     """Takes events in; the same for one and for 2,500."""
 
@@ -57,14 +71,23 @@ class Ingest:
         turnstile: Turnstile,
         clock: Callable[[], datetime],
         fresh_id: Callable[[], str],
+        *,
+        refusals: Refusals,
     ) -> None:
         self._sink = sink
+        self._refusals = refusals
         self._turnstile = turnstile
         self._clock = clock
         self._fresh_id = fresh_id
 
     async def take(
-        self, texts: Sequence[bytes], call: str | None, shared: Shared, source: Source
+        self,
+        texts: Sequence[bytes],
+        call: str | None,
+        shared: Shared,
+        source: Source,
+        *,
+        door: str = "http",
     ) -> Answer:
         """Accept what fits of ``texts`` (each one event's JSON), and say what does not.
 
@@ -73,8 +96,7 @@ class Ingest:
         messageId keeps anything from counting twice. Raises ``Limited`` when the source may
         not send that many now.
         """
-        at = milliseconds(self._clock())
-        receipt = Receipt(source.name, at, self._fresh_id, source.default_currency)
+        receipt = receipt_of(source, milliseconds(self._clock()), self._fresh_id)
         self._turnstile.admit(source, len(texts), receipt.at)
         judged = Judged(texts, receipt.at)
         events: dict[str, Accepted] = {}
@@ -98,6 +120,9 @@ class Ingest:
             except Unavailable:
                 self._turnstile.unavailable(source, judged)
                 raise
+        if rejected:  # only now: what was not delivered is sent again, and refused again
+            origin = Origin(source=source.name, at=receipt.at, door=door, call=call, shared=shared)
+            self._refusals.record(texts, rejected, origin)
         generated = sum(event.generated for event in events.values())
         answer = Answer(True, len(events), duplicates, rejected, generated)
         self._turnstile.answered(source, judged, answer)
@@ -108,8 +133,17 @@ class Ingest:
         if records:
             await self._sink.deliver(records, source.name)
 
-    def refuse(self, body: bytes, fault: Fault, source: Source) -> None:
-        """Count a request that is refused before its events can be told apart."""
+    def refuse(self, body: bytes, fault: Fault, source: Source, *, history: bool = False) -> None:
+        """Count and keep a batch that is refused before its events can be told apart."""
         judged = Judged([body], milliseconds(self._clock()), [(fault, None)])
         refused = Answer(False, 0, 0, [Rejection(0, fault.code, fault.detail)])
         self._turnstile.answered(source, judged, refused)
+        shared = Shared(history=history or source.kind == "history")
+        origin = Origin(source=source.name, at=judged.at, call="batch", shared=shared)
+        self._refusals.record([body], refused.rejected, origin)
+
+    def keep(self, delivery: bytes, fault: Fault, source: Source) -> None:
+        """Keep a provider's delivery that could not be read."""
+        at = milliseconds(self._clock())
+        origin = Origin(source=source.name, at=at, door="hook", call="hook")
+        self._refusals.record([delivery], [Rejection(0, fault.code, fault.detail)], origin)

@@ -40,6 +40,18 @@ class Shared(Struct):
     """These events are imported: they happened when they say, and nobody waits for them."""
 
 
+class Origin(Struct, kw_only=True):
+    """Where refused events came from: all that judging them again needs beside their text."""
+
+    source: str
+    at: datetime
+    """When they were received, UTC."""
+    door: str = "http"
+    call: str | None = None
+    """What the address said: a Segment call; ``batch`` or ``hook``: a whole body was refused."""
+    shared: Shared = field(default_factory=Shared)
+
+
 class Receipt(Struct):
     """Who sent a request, and when it arrived."""
 

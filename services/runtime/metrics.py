@@ -153,3 +153,13 @@ SOURCE_REJECTED = Counter(
     "Events refused, by configured source and code.",
     ["source", "code"],
 )
+INGEST_REFUSALS = Counter(
+    "regulars_ingest_refusals_total",
+    "Refused events: recorded on events.rejected, suppressed (only counted), or lost.",
+    ["outcome"],
+)
+DEAD_LETTERS = Counter(
+    "regulars_dead_letters_total",
+    "Dead letters: stored, dropped (over the cap of their source), reopened, replayed.",
+    ["outcome"],
+)

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from schemas.topics import EVENTS
+from msgspec.structs import replace
+
+from schemas.topics import EVENTS, MEANT_FOR
 from services.runtime import deadletter
 from services.runtime.checkpoints import Advance
 from services.runtime.publish import output_of
@@ -17,6 +19,12 @@ OUTBOX_BYTES = 12_000_000
 
 _OPEN = frozenset(topic.name for topic in EVENTS)
 """Topics that storefronts write too: their senders are not believed about origin and seq."""
+
+
+def meant(records: Sequence[Record], stage: str) -> list[Record]:
+    """The records without those that were replayed for another reader of their topic."""
+    name = stage.encode()
+    return [record for record in records if record.headers.get(MEANT_FOR, name) == name]
 
 
 def fresh(records: Sequence[Record]) -> tuple[list[Record], Origins]:
@@ -60,7 +68,11 @@ def advances(turn: Turn, records: Sequence[Record], origins: Origins, stage: str
         advance = _advance(by_source, source, origins)
         advance.seq += 1
         numbered = (("origin", source.id.encode()), ("seq", b"%d" % advance.seq))
-        advance.outputs.append(output_of(message, f"/{stage}", numbered))
+        if isinstance(message, Output):
+            headers = [*message.headers, *numbered]
+            advance.outputs.append(replace(message, headers=headers))
+        else:
+            advance.outputs.append(output_of(message, f"/{stage}", numbered))
     for rejected in turn.rejected:
         output = deadletter.output_of(rejected, stage, turn.now)
         _advance(by_source, rejected.record.source, origins).outputs.append(output)

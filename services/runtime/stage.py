@@ -243,7 +243,7 @@ class Stage(Service):
 
     def _fresh(self, records: Sequence[Record]) -> tuple[list[Record], progress.Origins]:
         """Step 2."""
-        return progress.fresh(records)
+        return progress.fresh(progress.meant(records, self.name))
 
     async def _decide(self, turn: Turn) -> None:
         """Step 3: the service's own part, or none for an input that always makes it fail."""

@@ -124,7 +124,7 @@ class Turn:
         self.records = records
         self.timers = timers
         self.completions = completions
-        self.messages: list[tuple[Source, Message]] = []
+        self.messages: list[tuple[Source, Message | Output]] = []
         self.rejected: list[Rejected] = []
         self.dropped: Counter[str] = Counter()
         self.timers_set: dict[tuple[str, str], Timer] = {}
@@ -133,6 +133,10 @@ class Turn:
     def emit(self, source: Source, message: Message) -> None:
         """Publish ``message`` once, after the transaction, because of ``source``."""
         self.messages.append((source, message))
+
+    def forward(self, source: Source, output: Output) -> None:
+        """Publish a record as it is, once, after the transaction, because of ``source``."""
+        self.messages.append((source, output))
 
     def reject(self, record: Record, reason: str, detail: str = "") -> None:
         """Send ``record`` to its dead-letter topic.

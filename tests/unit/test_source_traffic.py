@@ -17,7 +17,7 @@ from services.ingest.sources.model import KeyHash, Source
 from services.ingest.sources.sighting import Sighting, event_of
 from services.ingest.sources.turnstile import Turnstile
 from services.runtime.keys import digest
-from tests.ingesting import KEY, SOURCE, Published, Shelf, client_of
+from tests.ingesting import KEY, SOURCE, Kept, Published, Shelf, client_of
 
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 
@@ -37,7 +37,9 @@ class World:
         self.activity = Activity()
         self.lens = Lens("run")
         turnstile = Turnstile(self.activity, self.lens, lambda: self.seconds)
-        self.ingest = Ingest(self.shelf, turnstile, lambda: self.now, lambda: "made-up")
+        self.ingest = Ingest(
+            self.shelf, turnstile, lambda: self.now, lambda: "made-up", refusals=Kept()
+        )
 
     async def send(self, source: Source, *texts: bytes) -> Answer:
         return await self.ingest.take(texts, None, Shared(), source)

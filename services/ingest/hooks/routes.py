@@ -102,6 +102,7 @@ class Doorman:
             raise self._refused(source, 401, verdict)
         translated = hook.translate(delivery, source.options)
         if isinstance(translated, Fault):
+            self._ingest.keep(delivery.body, translated, source)
             raise self._refused(source, 400, translated)
         return await self._take(translated, source)
 
@@ -118,7 +119,7 @@ class Doorman:
         texts = [encode(fitted(event)) for event in translated.events]
         requests = [_record(request, source.name) for request in translated.requests]
         try:
-            answer = await self._ingest.take(texts, None, Shared(), source)
+            answer = await self._ingest.take(texts, None, Shared(), source, door="hook")
             await self._ingest.forward(requests, source)
         except Limited as error:
             metrics.INGEST_EVENTS.labels("limited").inc(len(texts))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from schemas.messages import IdentityMerged, Interaction, ProfileAbsorbed
+from schemas.topics import MEANT_FOR
 from services.runtime.turn import Record, Source, Turn
 
 RECORDED = "regulars.interaction.recorded.v1"
@@ -51,7 +52,11 @@ def works_of(turn: Turn) -> dict[str, Work]:
         if work is None:
             work = works[profile_id] = Work(record.source)
         if isinstance(message, Interaction):
-            work.interactions.append((record, message))
+            if MEANT_FOR in record.headers:
+                # Replayed: a rebuild counts what resolve has stored, once, whatever was folded.
+                work.rebuild = True
+            else:
+                work.interactions.append((record, message))
         elif isinstance(message, IdentityMerged):
             work.merged = message
         else:

@@ -1,0 +1,1 @@
+"""The stage ``dead-letters``: what was refused, for people to see, repair and replay."""

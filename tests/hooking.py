@@ -16,7 +16,7 @@ from schemas.messages import Event, Interaction, Order
 from schemas.topics import PRIVACY_REQUESTS
 from services.ingest.handler import Ingest, Unavailable
 from services.ingest.hooks.event import encode, fitted
-from services.ingest.hooks.model import MAX_HOOK, Delivery, Hook, Translated
+from services.ingest.hooks.model import MAX_MAIL, Delivery, Hook, Translated
 from services.ingest.hooks.registry import BY_KIND
 from services.ingest.hooks.routes import Doorman, router
 from services.ingest.model import Accepted, Receipt, Shared
@@ -93,7 +93,7 @@ async def doorway(
     settings = IngestSettings(secret_keys=[SecretStr(SECRET_KEY)])
     office = Office(settings, clock, published)
     ingest = Ingest(tray, office.turnstile, clock, lambda: "made-up", refusals=Kept())
-    app = create_api(name="ingest", summary="", settings=settings, lifespan=None, max_body=MAX_HOOK)
+    app = create_api(name="ingest", summary="", settings=settings, lifespan=None, max_body=MAX_MAIL)
     app.include_router(router(Doorman(ingest, office, hooks)))
     transport = httpx.ASGITransport(app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as client:

@@ -15,7 +15,7 @@ from services.ingest.dead_letters import wiring as dead_letters
 from services.ingest.handler import Ingest, Refusals, Sink
 from services.ingest.hooks import registry
 from services.ingest.hooks import routes as hooks
-from services.ingest.hooks.model import MAX_HOOK
+from services.ingest.hooks.model import MAX_HOOK, MAX_MAIL
 from services.ingest.producer import Producer
 from services.ingest.refusals import Refusals as KafkaRefusals
 from services.ingest.settings import IngestSettings
@@ -79,6 +79,7 @@ def create_app(
         lifespan=lifespan,
         ready=unready,
         max_body=MAX_HOOK,
+        roomy={"/v1/hooks/": MAX_MAIL},
     )
     sources.install(app, office)
     ingest = Ingest(outlet, office.turnstile, _now, lambda: str(uuid4()), refusals=refusals)

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -47,12 +47,14 @@ def create_api(
     lifespan: Lifespan | None,
     ready: Ready | None = None,
     max_body: int = MAX_BODY,
+    roomy: Mapping[str, int] | None = None,
 ) -> FastAPI:
     """An API with everything that all of them share.
 
     ``ready`` answers None, or in one line why not; ``max_body`` bounds a request's body in
-    bytes (413 above). ``/docs`` carries its own assets and works without a network. Who streams
-    an answer ends it when ``app.state.stopping`` is set.
+    bytes (413 above), and ``roomy`` those of the paths that begin so. ``/docs`` carries its
+    own assets and works without a network. Who streams an answer ends it when
+    ``app.state.stopping`` is set.
     """
     app = FastAPIOffline(
         redoc_url=None,
@@ -65,7 +67,7 @@ def create_api(
     app.state.stopping = asyncio.Event()
     app.state.tokens = Keyring(settings.tokens)
     problem.install(app)
-    app.add_middleware(Frame, service=name, max_body=max_body)
+    app.add_middleware(Frame, service=name, max_body=max_body, roomy=roomy)
     app.include_router(_operations(ready))
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
@@ -158,10 +160,13 @@ class Frame:
     ASGI middleware; a service may also wrap hot routes in it that bypass the rest.
     """
 
-    def __init__(self, app: ASGIApp, service: str, max_body: int) -> None:
+    def __init__(
+        self, app: ASGIApp, service: str, max_body: int, roomy: Mapping[str, int] | None = None
+    ) -> None:
         self._app = app
         self._service = service
         self._max_body = max_body
+        self._roomy = tuple((roomy or {}).items())
         self._observers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,6 +176,7 @@ class Frame:
         status = 0
         started = time.perf_counter()
         received = 0
+        max_body = self._limit(scope["path"])
 
         async def observe(message: Message) -> None:
             nonlocal status
@@ -182,8 +188,8 @@ class Frame:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_body:
-                raise HTTPException(413, f"A body has at most {self._max_body:,} bytes here.")
+            if received > max_body:
+                raise HTTPException(413, f"A body has at most {max_body:,} bytes here.")
             return message
 
         try:
@@ -194,6 +200,12 @@ class Frame:
             await problem.response_to(error, scope["path"])(scope, receive, observe)
         finally:
             self._count(scope, status, time.perf_counter() - started)
+
+    def _limit(self, path: str) -> int:
+        for prefix, limit in self._roomy:
+            if path.startswith(prefix):
+                return limit
+        return self._max_body
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "") or "unmatched"

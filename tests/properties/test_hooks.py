@@ -208,8 +208,9 @@ def test_the_sample_is_understood(kind: str) -> None:
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 def test_no_hook_stumbles(kind: str, data: st.DataObject) -> None:
     body = data.draw(bodies(kind))
+    options = {"topic_arns": ["t"]} if kind == "ses" else {}
     outcome = BY_KIND[kind].translate(delivery(body), {})
-    assert verdict_of(BY_KIND[kind], delivery(body), {"topic_arns": ["t"]}) is not None
+    assert verdict_of(BY_KIND[kind], delivery(body), options) is not None
     if isinstance(outcome, Fault):
         return
     receipt = Receipt("s", NOW, lambda: "made-up")

@@ -1,7 +1,8 @@
 """What all mail providers' events become: email events of the catalogue, and a few beside.
 
 The person is the recipient, by ``context.traits.email``. ``properties`` say, where known:
-``email_id`` (our message id, where the provider carries it), ``provider_message_id``,
+``email_id`` (our message id, where the provider carries it; else the mail's Message-ID, by
+which the notifier knows its own too), ``provider_message_id``,
 ``email_subject``, ``link_url``, ``bounce_type`` (hard or soft), ``reason``, ``status``,
 ``user_agent``, ``ip``, ``list_id``, ``tags``, and ``machine: true`` for an open or a click
 that the provider says was a machine's: kept, but no engagement.
@@ -15,7 +16,6 @@ from msgspec import Struct
 from schemas.validation import Fault
 from services.ingest.hooks.body import present
 from services.ingest.hooks.event import context, time_of
-from services.ingest.hooks.reading import Tolerance
 
 DELIVERED = "Email Delivered"
 OPENED = "Email Opened"
@@ -36,13 +36,6 @@ SUPPRESSED = "Email Suppressed"
 OUR_MESSAGE = "regulars_message_id"
 """The custom argument, variable, tag or metadata by which a provider carries our id."""
 OUR_HEADER = "x-regulars-message"
-
-
-class EmailOptions(Tolerance, forbid_unknown_fields=True):
-    """The options of a source of mail events."""
-
-    message_domain: str | None = None
-    """The domain of our Message-IDs (the notifier's ``REGULARS_NOTIFIER_MESSAGE_DOMAIN``)."""
 
 
 class Happening(Struct, kw_only=True):
@@ -70,11 +63,3 @@ def email_event(kind: str, happening: Happening) -> dict[str, Any] | Fault:
             "context": context(kind, {"email": happening.recipient}),
         }
     )
-
-
-def ours(message_id: str | None, domain: Any) -> str | None:
-    """Our message id out of a mail's Message-ID, when that is of our ``domain``."""
-    if message_id is None or not isinstance(domain, str) or not domain:
-        return None
-    local, _, host = message_id.strip().strip("<>").partition("@")
-    return local if local and host.lower() == domain.lower() else None

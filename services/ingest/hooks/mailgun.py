@@ -20,7 +20,7 @@ from services.ingest.hooks.body import instant, read
 from services.ingest.hooks.event import message_id
 from services.ingest.hooks.model import Delivery, Options, Secrets, Translated
 from services.ingest.hooks.presented import stale
-from services.ingest.hooks.reading import at, faults, text, texts
+from services.ingest.hooks.reading import Tolerance, at, faults, text, texts
 
 _TOLERANCE = 32_400.0
 _TOKENS = 100_000
@@ -47,8 +47,8 @@ class Mailgun:
         self._most = tokens
 
     def check(self, options: Any) -> list[Fault]:
-        """``tolerance_seconds`` and ``message_domain``, both optional."""
-        return faults(options, emails.EmailOptions)
+        """``tolerance_seconds``, optional."""
+        return faults(options, Tolerance)
 
     def verify(self, delivery: Delivery, secrets: Secrets, options: Options) -> Fault | None:
         """Codes: missing_secret, bad_signature, stale_signature, used_token."""
@@ -71,7 +71,7 @@ class Mailgun:
         said = read(delivery.body)
         if isinstance(said, Fault):
             return said
-        event = _event(at(said, "event-data"), options)
+        event = _event(at(said, "event-data"))
         if isinstance(event, Fault):
             return Translated(ignored=[event])
         return Translated(events=[event])
@@ -86,7 +86,7 @@ class Mailgun:
         return None
 
 
-def _event(said: Any, options: Options) -> dict[str, Any] | Fault:
+def _event(said: Any) -> dict[str, Any] | Fault:
     kind = text(said, "event")
     name = _NAMES.get(kind or "")
     reason = text(said, "reason")
@@ -106,8 +106,7 @@ def _event(said: Any, options: Options) -> dict[str, Any] | Fault:
         return Fault("no_event_id", "The event has no id.")
     mail_id = text(said, "message", "headers", "message-id")
     properties = {
-        "email_id": text(said, "user-variables", emails.OUR_MESSAGE)
-        or emails.ours(mail_id, options.get("message_domain")),
+        "email_id": text(said, "user-variables", emails.OUR_MESSAGE) or mail_id,
         "provider_message_id": mail_id,
         "email_subject": text(said, "message", "headers", "subject"),
         "link_url": text(said, "url"),

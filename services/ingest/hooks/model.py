@@ -15,6 +15,14 @@ from schemas.validation import Fault
 
 MAX_HOOK = 1024 * 1024
 """Bytes of a delivery. An order with hundreds of lines has some hundred thousand."""
+MAX_MAIL = 25 * 1024 * 1024
+"""Bytes of a mail with its attachments: what the large providers let through."""
+
+
+def most(kind: str) -> int:
+    """How many bytes a delivery to a source of this kind may have."""
+    return MAX_MAIL if kind == "mail" else MAX_HOOK
+
 
 Options = Mapping[str, Any]
 """A source's options, which ``Hook.check`` has found good."""

@@ -16,7 +16,7 @@ from services.ingest.hooks.body import instant, read
 from services.ingest.hooks.event import message_id
 from services.ingest.hooks.model import Delivery, Options, Secrets, Translated
 from services.ingest.hooks.presented import BAD_SECRET, basic, shown
-from services.ingest.hooks.reading import at, faults, nameless, text
+from services.ingest.hooks.reading import at, faults, nameless, settled, text
 from services.ingest.hooks.signature import missing_secret
 
 _HEADER = "x-webhook-secret"
@@ -55,11 +55,14 @@ class Postmark:
         return faults(options, PostmarkOptions)
 
     def verify(self, delivery: Delivery, secrets: Secrets, options: Options) -> Fault | None:
-        """Either secret will do. Codes: missing_secret, bad_secret."""
+        """Either secret will do. Codes: missing_secret, bad_options, bad_secret."""
         passwords, values = secrets("basic_auth"), secrets("header_secret")
         if not passwords and not values:
             return missing_secret("basic_auth or header_secret")
-        header = (options.get("header") or _HEADER).lower()
+        given = settled(options, PostmarkOptions)
+        if isinstance(given, Fault):
+            return given
+        header = (given.header or _HEADER).lower()
         known = shown(passwords, basic(delivery.headers))
         known |= shown(values, delivery.headers.get(header))
         return None if known else BAD_SECRET

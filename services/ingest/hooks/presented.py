@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from schemas.validation import Fault
 from services.ingest.hooks.model import Delivery, Options
+from services.ingest.hooks.reading import Tolerance, settled
 
 BAD_SECRET = Fault("bad_secret", "The password or token is none of this source.")
 
@@ -41,11 +42,13 @@ def token(delivery: Delivery) -> str | None:
 def stale(timestamp: str | None, now: datetime, options: Options, default: float) -> Fault | None:
     """Why a signature of ``timestamp`` (Unix seconds) is from another time, or None.
 
-    ``options.tolerance_seconds`` says how far it may be from now, else ``default``. Code:
-    stale_signature.
+    ``options.tolerance_seconds`` says how far it may be from now, else ``default``. Codes:
+    stale_signature, bad_options.
     """
-    given = options.get("tolerance_seconds")
-    tolerance = default if given is None else float(given)
+    given = settled(options, Tolerance)
+    if isinstance(given, Fault):
+        return given
+    tolerance = default if given.tolerance_seconds is None else given.tolerance_seconds
     try:
         signed_at = datetime.fromtimestamp(float(timestamp or ""), UTC)
     except (ValueError, OverflowError, OSError):

@@ -18,6 +18,8 @@ T = TypeVar("T", bound=Struct)
 
 LONGEST = 2_000
 """Characters of a text that is kept, unless a caller says otherwise."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""All but tab and line breaks: they show nothing, and take six bytes each in JSON."""
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 
@@ -44,8 +46,8 @@ def texts(said: Any, *path: str) -> list[str]:
 
 
 def clip(value: str, most: int) -> str:
-    """``value`` with at most ``most`` characters, without NUL and without half characters."""
-    return value[:most].replace("\x00", "").encode("utf-8", "replace").decode()
+    """``value`` with at most ``most`` characters: no control characters, no half ones."""
+    return _CONTROL.sub("", value[:most]).encode("utf-8", "replace").decode()
 
 
 def nameless(value: str) -> str:

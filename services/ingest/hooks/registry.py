@@ -6,6 +6,7 @@ from typing import Any
 from schemas.validation import Fault
 from services.ingest.hooks.chatwoot import Chatwoot
 from services.ingest.hooks.intercom import Intercom
+from services.ingest.hooks.mail import Mail
 from services.ingest.hooks.mailgun import Mailgun
 from services.ingest.hooks.meta import Meta
 from services.ingest.hooks.model import Hook
@@ -24,6 +25,7 @@ HOOKS: tuple[Hook, ...] = (
     Chatwoot(),
     Intercom(),
     Meta(),
+    Mail(),
 )
 """In the order of the documentation."""
 

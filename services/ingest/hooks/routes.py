@@ -3,6 +3,7 @@
 200 only when Kafka has everything; 503 otherwise, so that the provider sends it again.
 """
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from http import HTTPStatus
@@ -19,7 +20,7 @@ from schemas.topics import PRIVACY_REQUESTED, PRIVACY_REQUESTS
 from schemas.validation import Fault
 from services.ingest.handler import Ingest, Limited, Unavailable
 from services.ingest.hooks.event import encode, fitted
-from services.ingest.hooks.model import Delivery, Hook, Reply, Translated, Verdict
+from services.ingest.hooks.model import Delivery, Hook, Reply, Translated, Verdict, most
 from services.ingest.hooks.registry import BY_KIND
 from services.ingest.model import Accepted, Answer, Shared
 from services.ingest.sources.model import Source
@@ -28,6 +29,8 @@ from services.ingest.sources.turnstile import too_many
 from services.runtime import metrics
 from services.runtime.http import Problem
 
+_HEAVY = 256 * 1024
+"""Bytes from which a delivery is read beside the loop, which others are waiting for."""
 RETRY_AFTER = 10
 """Seconds; providers have schedules of their own and mostly do not read it."""
 
@@ -100,7 +103,10 @@ class Doorman:
             return verdict
         if verdict is not None:
             raise self._refused(source, 401, verdict)
-        translated = hook.translate(delivery, source.options)
+        if len(delivery.body) > _HEAVY:
+            translated = await asyncio.to_thread(hook.translate, delivery, source.options)
+        else:
+            translated = hook.translate(delivery, source.options)
         if isinstance(translated, Fault):
             self._ingest.keep(delivery.body, translated, source)
             raise self._refused(source, 400, translated)
@@ -183,14 +189,19 @@ def _unavailable(detail: str, code: str) -> Problem:
     )
 
 
-async def delivery_of(request: Request, source: str, at: datetime) -> Delivery:
-    """The delivery that a request carries; 415 when it is compressed."""
+async def delivery_of(request: Request, source: str, at: datetime, most: int) -> Delivery:
+    """The delivery that a request carries; 415 when it is compressed, 413 beyond ``most``."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         detail = "Webhooks are taken uncompressed: a signature is over the bytes that arrive."
         raise Problem(415, "Unsupported Media Type", detail, extra={"code": "bad_encoding"})
+    body = bytearray()
     try:
-        body = await request.body()
+        async for part in request.stream():
+            body += part
+            if len(body) > most:
+                detail = f"A delivery has at most {most:,} bytes here."
+                raise Problem(413, "Content Too Large", detail, extra={"code": "body_too_large"})
     except ClientDisconnect:
         raise Problem(400, "Bad Request", "The request was cut off.") from None
     return Delivery(
@@ -199,7 +210,7 @@ async def delivery_of(request: Request, source: str, at: datetime) -> Delivery:
         url=str(request.url),
         headers=headers,
         query=dict(request.query_params),
-        body=body,
+        body=bytes(body),
         received_at=at,
     )
 
@@ -217,7 +228,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     403: {"description": "The source is disabled"},
     404: {"description": "No source of a provider has this name"},
     405: {"description": "A method that the provider does not use"},
-    413: {"description": "More than 1 MB"},
+    413: {"description": "More than 1 MB; of a mail, more than 25 MB"},
     415: {"description": "A compressed body"},
     429: {"description": "More than the source may send: again after Retry-After"},
     503: {"description": "Not stored, or not verifiable just now: send the same again"},
@@ -229,7 +240,9 @@ def router(doorman: Doorman) -> APIRouter:
     routes = APIRouter(prefix="/v1/hooks", tags=["webhooks"])
 
     async def answer(request: Request, source: str) -> Any:
-        outcome = await doorman.receive(await delivery_of(request, source, doorman.clock()))
+        _, hook = doorman.find(source)
+        delivery = await delivery_of(request, source, doorman.clock(), most(hook.kind))
+        outcome = await doorman.receive(delivery)
         if isinstance(outcome, Reply):
             return Response(outcome.body, media_type=outcome.media_type)
         return outcome

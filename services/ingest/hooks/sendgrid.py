@@ -24,7 +24,7 @@ from services.ingest.hooks.body import instant, read
 from services.ingest.hooks.event import message_id
 from services.ingest.hooks.model import Delivery, Options, Secrets, Translated
 from services.ingest.hooks.presented import stale
-from services.ingest.hooks.reading import at, faults, text, texts
+from services.ingest.hooks.reading import Tolerance, at, faults, text, texts
 from services.ingest.hooks.signature import BAD_SIGNATURE, missing_secret
 
 _SIGNATURE = "x-twilio-email-event-webhook-signature"
@@ -54,8 +54,8 @@ class SendGrid:
     methods = frozenset({"POST"})
 
     def check(self, options: Any) -> list[Fault]:
-        """``tolerance_seconds`` and ``message_domain``, both optional."""
-        return faults(options, emails.EmailOptions)
+        """``tolerance_seconds``, optional."""
+        return faults(options, Tolerance)
 
     def verify(self, delivery: Delivery, secrets: Secrets, options: Options) -> Fault | None:
         """The signature covers the timestamp and the body as they came."""
@@ -77,7 +77,7 @@ class SendGrid:
             return Fault("bad_json", "The body must be a list of events.")
         translated = Translated()
         for item in said:
-            event = _event(item, options)
+            event = _event(item)
             if isinstance(event, Fault):
                 translated.ignored.append(event)
             else:
@@ -114,7 +114,7 @@ def _key(said: str) -> ec.EllipticCurvePublicKey | None:
     return key if isinstance(key, ec.EllipticCurvePublicKey) else None
 
 
-def _event(said: Any, options: Options) -> dict[str, Any] | Fault:
+def _event(said: Any) -> dict[str, Any] | Fault:
     kind = text(said, "event")
     name = _NAMES.get(kind or "")
     if name is None:
@@ -123,8 +123,7 @@ def _event(said: Any, options: Options) -> dict[str, Any] | Fault:
     if id_ is None:
         return Fault("no_event_id", "The event has no sg_event_id.")
     properties = {
-        "email_id": text(said, emails.OUR_MESSAGE)
-        or emails.ours(text(said, "smtp-id"), options.get("message_domain")),
+        "email_id": text(said, emails.OUR_MESSAGE) or text(said, "smtp-id"),
         "provider_message_id": text(said, "sg_message_id"),
         "link_url": text(said, "url"),
         "reason": text(said, "reason") or text(said, "response"),

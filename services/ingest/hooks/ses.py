@@ -18,7 +18,7 @@ from services.ingest.hooks import emails
 from services.ingest.hooks.body import instant, parts, read
 from services.ingest.hooks.event import message_id
 from services.ingest.hooks.model import Delivery, Options, Reply, Secrets, Translated
-from services.ingest.hooks.reading import at, faults, nameless, text, texts
+from services.ingest.hooks.reading import at, faults, nameless, settled, text, texts
 from services.ingest.hooks.sns import CONFIRMATION, NOTIFICATION, Sns
 from services.runtime.outbound import Fetch
 
@@ -28,7 +28,6 @@ class SesOptions(Struct, forbid_unknown_fields=True):
 
     topic_arns: tuple[str, ...]
     """The SNS topics that may speak for the source."""
-    message_domain: str | None = None
 
 
 class Ses:
@@ -42,16 +41,18 @@ class Ses:
         self._sns = Sns(fetch)
 
     def check(self, options: Any) -> list[Fault]:
-        """``topic_arns`` (needed), and ``message_domain``."""
+        """``topic_arns``, needed."""
         return faults(options, SesOptions)
 
     async def verify(
         self, delivery: Delivery, secrets: Secrets, options: Options
     ) -> Fault | Reply | None:
-        """Codes: those of ``Sns``. Raises ``Unavailable`` when SNS cannot be reached."""
+        """Codes: bad_options, those of ``Sns``. Raises ``Unavailable`` when SNS is away."""
         said = read(delivery.body)
-        topics = options.get("topic_arns") or ()
-        fault = await self._sns.check(said, topics, delivery.received_at)
+        given = settled(options, SesOptions)
+        if isinstance(given, Fault):
+            return given
+        fault = await self._sns.check(said, given.topic_arns, delivery.received_at)
         if fault is not None:
             return fault
         if at(said, "Type") == CONFIRMATION:
@@ -70,7 +71,7 @@ class Ses:
             # SES itself says "Successfully validated SNS topic ..." in plain words.
             return Translated(ignored=[Fault("not_translated", "The message is no event.")])
         translated = Translated()
-        for event in _events(said, options):
+        for event in _events(said):
             if isinstance(event, Fault):
                 translated.ignored.append(event)
             else:
@@ -87,7 +88,7 @@ class _Said(Struct):
     properties: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-def _events(said: Any, options: Options) -> Iterable[dict[str, Any] | Fault]:
+def _events(said: Any) -> Iterable[dict[str, Any] | Fault]:
     kind = text(said, "eventType") or text(said, "notificationType") or ""
     reading = _READINGS.get(kind, lambda _said: None)(said)
     mail_id = text(said, "mail", "messageId")
@@ -103,7 +104,7 @@ def _events(said: Any, options: Options) -> Iterable[dict[str, Any] | Fault]:
                 message_id=message_id(Ses.kind, mail_id, kind, nameless(recipient), when),
                 at=instant(when),
                 recipient=recipient,
-                properties=_of_mail(said, mail_id, options) | reading.properties,
+                properties=_of_mail(said, mail_id) | reading.properties,
             ),
         )
     if not reading.recipients:
@@ -111,7 +112,7 @@ def _events(said: Any, options: Options) -> Iterable[dict[str, Any] | Fault]:
         yield Fault("unknown_recipient", "The event does not say which recipient it is about.")
 
 
-def _of_mail(said: Any, mail_id: str, options: Options) -> dict[str, Any]:
+def _of_mail(said: Any, mail_id: str) -> dict[str, Any]:
     header = next(
         (
             text(one, "value")
@@ -123,13 +124,10 @@ def _of_mail(said: Any, mail_id: str, options: Options) -> dict[str, Any]:
     tagged = texts(said, "mail", "tags", emails.OUR_MESSAGE)
     return {
         "email_id": (tagged[0] if tagged else header)
-        or emails.ours(text(said, "mail", "commonHeaders", "messageId"), options.get(_DOMAIN)),
+        or text(said, "mail", "commonHeaders", "messageId"),
         "provider_message_id": mail_id,
         "email_subject": text(said, "mail", "commonHeaders", "subject"),
     }
-
-
-_DOMAIN = "message_domain"
 
 
 def _all(said: Any) -> list[str]:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from services import processes
 from services.dead_letters import app as dead_letters
 from services.ingest.history.command import import_
+from services.ingest.sources.command import app as sources
 from services.processes import ProcessSpec
 from services.runtime.settings import Settings
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 topics = typer.Typer(help="The Kafka topics.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(sources, name="sources")
 app.command("import")(import_)
 
 _screen = Console(stderr=True)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from deploy.demo import cdnow, live, replay
 from deploy.demo.addresses import KAFKA, MAIL, MONGO
-from deploy.demo.environment import TOKENS, WRITE_KEY
+from deploy.demo.environment import SECRET_KEY, TOKENS, WRITE_KEY
 from deploy.demo.supervisor import Supervisor
 from deploy.local.errors import StackError
 from deploy.local.stack import LocalStack
@@ -53,6 +53,7 @@ def reset(data: Path) -> int:
             raise StackError(f"{server.title} runs on {data} (process {found.pid}): end it first.")
     for path in (stack.kafka.home, stack.mongod.home, data / "logs"):
         shutil.rmtree(path, ignore_errors=True)
+    (data / SECRET_KEY).unlink(missing_ok=True)
     for pid_file in data.glob("*.pid"):
         pid_file.unlink()
     Console().print(f"{data} is empty.")

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from deploy.demo.addresses import CONTROLLER, KAFKA, MAIL, MONGO, SMTP, addresses, name_of, url
-from deploy.demo.environment import environment, mail_sink
+from deploy.demo.environment import environment, mail_sink, secret_key
 from deploy.demo.watch import Watch
 from deploy.local import jars
 from deploy.local.errors import StackError
@@ -67,7 +67,7 @@ class Supervisor:
             mongo_url=self._stack.mongo_url if self._stack else mongo_url,
             namespace=namespace,
         )
-        self._env = environment(self.settings, self.where) | dict(env or {})
+        self._env = environment(self.settings, self.where, secret_key(data_dir)) | dict(env or {})
         self._processes = {MAIL: self._process(MAIL, mail_sink(self.where))}
         for spec in processes.ALL:
             argv = ["-m", "services.cli", *spec.command]

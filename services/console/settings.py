@@ -10,6 +10,7 @@ class ConsoleSettings(Settings):
 
     console_port: int = 8000
     """The port of the pages."""
+    console_ingest_url: str = "http://127.0.0.1:8100"
     console_profile_url: str = "http://127.0.0.1:8200"
     console_segmentation_url: str = "http://127.0.0.1:8300"
     console_notifier_url: str = "http://127.0.0.1:8400"

@@ -12,11 +12,14 @@ import httpx
 import msgspec
 import pytest
 import pytest_asyncio
+from click.testing import Result
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from deploy.local.ports import free_port
 from deploy.local.processes import Process, wait_http_ok
+from services.cli import app
 from services.ingest.api import create_app
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import store
@@ -476,6 +479,59 @@ async def test_a_process_that_is_told_to_stop_ends_its_streams(world: World) -> 
         assert [line async for line in lines if line.startswith("data:")] == []
     await stopping
     assert process.exit_code == 0
+
+
+# -- the command ---------------------------------------------------------------------------
+
+
+async def test_the_command_creates_shows_rotates_and_disables(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGULARS_INGEST_URL", str(world.other.base_url))
+    monkeypatch.setenv("REGULARS_ADMIN_TOKEN", "admin")
+
+    async def run(*words: str, given: str | None = None) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, ["sources", *words], given)
+
+    created = await run("create", "till-7", "--kind", "store", "--currency", "eur")
+    assert created.exit_code == 0, created.output
+    old = created.stdout.strip()
+    await eventually(lambda: _is(world.other, old, 200))
+    again = await run("create", "till-7")
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "there is a source till-7" in again.stderr
+    rotated = await run("rotate-key", "till-7", "--overlap-seconds", "0")
+    new = rotated.stdout.strip()
+    await eventually(lambda: _is(world.other, new, 200))
+    assert await send(world.other, old, event(1)) == 401
+    assert (await run("set-secret", "till-7", "pin", given="1234\n")).exit_code == 0
+    assert (await run("disable", "till-7")).exit_code == 0
+    await eventually(lambda: _is(world.other, new, 403))
+    shown = await run("show", "till-7")
+    for word in ("till-7", "store", "EUR", "False", new[-4:], "pin"):
+        assert word in shown.stdout
+    for secret in (new, "1234"):
+        assert secret not in shown.stdout
+    assert (await run("enable", "till-7")).exit_code == 0
+    await eventually(lambda: _is(world.other, new, 200))
+    listed = (await run("list")).stdout
+    assert "till-7" in listed
+    assert "storefront" in listed
+    for words, said in (
+        (("show", "nobody"), "There is no source with this name."),
+        (("create", "x", "--currency", "EURO"), "must be a currency of ISO 4217"),
+        (("create", "x", "--kind", "pigeon"), "body.kind"),
+    ):
+        failed = await run(*words)
+        assert failed.exit_code == 1
+        assert failed.stderr.startswith("error: ")
+        assert said in failed.stderr
+    monkeypatch.setenv("REGULARS_ADMIN_TOKEN", "wrong")
+    assert "REGULARS_ADMIN_TOKEN" in (await run("list")).stderr
+    monkeypatch.setenv("REGULARS_INGEST_URL", f"http://127.0.0.1:{free_port()}")
+    assert "REGULARS_INGEST_URL" in (await run("list")).stderr
+    key = (await run("secret-key")).stdout.strip()
+    assert Fernet(key).decrypt(Fernet(key).encrypt(b"x")) == b"x"
 
 
 # -- servers away ------------------------------------------------------------------------

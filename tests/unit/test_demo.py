@@ -3,9 +3,11 @@
 import io
 import os
 import signal
+import stat
 import sys
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -20,7 +22,7 @@ from typer.testing import CliRunner
 from deploy.demo import cdnow
 from deploy.demo.addresses import CONTROLLER, KAFKA, addresses, free_ports
 from deploy.demo.cdnow import KNOWN, Purchase, Totals
-from deploy.demo.environment import TOKENS, WRITE_KEY
+from deploy.demo.environment import TOKENS, WRITE_KEY, secret_key
 from deploy.demo.goods import population
 from deploy.demo.marketing import CAMPAIGNS, SEGMENTS
 from deploy.demo.replay import compare
@@ -30,6 +32,7 @@ from deploy.local.processes import Process
 from schemas.messages import Event
 from schemas.validation import check
 from services.cli import app
+from services.ingest.sources.seals import Seals
 from services.notifier.routes.answers import CampaignBody
 from services.segmentation.rules.parse import parse as parse_segment
 
@@ -244,6 +247,17 @@ def test_an_installation_without_the_local_part_is_told_what_to_do(
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert "make setup" in result.stderr
+
+
+def test_the_key_of_the_secrets_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    key = secret_key(data)
+    assert secret_key(data) == key != secret_key(tmp_path / "other")
+    assert Seals([key]).open(Seals([key]).seal("hush", datetime.now(UTC))) == "hush"
+    [path] = data.iterdir()
+    assert stat.filemode(path.stat().st_mode) == "-rw-------"
+    assert CliRunner().invoke(app, ["reset", "--data", str(data)]).exit_code == 0
+    assert list(data.iterdir()) == []
 
 
 def test_reset_deletes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:

@@ -6,16 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from services.ingest.api import create_app
 from services.ingest.model import Accepted
-from tests.ingesting import KEY, Published, Shelf, settings
+from tests.importing import served
+from tests.ingesting import KEY, Shelf
 
 ROWS = 2_000
 MAPPING = """
@@ -44,24 +42,6 @@ class Stalling(Shelf):
                 await asyncio.sleep(0.01)
             return
         await super().deliver(events, source)
-
-
-@contextmanager
-def served(shelf: Shelf) -> Iterator[str]:
-    """Ingest on a port of its own; its address."""
-    app = create_app(settings(), shelf, Published())
-    config = uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="on")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def import_(
             mapping=mapping,
             preset=preset,
             rejects=rejects,
-            state=state or file.with_name(file.name + ".import-state.json"),
+            state=state or Path(f"{file}.import-state.json"),
             restart=restart,
             url=url,
             batch=batch,

@@ -107,7 +107,7 @@ class Event:
             value = get(unit)
             if isinstance(value, Fault):
                 return _named(value, path[-1])
-            if value is not None:
+            if value is not None and value != "":
                 _put(said, path, value)
         return self._add_lists(unit, said)
 
@@ -151,7 +151,7 @@ class Event:
                 value = get(line)
                 if isinstance(value, Fault):
                     return _named(value, f"products.{name}")
-                if value is not None:
+                if value is not None and value != "":
                     product[name] = value
             if product:
                 products.append(product)

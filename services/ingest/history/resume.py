@@ -12,7 +12,6 @@ from msgspec import Struct, field
 
 from services.ingest.history.model import Mapping, Unusable
 
-SUFFIX = ".import-state.json"
 _ENDS = 1_000_000
 
 

@@ -14,10 +14,12 @@ from services.ingest.hooks.postmark import Postmark
 from services.ingest.hooks.sendgrid import SendGrid
 from services.ingest.hooks.ses import Ses
 from services.ingest.hooks.shopify import Shopify
+from services.ingest.hooks.woocommerce import WooCommerce
 from services.runtime.outbound import Once
 
 HOOKS: tuple[Hook, ...] = (
     Shopify(),
+    WooCommerce(),
     SendGrid(),
     Ses(Once()),
     Mailgun(),

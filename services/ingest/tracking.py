@@ -220,6 +220,9 @@ def _other_method(route: Route, method: str) -> _Reply:
 
 
 def _refusal(error: Exception, route: Route) -> _Reply:
+    if isinstance(error, Problem):
+        # Segment's SDK for Python gives up on a 401 only if it finds `code` and `message`.
+        error.extra = {"code": "refused", **error.extra, "message": error.detail}
     response = response_to(error, route.path)
     if route.method == "GET" and response.status_code != 405:
         # What asked is an <img>: the status tells, and no reader of a mail sees a broken image.

@@ -2,16 +2,18 @@
 
 import asyncio
 import gzip
+import itertools
 import json
+import random
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from segment.analytics.client import Client
 
 from deploy.local.ports import free_port
 from deploy.local.processes import Process, wait_http_ok
@@ -20,10 +22,12 @@ from schemas.topics import BY_NAME, EVENTS
 from services.runtime.keys import digest
 from services.runtime.publish import partition_of
 from tests.faults.cluster import Cluster, unique_namespace
+from tests.sdks import SCANNED, SDKS
 
 pytestmark = pytest.mark.broker
 
 KEY = "a-write-key"
+Sdk = Callable[[str, str, int], list[str]]
 COMMAND = [sys.executable, "-m", "services.cli", "api", "ingest"]
 
 
@@ -50,7 +54,7 @@ class Service:
 
 
 @asynccontextmanager
-async def running(stack: Any, logs: Path) -> AsyncIterator[Service]:
+async def running(stack: Any, logs: Path, processes: int = 1) -> AsyncIterator[Service]:
     cluster = Cluster(stack, unique_namespace(), logs)
     try:
         await cluster.create_topics([])
@@ -58,12 +62,12 @@ async def running(stack: Any, logs: Path) -> AsyncIterator[Service]:
         process = cluster.start(
             COMMAND,
             ingest_port=str(port),
-            ingest_processes="2",
+            ingest_processes=str(processes),
             write_keys=json.dumps({digest(KEY): "web"}),
             ack_seconds="2",
         )
         url = f"http://127.0.0.1:{port}"
-        await asyncio.to_thread(wait_http_ok, f"{url}/health/ready", 30, process)
+        await asyncio.to_thread(wait_http_ok, f"{url}/health/ready", 60, process)
         yield Service(cluster, process, url)
     finally:
         await cluster.close()
@@ -150,28 +154,25 @@ async def test_many_senders_at_once_lose_nothing_and_keep_their_order(service: S
             assert offsets == sorted(offsets)
 
 
-async def test_segments_own_python_sdk_needs_no_change(service: Service) -> None:
-    failures: list[Exception] = []
-
-    def send() -> None:
-        client = Client(
-            KEY, host=service.url, gzip=True, on_error=lambda error, _: failures.append(error)
-        )
-        client.identify("u-1", {"email": "ada@shop.example"}, anonymous_id="a-1")
-        client.track("u-1", "Order Completed", {"order_id": "o-1", "total": 12.5})
-        client.page("u-1", "shop", "Home", {"url": "https://shop.example/"})
-        client.screen("u-1", "app", "Basket")
-        client.group("u-1", "g-1", {"name": "Runners"})
-        client.alias("a-1", "u-1")
-        client.shutdown()
-
-    await asyncio.to_thread(send)
-    assert failures == []
+async def test_the_sdks_of_others_need_no_change(service: Service) -> None:
+    sending = (asyncio.to_thread(sdk, service.url, KEY, 120) for sdk in SDKS)
+    assert await asyncio.gather(*sending) == [[], [], []]
     events = [json.loads(record.value) for record in (await service.records()).values()]
-    kinds = ["alias", "group", "identify", "page", "screen", "track"]
-    assert sorted(event["type"] for event in events) == kinds
+    kinds = ["alias", "group", "identify", "page", "screen", *["track"] * 120]
+    assert sorted(event["type"] for event in events) == sorted(kinds * len(SDKS))
+    assert scanned(events) == sorted([*range(120)] * len(SDKS))
     assert all("sentAt" in event and "flags" not in event for event in events)
     assert KEY not in json.dumps(events)
+
+    # They also understand that a key is unknown, and do not try it again and again.
+    sending = (asyncio.to_thread(sdk, service.url, "no-such-key", 1) for sdk in SDKS)
+    for failures in await asyncio.gather(*sending):
+        assert failures
+        assert all("401" in failure for failure in failures)
+
+
+def scanned(events: Iterable[dict[str, Any]]) -> list[int]:
+    return sorted(e["properties"]["number"] for e in events if e.get("event") == SCANNED)
 
 
 async def test_sigterm_answers_what_is_under_way_and_leaves_nobody(service: Service) -> None:
@@ -190,26 +191,54 @@ async def test_sigterm_answers_what_is_under_way_and_leaves_nobody(service: Serv
     assert {f"m-{n}" for n in promised} <= set(stored)
 
 
+class Sender:
+    """Sends batches and single events until told to stop, each until it is acknowledged."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._numbers = itertools.count()
+        self.acknowledged: set[str] = set()
+        self.refused: list[httpx.Response] = []
+        self.stopping = False
+
+    async def drive(self) -> None:
+        while not self.stopping:
+            events = [page(next(self._numbers)) for _ in range(random.choice((1, 20)))]
+            ids = {event["messageId"] for event in events}
+            while not ids <= self.acknowledged:
+                answer = await self._client.post("/v1/batch", json={"batch": events})
+                if answer.status_code == 200:
+                    self.acknowledged |= ids
+                else:
+                    self.refused.append(answer)
+
+    async def reached(self, check: Callable[[], bool]) -> None:
+        async with asyncio.timeout(90):
+            while not check():
+                await asyncio.sleep(0.01)
+
+
 @pytest.mark.fault
 @pytest.mark.parametrize("how", ["suspended", "killed"])
 async def test_without_the_broker_nothing_is_promised_and_later_nothing_is_missing(
     private_stack: LocalStack, tmp_path: Path, how: str
 ) -> None:
-    async with running(private_stack, tmp_path) as service, service.client() as client:
-        assert (await client.post("/v1/page", json=page(0))).status_code == 200
-        kafka = private_stack.kafka
+    kafka = private_stack.kafka
+    async with running(private_stack, tmp_path, processes=2) as service, service.client() as client:
+        sender = Sender(client)
+        driving = [asyncio.create_task(sender.drive()) for _ in range(8)]
+        await sender.reached(lambda: len(sender.acknowledged) > 500)
         if how == "suspended":
             kafka.suspend()
         else:
             kafka.kill()
         try:
-            refused = await asyncio.gather(
-                *(client.post("/v1/page", json=page(n)) for n in range(1, 21))
-            )
-            assert {answer.status_code for answer in refused} == {503}
-            assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+            sdks = [asyncio.to_thread(sdk, service.url, KEY, 30) for sdk in SDKS]
+            sending = asyncio.gather(*sdks)
+            await sender.reached(lambda: len(sender.refused) > 30)
             assert (await client.get("/health/ready")).status_code == 503
             assert (await client.get("/health/live")).status_code == 200
+            assert 0 <= pending((await client.get("/metrics")).text) < 5_000_000
         finally:
             if how == "suspended":
                 kafka.resume()
@@ -217,10 +246,24 @@ async def test_without_the_broker_nothing_is_promised_and_later_nothing_is_missi
                 await asyncio.to_thread(kafka.restart)
         ready = f"{service.url}/health/ready"
         await asyncio.to_thread(wait_http_ok, ready, 30, service.process)
-        again = [await client.post("/v1/page", json=page(n)) for n in range(1, 21)]
-        assert {answer.status_code for answer in again} == {200}
-        stored: set[str] = set()
+        before = len(sender.acknowledged)
+        await sender.reached(lambda: len(sender.acknowledged) > before + 500)
+        sender.stopping = True
+        await asyncio.gather(*driving)
+        assert await sending == [[], [], []]
+        assert {answer.status_code for answer in sender.refused} == {503}
+        assert all(int(answer.headers["Retry-After"]) > 0 for answer in sender.refused)
+
+        # What was not acknowledged in time may lie there twice: resolve drops repetitions.
+        stored: dict[str, dict[str, Any]] = {}
         for topic in EVENTS:
             for record in await service.cluster.records(topic.name):
-                stored.add(dict(record.headers)["ce_id"].decode())
-        assert stored == {f"m-{n}" for n in range(21)}
+                stored[dict(record.headers)["ce_id"].decode()] = json.loads(record.value)
+        assert {id for id in stored if id.startswith("m-")} == sender.acknowledged
+        assert scanned(stored.values()) == sorted([*range(30)] * len(SDKS))
+        assert pending((await client.get("/metrics")).text) == 0
+
+
+def pending(metrics: str) -> float:
+    [said] = re.findall(r"^regulars_ingest_pending_bytes (\S+)", metrics, re.MULTILINE)
+    return float(said)

@@ -285,7 +285,9 @@ def _dead_letters() -> dict[str, Any]:
             "headers": {
                 "type": "object",
                 "properties": {
-                    "dl_replayed": _text("Which one: `<dl_topic>/<dl_partition>/<dl_offset>`.")
+                    "dl_replayed": _text(
+                        "Which: dl_topic, dl_partition, dl_offset and dl_stage, with `/` between."
+                    )
                 },
                 "required": ["dl_replayed"],
             },

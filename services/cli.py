@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from services import processes
-from services.dead_letters import app as dead_letters
+from services.dead_letters import app as dead_letter_topics
+from services.ingest.dead_letters.command import app as dead_letters
 from services.ingest.history.command import import_
 from services.ingest.sources.command import app as sources
 from services.processes import ProcessSpec
@@ -28,6 +29,7 @@ topics = typer.Typer(help="The Kafka topics.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(sources, name="sources")
+dead_letters.add_typer(dead_letter_topics, name="topics")
 app.command("import")(import_)
 
 _screen = Console(stderr=True)

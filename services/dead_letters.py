@@ -1,9 +1,9 @@
-"""``regulars dead-letters``: see what was rejected and why, and send it again after a fix.
+"""``regulars dead-letters topics``: dead letters straight from Kafka, without API or database.
 
-A dead letter is named ``<topic>/<partition>/<offset>``, after the record that was rejected;
-a crash may have written it twice, and it is shown once. A replay produces the raw bytes to
-the original topic and leaves a marker, so that it is not sent twice by mistake; events are
-deduplicated by their messageId besides.
+A dead letter is named ``<topic>/<partition>/<offset>/<stage>``, after the record that was
+rejected and who did; a crash may have written it twice, and it is shown once. A replay
+produces the raw bytes to the original topic, for that stage alone, and leaves a marker, so
+that it is not sent twice by mistake; events are deduplicated by their messageId besides.
 """
 
 import asyncio
@@ -16,10 +16,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from schemas.topics import BY_NAME, DEAD
+from schemas.topics import BY_NAME, DEAD, MEANT_FOR
 from services.runtime.settings import Settings
 
-app = typer.Typer(help="Records that did not fit, with their reasons.", no_args_is_help=True)
+app = typer.Typer(
+    help="What stages rejected, read from Kafka itself; without what ingest refused.",
+    no_args_is_help=True,
+)
 _screen = Console()
 _errors = Console(stderr=True)
 
@@ -46,7 +49,7 @@ class DeadLetter:
 
 Topic = Annotated[str, typer.Option(help="Only of this topic, such as events.orders.")]
 ReasonOption = Annotated[str, typer.Option(help="Only with this reason code.")]
-Name = Annotated[str, typer.Argument(help="topic/partition/offset, as list prints it.")]
+Name = Annotated[str, typer.Argument(help="topic/partition/offset/stage, as list prints it.")]
 
 
 @app.command("list")
@@ -73,7 +76,7 @@ def show(name: Name) -> None:
 
 @app.command()
 def replay(
-    name: Annotated[str, typer.Argument(help="topic/partition/offset, or nothing for all.")] = "",
+    name: Annotated[str, typer.Argument(help="As list prints it, or nothing for all.")] = "",
     topic: Topic = "",
     reason: ReasonOption = "",
 ) -> None:
@@ -93,7 +96,7 @@ def _one(letters: list[DeadLetter], name: str) -> DeadLetter:
     for letter in letters:
         if letter.name == name:
             return letter
-    _errors.print(f"error: there is no dead letter {name}: see regulars dead-letters list")
+    _errors.print(f"error: there is no dead letter {name}: see regulars dead-letters topics list")
     raise typer.Exit(1)
 
 
@@ -118,7 +121,8 @@ async def _read(topic: str, reason: str) -> list[DeadLetter]:
             replayed.add(headers[_MARKER].decode())
             continue
         facts = [
-            headers.get(f"dl_{fact}", b"").decode() for fact in ("topic", "partition", "offset")
+            headers.get(f"dl_{fact}", b"").decode()
+            for fact in ("topic", "partition", "offset", "stage")
         ]
         name = "/".join(facts)
         letters[name] = DeadLetter(name, facts[0], record.key, record.value, headers)
@@ -167,6 +171,8 @@ async def _send_again(letters: list[DeadLetter]) -> None:
             partitions = BY_NAME[letter.topic].partitions
             partition = partition_of(letter.key, partitions) if letter.key else 0
             headers = [h for h in letter.headers.items() if not h[0].startswith("dl_")]
+            # The topic's other readers have had it.
+            headers.append((MEANT_FOR, letter.headers.get("dl_stage", b"")))
             again = Output(letter.topic, partition, letter.key, letter.value, headers)
             marker = [(_MARKER, letter.name.encode())]
             await publisher.publish([again])

@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner
 
 from deploy.local.ports import free_port
 from deploy.local.processes import Process, wait_http_ok
+from services.ingest.dead_letters.command import app as command
 from services.runtime.keys import digest
 from services.runtime.publish import Publisher
 from services.runtime.turn import Output
@@ -312,6 +314,50 @@ async def test_what_a_person_is_named_in_is_erased_also_when_it_comes_late(
     kept = [one async for one in database["dead_letters"].find({})]
     assert b"zoe@shop" not in b"".join(str(one).encode().lower() for one in kept)
     assert (await house.call("POST", "/erase", who)).json() == {"erased": 0}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_command_shows_repairs_and_replays(
+    open_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = open_house
+    monkeypatch.setenv("REGULARS_INGEST_URL", house.url)
+    monkeypatch.setenv("REGULARS_TOKEN", TOKENS["support"])
+    monkeypatch.setenv("COLUMNS", "300")
+
+    async def run(*words: str) -> tuple[int, str]:
+        result = await asyncio.to_thread(CliRunner().invoke, command, words)
+        return result.exit_code, result.output
+
+    await house.send("/v1/track", {**ORDER, "messageId": "cli-1"})
+    await house.send("/v1/track", {**ORDER, "messageId": "cli-2"})
+    id_, _ = [one["id"] for one in await house.arrived(2, text="cli-")]
+    code, text = await run("list", "--text", "cli-", "--reason", "bad_amount")
+    assert (code, text.count("Order Completed")) == (0, 2)
+    code, text = await run("show", id_)
+    assert json.loads(text)["content"]["json"]["properties"] == ORDER["properties"]
+    code, text = await run("replay", id_)
+    assert (code, "bad_amount: revenue" in text) == (1, True)
+    (tmp_path / "body.json").write_text(json.dumps(REPAIRED))
+    code, text = await run("replay", id_, "--body", str(tmp_path / "body.json"))
+    assert (code, text) == (0, f"{id_}  accepted\n")
+    (tmp_path / "patch.json").write_text(
+        '[{"op": "replace", "path": "/properties/revenue", "value": 0.10}]'
+    )
+    patch = ("--text", "cli-", "--patch", str(tmp_path / "patch.json"))
+    code, text = await run("replay", *patch, "--dry-run")
+    assert (code, '"revenue": 0.1' in text, "0 sent again" in text) == (0, True, True)
+    code, text = await run("replay", *patch)
+    assert (code, text.splitlines()[-1]) == (0, "1 sent again, 0 still refused")
+    code, text = await run("counts", "--reason", "bad_amount")
+    assert (code, "events.rejected" in text) == (0, True)
+    code, text = await run("dismiss", "nothing")
+    assert (code, "There is no dead letter with this id." in text) == (1, True)
+    code, text = await run("erase", "--user-id", "nobody", "--email", "nobody@shop.example")
+    assert (code, text) == (0, "0 erased\n")
+    monkeypatch.setenv("REGULARS_INGEST_URL", "http://127.0.0.1:9")
+    code, text = await run("list")
+    assert (code, "regulars dead-letters topics" in text) == (1, True)
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -12,7 +12,7 @@ import pytest_asyncio
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from deploy.demo.addresses import MAIL, free_ports
-from deploy.demo.environment import MARKETER, READER, WRITE_KEY
+from deploy.demo.environment import MARKETER, READER, SOURCE, SUPPORT, WRITE_KEY
 from deploy.demo.pipeline import Pipeline
 from deploy.demo.supervisor import Supervisor
 from tests.faults.cluster import unique_namespace
@@ -94,6 +94,11 @@ class Client:
             return None
         response.raise_for_status()
         return dict(response.json())
+
+    async def act(self, service: str, path: str, body: dict[str, Any]) -> int:
+        url = self._regulars.url(service) + path
+        headers = {"Authorization": f"Bearer {SUPPORT}"}
+        return (await self._http.post(url, json=body, headers=headers)).status_code
 
     async def post(self, url: str) -> int:
         data = {"List-Unsubscribe": "One-Click"}
@@ -231,6 +236,29 @@ async def test_a_killed_worker_comes_back_and_goes_on(regulars: Supervisor, shop
     assert ann is not None
     assert ann["revenue"] == [{"amount": "20.00", "currency": "USD"}]
     assert regulars.process("profile-build").pid != pid
+
+
+async def test_a_refused_order_is_repaired_and_counts_once(
+    regulars: Supervisor, shop: Client
+) -> None:
+    wrong = {**EVENTS[2], "messageId": "m-5", "properties": {"order_id": "o-3", "total": "1,00"}}
+    assert [one["code"] for one in (await shop.send([wrong]))["rejected"]] == ["bad_amount"]
+    (letter,) = await eventually(lambda: shop.items("ingest", "/v1/dead-letters?text=m-5"), bool)
+    assert (letter["source"], letter["reason"], letter["state"]) == (SOURCE, "bad_amount", "open")
+
+    right = {**wrong, "properties": {"order_id": "o-3", "total": "1.00"}}
+    path = f"/v1/dead-letters/{letter['id']}/replay"
+    assert await shop.act("ingest", path, {"body": right}) == 202
+    await eventually(
+        lambda: shop.get("profile", "/v1/profiles/by/user_id/ann"),
+        lambda found: found is not None and found["order_count"] == 3,
+    )
+    await shop.send([right])  # the sender has learned, too
+    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
+        await pipeline.quiet()
+    after = await _state(shop)
+    assert (after["order_count"], after["revenue"]) == (3, [{"amount": "21.00", "currency": "USD"}])
+    assert await shop.act("ingest", path, {"body": right}) == 409
 
 
 async def _state(shop: Client) -> dict[str, Any]:

@@ -49,6 +49,19 @@ async def test_records_that_do_not_fit_are_rejected_and_the_next_is_unharmed(wor
     assert [change["profile"]["interactions"] for change in journal(turn)] == [1]
 
 
+async def test_a_replayed_interaction_counts_once_whatever_was_folded_before(world):
+    seen, missed = did("Cart Viewed", 1), did("Product Viewed", 2)
+    world.past.said += [missed]  # resolve stored it, and its record was rejected here
+    await world.turn(world.says(seen))
+    replays = [
+        world.record(said, RECORDED, origin="dead-letters/x/0", dl_for="profile-build")
+        for said in (missed, seen, missed)
+    ]
+    (change,) = journal(await world.turn(replays))
+    assert change["profile"]["counters"] == {"Cart Viewed": 1, "Product Viewed": 1}
+    assert journal(await world.turn(replays)) == []
+
+
 async def test_without_its_cache_the_handler_goes_on_from_what_is_stored(world):
     await world.turn(world.says(did("Cart Viewed", 1)))
     world.build.lost(None)

@@ -111,6 +111,22 @@ def test_summaries_and_markers_are_no_letters() -> None:
     assert read(THERE, b"p1", None, {"dl_replayed": b"profile.interactions/3/4711"}) is None
 
 
+@pytest.mark.parametrize(
+    ("said", "source"),
+    [
+        ("/ingest/web", "web"),
+        ("https://shop.example/checkout", "shop.example-checkout"),
+        ("/profile-resolve", "profile-resolve"),
+        ("a b\n/c" + "d" * 99, "a-b-c" + "d" * 55),
+        ("//", "unknown"),
+    ],
+)
+def test_a_source_is_a_plain_name_whoever_wrote_it(said: str, source: str) -> None:
+    letter = read(THERE, b"p1", b"{}", rejection(ce_source=said))
+    assert isinstance(letter, Letter)
+    assert letter.source == source
+
+
 # -- people ------------------------------------------------------------------------------------
 
 

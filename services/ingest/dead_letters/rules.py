@@ -13,6 +13,7 @@ from services.ingest.dead_letters.model import MAX_RAW, Action, Letter, Returned
 from services.ingest.dead_letters.people import digests, people_in
 
 _NAME = re.compile(r"[\w.-]{1,60}")
+_OTHER = re.compile(r"[^\w.-]+")
 _LONGEST = 200
 _UNKNOWN = "unknown"
 _counts = msgspec.json.Decoder(dict[str, int])
@@ -73,7 +74,7 @@ def _letter(
         topic=topic,
         partition=partition,
         key=key,
-        source=source if _NAME.fullmatch(source) else _UNKNOWN,
+        source=_plain(source),
         door=_text(headers, "dl_door"),
         call=_text(headers, "dl_call") or None,
         shared=headers.get("dl_shared", b""),
@@ -104,7 +105,12 @@ def _suppressed(value: bytes | None, headers: Mapping[str, bytes]) -> Suppressed
     except msgspec.MsgspecError:
         reasons = {_UNKNOWN: _number(headers, "dl_suppressed")}
     source = _text(headers, "dl_source")
-    return Suppressed(source if _NAME.fullmatch(source) else _UNKNOWN, _instant(headers), reasons)
+    return Suppressed(_plain(source), _instant(headers), reasons)
+
+
+def _plain(source: str) -> str:
+    """A name that fits everywhere: ``https://shop.example/till`` is ``shop.example-till``."""
+    return _OTHER.sub("-", source.partition("://")[2] or source).strip("-")[:60] or _UNKNOWN
 
 
 def _facts(value: bytes | None) -> tuple[str, str | None, str]:

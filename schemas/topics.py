@@ -31,6 +31,9 @@ class Topic(Struct, frozen=True, kw_only=True):
     max_message_bytes: int = 2_000_000
     retention_bytes: int | None = None
     """A cap on each partition's size, where the sender is not ours to trust."""
+    stamped: bool = False
+    """Written by stages only: the broker refuses records whose timestamp is older than
+    ``REGULARS_PUBLISH_WITHIN_S``, so that no worker that was stopped overtakes its heir."""
 
     def config(self) -> dict[str, str]:
         """The topic's Kafka configuration entries."""
@@ -70,6 +73,7 @@ INTERACTIONS = Topic(
     name="profile.interactions",
     key="profile_id",
     partitions=PROFILE_PARTITIONS,
+    stamped=True,
     writers=("profile-resolve", "profile-build"),
     readers=("profile-build", "reporting"),
     summary="One event, once, resolved to a person; or an identity change.",
@@ -78,6 +82,7 @@ PROFILE_CHANGES = Topic(
     name="profile.changes",
     key="profile_id",
     partitions=PROFILE_PARTITIONS,
+    stamped=True,
     cleanup="compact",
     writers=("profile-build",),
     readers=("segmentation", "reporting", "other teams"),
@@ -88,6 +93,7 @@ SEGMENT_CHANGES = Topic(
     name="segment.changes",
     key="profile_id",
     partitions=PROFILE_PARTITIONS,
+    stamped=True,
     writers=("segmentation",),
     readers=("notifier", "reporting", "other teams"),
     summary="A person entered or left a segment, when, and why.",
@@ -96,6 +102,7 @@ MESSAGE_CHANGES = Topic(
     name="message.changes",
     key="profile_id",
     partitions=PROFILE_PARTITIONS,
+    stamped=True,
     writers=("notifier",),
     readers=("profile-resolve", "reporting", "other teams"),
     summary="One step of a message's life, from decided to converted.",

@@ -116,11 +116,13 @@ class Kafka(Server):
             "group.initial.rebalance.delay.ms": 0,
             # After a kill the controller turns the broker away until its old session has ended.
             "broker.session.timeout.ms": 3000,
-            "broker.heartbeat.interval.ms": 500,
+            "broker.heartbeat.interval.ms": 1000,
+            # The controller of a cluster of one need not tell others twice a second that it lives.
+            "metadata.max.idle.interval.ms": 0,
             "group.min.session.timeout.ms": 1000,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "num.network.threads": 2,
-            "num.io.threads": 4,
+            "num.io.threads": 2,
             "background.threads": 2,
             "log.cleaner.threads": 1,
             "log.cleaner.dedupe.buffer.size": 32 * 1024 * 1024,

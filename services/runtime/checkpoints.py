@@ -1,13 +1,17 @@
 """Checkpoints in MongoDB: the truth about how far each partition was handled.
 
-``{_id: "<group>/<topic>/<partition>", epoch, offset, seq, origins, outbox, session}``. The
+``{_id: "<group>/<topic>/<partition>", epoch, offset, seq, origins, outbox, at, session}``. The
 outbox holds the encoded records of the partition's last turn, so that the next owner can
-publish them again.
+publish them again. ``at`` is the stamp (milliseconds since 1970) that its records carry on
+their way to Kafka, or 0 when they have all arrived and no more will follow: the broker refuses
+records whose stamp is too old, so an heir that waits as long is never overtaken by what its
+predecessor had still to send.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from time import time
 from typing import Any
 
 import msgspec
@@ -48,6 +52,13 @@ class Taken(msgspec.Struct):
     """Ids that nobody else has owned since we last did: caches of these are still right."""
     outbox: list[Output]
     """The records of each last turn, to be published again."""
+    at: int
+    """The latest stamp under which a former owner may still be sending, or 0."""
+
+
+def stamp() -> int:
+    """Now, as records carry it: milliseconds since 1970."""
+    return int(time() * 1000)
 
 
 class Checkpoints:
@@ -74,10 +85,12 @@ class Checkpoints:
         ids = [source.id for source in sources]
         await self._end_former_sessions(ids)
         documents = await asyncio.gather(*(self._raise_epoch(id_) for id_ in ids))
-        taken = Taken(set(), [])
+        taken = Taken(set(), [], 0)
         for source, document in zip(sources, documents, strict=True):
             if source.epoch and document["epoch"] == source.epoch + 1:
                 taken.kept.add(source.id)
+            else:
+                taken.at = max(taken.at, document.get("at", 0))
             source.epoch = document["epoch"]
             source.offset = document.get("offset", 0)
             source.seq = document.get("seq", 0)
@@ -85,24 +98,48 @@ class Checkpoints:
             taken.outbox += _outbox_decoder.decode(document.get("outbox", b"\x90"))
         return taken
 
-    async def commit(self, session: Session, advances: Iterable[Advance]) -> None:
-        """Write the checkpoints within the turn's transaction; raises ``Fenced``."""
-        writes = [self._write(advance) for advance in advances]
-        result = await self._collection.bulk_write(writes, ordered=False, session=session)
-        if result.matched_count != len(writes):
-            raise Fenced
+    async def commit(self, session: Session, advances: Iterable[Advance], at: int) -> None:
+        """Write the checkpoints within the turn's transaction; raises ``Fenced``.
+
+        ``at`` is the stamp under which the outboxes will be published.
+        """
+        writes = [self._write(advance, at) for advance in advances]
+        await self._write_all(writes, session)
+
+    async def stamp(self, sources: Iterable[Source]) -> int:
+        """A new stamp for records of ``sources``, if they are still ours; raises ``Fenced``."""
+        at = stamp()
+        await self._write_all([self._mark(source, at) for source in sources])
+        return at
+
+    async def release(self, sources: Iterable[Source]) -> None:
+        """All records of ``sources`` have arrived: their next owner need not wait."""
+        writes = [self._mark(source, 0) for source in sources]
+        if writes:
+            await self._collection.bulk_write(writes, ordered=False)
 
     async def epochs(self, ids: Sequence[str]) -> dict[str, int]:
         """The present epoch of each checkpoint."""
         cursor = self._collection.find({"_id": {"$in": list(ids)}}, {"epoch": 1})
         return {document["_id"]: document["epoch"] async for document in cursor}
 
-    def _write(self, advance: Advance) -> UpdateOne:
+    async def _write_all(self, writes: list[UpdateOne], session: Session | None = None) -> None:
+        if not writes:
+            return
+        result = await self._collection.bulk_write(writes, ordered=False, session=session)
+        if result.matched_count != len(writes):
+            raise Fenced
+
+    def _mark(self, source: Source, at: int) -> UpdateOne:
+        return UpdateOne({"_id": source.id, "epoch": source.epoch}, {"$set": {"at": at}})
+
+    def _write(self, advance: Advance, at: int) -> UpdateOne:
         values: dict[str, Any] = {
             "offset": advance.offset,
             "seq": advance.seq,
             "origins": msgspec.json.encode(advance.origins),
             "outbox": _outbox_encoder.encode(advance.outputs),
+            "at": at,
         }
         source = advance.source
         return UpdateOne({"_id": source.id, "epoch": source.epoch}, {"$set": values})

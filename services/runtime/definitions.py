@@ -4,6 +4,7 @@ The topic is small and compacted, so each process reads it from its start, outsi
 group, and then follows it.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,6 +34,7 @@ class Definitions(Service):
         self._kinds = frozenset(kinds)
         self._partition = TopicPartition(settings.topic(DEFINITIONS.name), 0)
         self._consumer: AIOKafkaConsumer | None = None
+        self._moved = asyncio.Event()
         self.current: dict[tuple[str, str], Definition] = {}
         """By (kind, name)."""
         self.revision = 0
@@ -46,6 +48,7 @@ class Definitions(Service):
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=5_000,  # one partition: what comes is answered at once
+            consumer_timeout_ms=1_000,
         )
         try:
             await consumer.start()
@@ -58,6 +61,17 @@ class Definitions(Service):
             await consumer.stop()
             raise
         self._consumer = consumer
+
+    async def caught_up(self) -> None:
+        """Return once everything that was published before the call is in ``current``.
+
+        Raises ``KafkaError`` when no broker answers.
+        """
+        if self._consumer is None:
+            return
+        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        while await self._consumer.position(self._partition) < end:
+            await self._moved.wait()
 
     async def on_stop(self) -> None:
         if self._consumer is not None:
@@ -76,9 +90,11 @@ class Definitions(Service):
                 await self.sleep(backoff.next())
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        batches = await consumer.getmany(timeout_ms=1_000)
+        batches = await consumer.getmany(timeout_ms=5_000)
         for record in batches.get(self._partition, ()):
             self._apply(record.key, record.value)
+        self._moved.set()
+        self._moved.clear()
 
     def _apply(self, key: bytes | None, value: bytes | None) -> None:
         kind, _, name = (key or b"").decode("utf-8", "replace").partition("/")

@@ -6,21 +6,30 @@ consumer handed out before that is thrown away.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from services.runtime import metrics
-from services.runtime.checkpoints import Checkpoints
+from services.runtime.checkpoints import Checkpoints, stamp
+from services.runtime.feed import Feed
 from services.runtime.publish import Publisher
+from services.runtime.trouble import Ahead
 from services.runtime.turn import Record, Source
 
+log = structlog.get_logger()
+
 _DECIDING_SECONDS = 0.5
+_SETTLING_SECONDS = 2.0
+_LOOK_MS = 10_000
+_AT_ONCE = 2_000
+_CLOCKS_SECONDS = 0.25
+"""By how much the clocks of workers and brokers may differ."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +51,26 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         group: str,
         checkpoints: Checkpoints,
         publisher: Publisher,
+        publish_within_s: float,
     ) -> None:
         self._consumer = consumer
         self._topics = topics
         self._group = group
         self._checkpoints = checkpoints
         self._publisher = publisher
+        self._within_s = publish_within_s
         self._assigned: frozenset[TopicPartition] | None = None  # None while rebalancing
         self._known = asyncio.Event()
         self._told = 0  # how often the group has spoken
         self._claimed = 0  # up to which of these we have acted
         self._held: dict[TopicPartition, Source] = {}  # as last claimed, even when revoked
         self._stale = set[str]()  # what others may have owned since we did
-        self._pulling: asyncio.Task[None] | None = None
-        self._pulled = deque[Record]()
-        self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
+        self._feed = Feed(self._take)
+        self._offsets_told: dict[TopicPartition, int] = {}
         self.between_turns = asyncio.Lock()
         """Held by the stage while it handles a turn: a rebalance waits for its end."""
+        self.published: Callable[[], Awaitable[None]] | None = None
+        """Set by the stage: waits until the last turn's records have arrived."""
         self.owned: dict[str, Source] = {}
         """The owned partitions by source id."""
 
@@ -67,21 +78,26 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Let the turn in hand finish, so that its work is not wasted; then own nothing."""
-        try:
-            async with asyncio.timeout(2):
-                async with self.between_turns:
-                    pass
-        except TimeoutError:
-            pass  # The epoch decides, as after a crash.
-        self._assigned = None
-        self._known.clear()
-        self._told += 1
+        # When it fails, epoch and stamp decide, as after a crash.
+        with suppress(Exception):
+            async with asyncio.timeout(_SETTLING_SECONDS), self.between_turns:
+                if self.published is not None:
+                    await self.published()
+                await self.release()
+                self._disown()  # with the lock in hand: no turn may begin before
+                return
+        self._disown()
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Note it; the stage's loop claims, where trouble can be retried."""
         self._assigned = frozenset(assigned)
         self._told += 1
         self._known.set()
+
+    def _disown(self) -> None:
+        self._assigned = None
+        self._known.clear()
+        self._told += 1
 
     # -- ownership -----------------------------------------------------------------------
 
@@ -101,7 +117,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             self.owned.pop(id_, None)
         gone = set(lost)
         self._held = {tp: s for tp, s in self._held.items() if s.id not in gone}
-        self._pulled = deque(record for record in self._pulled if record.source.id not in gone)
+        self._feed.forget(gone)
 
     def held(self, source_id: str) -> Source | None:
         """An owned partition, also while it is being claimed again after a rebalance."""
@@ -109,6 +125,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             if source.id == source_id:
                 return source
         return None
+
+    async def release(self) -> None:
+        """Tell the next owners that everything of ours has arrived, so they need not wait."""
+        await self._checkpoints.release(list(self.owned.values()))
 
     def again(self) -> None:
         """Claim everything anew, as if it were new to us: memory and store may differ."""
@@ -134,8 +154,12 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         if sources:
             taken = await self._checkpoints.take(list(sources.values()))
             self._stale |= {s.id for s in sources.values()} - taken.kept
-            await self._publisher.publish(taken.outbox)
+            await self._late_ones_refused(taken.at)
+            if taken.outbox:
+                at = await self._checkpoints.stamp(sources.values())
+                await self._publisher.publish(taken.outbox, at)
             metrics.STAGE_REPLAYS.labels(self._group).inc(len(taken.outbox))
+        await self._check_offsets(sources)
         for partition, source in sources.items():
             self._consumer.seek(partition, source.offset)
         if told != self._told:
@@ -149,44 +173,52 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         metrics.STAGE_PARTITIONS.labels(self._group).set(len(self.owned))
         return Claim(gained, lost)
 
+    async def _late_ones_refused(self, at: int) -> None:
+        """Wait until the broker takes nothing any more that was stamped ``at``."""
+        left = (at - stamp()) / 1000 + self._within_s + _CLOCKS_SECONDS
+        if at and left > 0:
+            await asyncio.sleep(min(left, self._within_s + _CLOCKS_SECONDS))
+
+    async def _check_offsets(self, sources: Mapping[TopicPartition, Source]) -> None:
+        """Say what retention took before we read it; raise ``Ahead`` for a topic made anew."""
+        if not sources:
+            return
+        first = await self._consumer.beginning_offsets(list(sources))
+        end = await self._consumer.end_offsets(list(sources))
+        for partition, source in sources.items():
+            if source.offset > end[partition]:
+                raise Ahead(f"{source.id} is at {source.offset} of {end[partition]} records")
+            lost = first[partition] - source.offset
+            if source.offset and lost > 0:
+                metrics.STAGE_LOST.labels(self._group, source.topic).inc(lost)
+                log.error("records removed before they were read", source=source.id, records=lost)
+                source.offset = first[partition]
+
     # -- records -------------------------------------------------------------------------
 
     async def fetch(self, limit: int, seconds: float, wake: asyncio.Event) -> list[Record]:
         """Up to ``limit`` records; waits at most ``seconds``, and no longer than ``wake``."""
         told = self._told
-        if self._pulling is None:
-            self._pulling = asyncio.ensure_future(self._pull(limit))
-        if not self._pulled:
-            await self._something(seconds, wake)
-        if self._pulling.done():
-            pulling, self._pulling = self._pulling, None
-            pulling.result()
-        if told != self._told:
-            return []
-        records = [self._pulled.popleft() for _ in range(min(limit, len(self._pulled)))]
-        self._room.set()
-        return records
+        records = await self._feed.fetch(limit, seconds, wake)
+        return records if told == self._told else []
 
     async def stop(self) -> None:
         """Take no more records, and forget those that were not fetched."""
-        pulling, self._pulling = self._pulling, None
-        if pulling is not None:
-            pulling.cancel()
-            await asyncio.gather(pulling, return_exceptions=True)
-        self._pulled.clear()
+        await self._feed.stop()
 
     async def tell_offsets(self) -> None:
-        """Write the offsets to Kafka too: only lag monitors read them."""
+        """Write the offsets to Kafka too, if they have moved: only lag monitors read them."""
         offsets = {
             TopicPartition(name, source.partition): source.offset
             for name, topic in self._topics.items()
             for source in self.owned.values()
             if source.topic == topic and source.offset
         }
-        if offsets:
+        if offsets and offsets != self._offsets_told:
             # During a rebalance, or with Kafka away, it fails: the next one will do.
             with suppress(KafkaError, ValueError):
                 await self._consumer.commit(offsets)
+                self._offsets_told = offsets
 
     def lag(self) -> int:
         """Records of the owned partitions that are not handled yet; sets the metric."""
@@ -200,7 +232,11 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             metrics.STAGE_LAG.labels(self._group, topic).set(records)
         return sum(by_topic.values())
 
-    def _records(self, batches: Mapping[TopicPartition, Sequence[Any]]) -> list[Record]:
+    async def _take(self) -> list[Record]:
+        """The next records of owned partitions, once there are any."""
+        batches: Mapping[TopicPartition, Sequence[Any]] = await self._consumer.getmany(
+            timeout_ms=_LOOK_MS, max_records=_AT_ONCE
+        )
         records = []
         for partition, batch in batches.items():
             source = self._held.get(partition)
@@ -224,31 +260,3 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         topic = self._topics[partition.topic]
         id_ = f"{self._group}/{topic}/{partition.partition}"
         return Source(id_, topic, partition.partition)
-
-    async def _pull(self, most: int) -> None:
-        """Take records from the consumer as they come, also while a turn is handled.
-
-        As long as it holds records that nobody has taken, the consumer asks the broker for no
-        more of their partition, and then waits for the others' first: hundreds of
-        milliseconds where little happens.
-        """
-        while True:
-            batches = await self._consumer.getmany(timeout_ms=1_000, max_records=most)
-            self._pulled += self._records(batches)
-            if self._pulled:
-                self._arrived.set()
-            while len(self._pulled) >= most:
-                self._room.clear()
-                await self._room.wait()
-
-    async def _something(self, seconds: float, wake: asyncio.Event) -> None:
-        """Wait for records, for ``wake``, or for trouble in pulling."""
-        assert self._pulling is not None
-        self._arrived.clear()
-        events = [asyncio.ensure_future(event.wait()) for event in (self._arrived, wake)]
-        try:
-            either = {self._pulling, *events}
-            await asyncio.wait(either, timeout=seconds, return_when="FIRST_COMPLETED")
-        finally:
-            for event in events:
-                event.cancel()

@@ -53,6 +53,11 @@ STAGE_PARTITIONS = Gauge("regulars_stage_partitions", "Partitions owned.", ["sta
 STAGE_REPLAYS = Counter(
     "regulars_stage_replays_total", "Outbox records published again by a new owner.", ["stage"]
 )
+STAGE_LOST = Counter(
+    "regulars_stage_lost_records_total",
+    "Records that Kafka's retention had removed before this stage read them.",
+    ["stage", "topic"],
+)
 STAGE_FENCED = Counter(
     "regulars_stage_fenced_total", "Turns refused because another worker owns it.", ["stage"]
 )
@@ -61,7 +66,8 @@ STAGE_DEAD_LETTERS = Counter(
 )
 STAGE_RETRIES = Counter(
     "regulars_stage_retries_total",
-    "Turns tried again: conflict, too_large, poisoned, fenced, unknown, unavailable, failed.",
+    "Turns tried again: conflict, too_large, poisoned, fenced, unknown, unavailable, ahead, "
+    "failed.",
     ["stage", "cause"],
 )
 STAGE_TIMERS = Counter("regulars_stage_timers_total", "Timers fired.", ["stage"])

@@ -9,10 +9,11 @@ from aiokafka.errors import KafkaError
 
 from services.runtime import metrics
 from services.runtime.backoff import Backoff
+from services.runtime.checkpoints import Advance, Checkpoints
 from services.runtime.failpoint import Failpoint
+from services.runtime.mongo import PyMongoError
 from services.runtime.publish import Publisher
 from services.runtime.trouble import Unpublished
-from services.runtime.turn import Output
 
 log = structlog.get_logger()
 
@@ -22,19 +23,25 @@ _PATIENCE_SECONDS = 10.0
 class Outbox:
     """Publishes one turn's records at a time. They are stored, so a crash loses none."""
 
-    def __init__(self, stage: str, publisher: Publisher, failpoint: Failpoint) -> None:
+    def __init__(
+        self, stage: str, publisher: Publisher, checkpoints: Checkpoints, failpoint: Failpoint
+    ) -> None:
         self._stage = stage
         self._publisher = publisher
+        self._checkpoints = checkpoints
         self._failpoint = failpoint
         self._task: asyncio.Task[None] | None = None
 
-    def publish(self, outputs: Sequence[Output]) -> None:
-        """Start publishing; ``published`` tells when it is done."""
-        if outputs:
-            self._task = asyncio.ensure_future(self._publish(outputs))
+    def publish(self, advances: Sequence[Advance], at: int) -> None:
+        """Start publishing under the stamp ``at``; ``published`` tells when it is done."""
+        if any(advance.outputs for advance in advances):
+            self._task = asyncio.ensure_future(self._publish(advances, at))
 
     async def published(self) -> None:
-        """Wait until every record is acknowledged; raises ``Unpublished`` after a while."""
+        """Wait until every record is acknowledged; raises ``Unpublished`` after a while.
+
+        Raises ``Fenced`` when they could not be sent in time and are another worker's now.
+        """
         if self._task is None:
             return
         await asyncio.wait({self._task}, timeout=_PATIENCE_SECONDS)
@@ -43,21 +50,34 @@ class Outbox:
         self._task.result()
         self._task = None
 
-    async def stop(self, seconds: float = 0.0) -> None:
-        """Give it ``seconds`` more, then leave the rest to the next owner."""
+    async def stop(self, seconds: float = 0.0) -> bool:
+        """Give it ``seconds`` more, then leave the rest to the next owner; whether none is left."""
         task, self._task = self._task, None
-        if task is not None:
-            await asyncio.wait({task}, timeout=seconds)
-            task.cancel()
+        if task is None:
+            return True
+        await asyncio.wait({task}, timeout=seconds)
+        task.cancel()
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        return result is None
 
-    async def _publish(self, outputs: Sequence[Output]) -> None:
+    async def _publish(self, advances: Sequence[Advance], at: int) -> None:
         started, backoff = monotonic(), Backoff()
+        outputs = [output for advance in advances for output in advance.outputs]
         while True:
             try:
-                await self._publisher.publish(outputs)
+                await self._publisher.publish(outputs, at)
                 break
             except (KafkaError, OSError) as error:
                 log.warning("publish failed", stage=self._stage, error=type(error).__name__)
-                await asyncio.sleep(backoff.next())
+            at = await self._again(advances, backoff)
         self._failpoint.reached("published")
         metrics.STAGE_TURN.labels(self._stage, "publish").observe(monotonic() - started)
+
+    async def _again(self, advances: Sequence[Advance], backoff: Backoff) -> int:
+        """Wait a moment; the stamp for another attempt, if the records are still ours to send."""
+        while True:
+            await asyncio.sleep(backoff.next())
+            try:
+                return await self._checkpoints.stamp([advance.source for advance in advances])
+            except PyMongoError as error:
+                log.warning("no stamp", stage=self._stage, error=type(error).__name__)

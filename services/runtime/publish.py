@@ -79,8 +79,11 @@ class Publisher:
         """Publish one message; returns when it is acknowledged, raises otherwise."""
         await self.publish([output_of(message, f"/{self._name}")])
 
-    async def publish(self, outputs: Iterable[Output]) -> None:
+    async def publish(self, outputs: Iterable[Output], at: int | None = None) -> None:
         """Publish in order within each partition; returns when all are acknowledged.
+
+        ``at`` is the timestamp of the records (milliseconds since 1970), None for now. A
+        broker refuses (``InvalidTimestampError``) what reaches a stamped topic too late.
 
         Within a partition a batch is sent only after the one before it was acknowledged:
         were a later one to overtake a failed one, readers that drop by ``seq`` would take
@@ -94,8 +97,8 @@ class Publisher:
             return
         producer = await self._started()
         lanes = [
-            asyncio.ensure_future(self._publish_lane(producer, topic, partition, records))
-            for (topic, partition), records in by_partition.items()
+            asyncio.ensure_future(self._publish_lane(producer, lane, records, at))
+            for lane, records in by_partition.items()
         ]
         try:
             await asyncio.gather(*lanes)
@@ -107,21 +110,29 @@ class Publisher:
             raise
 
     async def _publish_lane(
-        self, producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Output]
+        self,
+        producer: AIOKafkaProducer,
+        lane: tuple[str, int],
+        records: Sequence[Output],
+        at: int | None,
     ) -> None:
-        name = self._settings.topic(topic)
+        name, partition = self._settings.topic(lane[0]), lane[1]
         batch = producer.create_batch()
         for record in records:
             fields = {"key": record.key, "value": record.value, "headers": record.headers}
-            if batch.append(timestamp=None, **fields) is None:
+            if batch.append(timestamp=at, **fields) is None:
                 await (await producer.send_batch(batch, name, partition=partition))
                 batch = producer.create_batch()
-                batch.append(timestamp=None, **fields)
+                batch.append(timestamp=at, **fields)
         await (await producer.send_batch(batch, name, partition=partition))
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._renewing:
             if self._producer is None:
+                # What the failed one still holds must not come after what we send now; later
+                # than that the broker refuses it.
+                if self._closing:
+                    await asyncio.wait(self._closing, timeout=self._settings.publish_within_s)
                 await self.start()
             assert self._producer is not None
             return self._producer

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     batch_records: int = Field(2_000, ge=1)
     batch_bytes: int = Field(4_000_000, ge=1)
     session_timeout_ms: int = Field(10_000, ge=1_000)
+    publish_within_s: float = Field(5.0, gt=0)
+    """Seconds after a turn within which Kafka takes its records: what a worker that was stopped
+    sends later cannot overwrite its heir's. Set on topics when they are created."""
     poison_records: int = Field(1_000, ge=1)
     """A batch in which at least this many, and more than half, do not fit stops the stage."""
 

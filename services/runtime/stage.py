@@ -13,7 +13,9 @@ The checkpoint is the truth about offsets; Kafka's own committed offset is for l
 monitors. A crash anywhere is repaired by the next owner: it publishes the stored outbox
 again (readers drop by origin and seq what they had) and goes on from the stored offset.
 A worker that lost its partition without noticing cannot commit, since the new owner has
-raised the checkpoint's epoch.
+raised the checkpoint's epoch; nor can what it had still to publish arrive behind the new
+owner's records, since the broker refuses records whose stamp is old, and the new owner waits
+until it does.
 """
 
 import asyncio
@@ -30,7 +32,8 @@ from faust import Service
 
 from services.runtime import metrics, progress
 from services.runtime.backoff import Backoff
-from services.runtime.checkpoints import Advance, Checkpoints
+from services.runtime.checkpoints import Advance, Checkpoints, stamp
+from services.runtime.definitions import Definitions
 from services.runtime.failpoint import Failpoint
 from services.runtime.intake import Intake
 from services.runtime.mongo import PyMongoError, transaction
@@ -68,6 +71,7 @@ class Stage(Service):
         publisher: Publisher,
         checkpoints: Checkpoints,
         timers: Timers,
+        definitions: Definitions,
         session: Any,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         **kwargs: Any,
@@ -79,10 +83,12 @@ class Stage(Service):
         self._intake = intake
         self._checkpoints = checkpoints
         self._timers = timers
+        self._definitions = definitions
         self._session = session
         self._clock = clock
         self._failpoint = Failpoint(settings.failpoint)
-        self._outbox = Outbox(name, publisher, self._failpoint)
+        self._outbox = Outbox(name, publisher, checkpoints, self._failpoint)
+        intake.published = self._outbox.published
         self._backoff = Backoff()
 
         self._pending: deque[Record] = deque()
@@ -130,7 +136,9 @@ class Stage(Service):
             await asyncio.wait({self._running}, timeout=_LAST_SECONDS)
             self._running.cancel()
         await self._intake.stop()
-        await self._outbox.stop(_LAST_SECONDS)
+        if await self._outbox.stop(_LAST_SECONDS):
+            with suppress(PyMongoError):
+                await self._intake.release()
         await self._intake.tell_offsets()
 
     @Service.timer(5.0)
@@ -160,6 +168,7 @@ class Stage(Service):
         owned = list(self._intake.owned.values())
         try:
             await self._timers.own(self._intake.owned)
+            await self._definitions.caught_up()  # no former owner has seen more of them
             await self._handler.assigned([source for source in self._gained if source in owned])
         except BaseException:
             self._intake.again()
@@ -233,10 +242,11 @@ class Stage(Service):
             handled = monotonic()
             await self._outbox.published()  # or the commit would overwrite what may be needed
             self._failpoint.reached("stored")
-            await self._commit(advances)
+            at = stamp()
+            await self._commit(advances, at)
         self._failpoint.reached("committed")
         self._moved_on(turn, advances, records, completions)
-        self._outbox.publish([output for advance in advances for output in advance.outputs])
+        self._outbox.publish(advances, at)
         await self._handler.committed(turn)
         await self._timers.committed(turn)
         self._measure(turn, records, started, handled)
@@ -261,8 +271,8 @@ class Stage(Service):
         if rejected >= self._settings.poison_records and 2 * rejected > len(turn.records):
             raise Poisoned(f"{rejected} of {len(turn.records)} records do not fit")
 
-    async def _commit(self, advances: Sequence[Advance]) -> None:
-        await self._checkpoints.commit(self._session, advances)
+    async def _commit(self, advances: Sequence[Advance], at: int) -> None:
+        await self._checkpoints.commit(self._session, advances, at)
 
     def _moved_on(
         self,

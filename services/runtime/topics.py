@@ -49,9 +49,10 @@ async def create_topics(settings: Settings, app_ids: Iterable[str]) -> list[str]
 
 
 def _new(name: str, topic: Topic, settings: Settings) -> NewTopic:
-    return NewTopic(
-        name, topic.partitions, settings.replication_factor, topic_configs=topic.config()
-    )
+    config = topic.config()
+    if topic.stamped:
+        config["message.timestamp.before.max.ms"] = str(round(settings.publish_within_s * 1000))
+    return NewTopic(name, topic.partitions, settings.replication_factor, topic_configs=config)
 
 
 def _check(settings: Settings, existing: dict[str, int]) -> None:

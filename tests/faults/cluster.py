@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from deploy.local.processes import Process
@@ -31,9 +32,14 @@ QUIET_SECONDS = 60.0
 class Cluster:
     """Runs worker processes against real servers; ends them all with ``close``."""
 
-    def __init__(self, stack: Any, namespace: str, logs: Path) -> None:
+    def __init__(
+        self, stack: Any, namespace: str, logs: Path, publish_within_s: float = 1.0
+    ) -> None:
         self.settings = Settings(
-            kafka_url=stack.kafka_url, mongo_url=stack.mongo_url, namespace=namespace
+            kafka_url=stack.kafka_url,
+            mongo_url=stack.mongo_url,
+            namespace=namespace,
+            publish_within_s=publish_within_s,
         )
         self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(stack.mongo_url)
         self.stack = stack
@@ -57,6 +63,7 @@ class Cluster:
             "worker_id": worker_id,
             "log_format": "text",
             "session_timeout_ms": "2000",
+            "publish_within_s": "1",
             **env,
         }
         variables = {f"REGULARS_{name.upper()}": value for name, value in settings.items()}
@@ -98,6 +105,23 @@ class Cluster:
         finally:
             await producer.stop()
         return sent
+
+    async def remove_all(self, topic: str) -> None:
+        """Delete what lies on a topic now, as its retention would."""
+        async with self._reader(topic) as reader:
+            ends = await reader.ends()
+        name = self.settings.topic(topic)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_url)
+        await admin.start()
+        try:
+            await admin.delete_records(
+                {
+                    TopicPartition(name, partition): RecordsToDelete(before_offset=end)
+                    for partition, end in ends.items()
+                }
+            )
+        finally:
+            await admin.close()
 
     # -- outcome -------------------------------------------------------------------------
 

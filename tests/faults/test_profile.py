@@ -95,11 +95,31 @@ async def feed(cluster: Cluster, sent: Sequence[Sent]) -> None:
 
 
 @pytest.mark.parametrize("name", WORKERS)
+@pytest.mark.parametrize("step", ["handled", "committed"])
 async def test_a_worker_stopped_inside_a_turn_while_another_took_over_harms_no_profile(
-    cluster: Cluster, name: str
+    cluster: Cluster, name: str, step: str
 ) -> None:
+    sent = await zombie_story(cluster, name, step)
+    assert await outcome(cluster) == expected(sent)
+
+
+async def test_without_a_broker_that_refuses_old_stamps_a_version_goes_back(
+    stack: Any, tmp_path: Path
+) -> None:
+    cluster = Cluster(stack, unique_namespace(), tmp_path, publish_within_s=3_600)
+    try:
+        await cluster.create_topics(WORKERS)
+        await zombie_story(cluster, "profile-build", "committed")
+        with pytest.raises(AssertionError, match="a version went back"):
+            await outcome(cluster)
+    finally:
+        await cluster.close()
+
+
+async def zombie_story(cluster: Cluster, name: str, step: str) -> list[Sent]:
+    """A worker stops at ``step``, another does its work, and it goes on; what was sent."""
     start(cluster, next(worker for worker in WORKERS if worker != name))
-    zombie = start(cluster, name, "zombie", failpoint="handled:3:stop", batch_records="60")
+    zombie = start(cluster, name, "zombie", failpoint=f"{step}:3:stop", batch_records="60")
     sent = story(20, 600, seed=3)
     await send(cluster, sent)
     await stopped(zombie)
@@ -108,7 +128,7 @@ async def test_a_worker_stopped_inside_a_turn_while_another_took_over_harms_no_p
     zombie.resume()
     more = story(20, 600, seed=4)
     await send(cluster, more)
-    assert await outcome(cluster) == expected(sent + more)
+    return sent + more
 
 
 async def test_two_workers_a_stage_and_a_third_that_comes_and_goes(cluster: Cluster) -> None:

@@ -5,13 +5,18 @@ shows. The last tests break the stage on purpose and see the same check fail.
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from schemas.messages import Definition
+from services.runtime.definitions import Definitions
 from tests.faults.cluster import Cluster, unique_namespace
 from tests.faults.processes import exited, stopped
 
@@ -146,6 +151,59 @@ async def test_workers_that_join_and_leave_share_the_work_exactly_once(cluster: 
                 third.stop()
     await cluster.quiet(STAGES)
     assert await counts(cluster) == sent
+
+
+async def test_what_retention_took_before_it_was_read_is_said_and_the_rest_counts(
+    cluster: Cluster,
+) -> None:
+    first = cluster.toy("relay")
+    cluster.toy("counter")
+    sent = await cluster.produce("events.clicks", records(0, 200))
+    await cluster.quiet(STAGES)
+    first.stop()
+    await cluster.produce("events.clicks", records(200, 200))
+    await cluster.remove_all("events.clicks")
+    sent += await cluster.produce("events.clicks", records(400, 200))
+    second = cluster.toy("relay")
+    await cluster.quiet(STAGES)
+    assert await counts(cluster) == sent
+    said = re.findall(r"removed before they were read.*records=(\d+)", second.tail(50))
+    assert sum(map(int, said)) == 200
+
+
+async def test_a_topic_made_anew_under_its_checkpoints_is_not_skipped_in_silence(
+    cluster: Cluster,
+) -> None:
+    checkpoints = cluster.database("toy_relay")["checkpoints"]
+    id_ = f"{cluster.settings.namespace}relay/events.clicks/0"
+    await checkpoints.insert_one({"_id": id_, "epoch": 1, "offset": 1_000})
+    worker = cluster.toy("relay")
+    async with asyncio.timeout(30):
+        while "cause=ahead" not in worker.tail(50):
+            await asyncio.sleep(0.05)
+    assert (await checkpoints.find_one({"_id": id_}))["offset"] == 1_000
+
+
+async def test_a_view_of_the_definitions_catches_up_with_all_that_was_published(
+    cluster: Cluster,
+) -> None:
+    view = Definitions(cluster.settings, ["segment"])
+    await view.start()
+    try:
+        for version in range(1, 4):
+            body = Definition(
+                kind="segment",
+                name="buyers",
+                version=version,
+                updated_at=datetime(2026, 3, 1, tzinfo=UTC),
+                body={},
+            )
+            value = msgspec.json.encode(body)
+            await cluster.produce("control.definitions", [("segment/buyers", value)])
+            await view.caught_up()
+            assert view.current["segment", "buyers"] == body
+    finally:
+        await view.stop()
 
 
 # -- the tests above, tested: each of these stages is broken in one place ----------------

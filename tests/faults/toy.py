@@ -85,10 +85,10 @@ class CountKeys(Toy):
 class NoEpoch(Stage):
     """Broken: commits whatever the epoch says."""
 
-    async def _commit(self, advances: Sequence[Advance]) -> None:
+    async def _commit(self, advances: Sequence[Advance], at: int) -> None:
         collection = self._checkpoints._collection
         for advance in advances:
-            write = self._checkpoints._write(advance)
+            write = self._checkpoints._write(advance, at)
             await collection.update_one(
                 {"_id": advance.source.id}, write._doc, session=self._session
             )
@@ -114,7 +114,7 @@ class OffsetFirst(Stage):
                     source, record.offset + 1, source.seq, source.origins, []
                 )
             if offsets:
-                await self._checkpoints.commit(self._session, list(offsets.values()))
+                await self._checkpoints.commit(self._session, list(offsets.values()), 0)
         self._failpoint.reached("offset_stored")
         self._session.start_transaction()
         await super()._decide(turn)

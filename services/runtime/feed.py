@@ -1,0 +1,86 @@
+"""Records ahead of the turn: taken from the consumer as they come, also while one is handled.
+
+As long as it holds records that nobody has taken, the consumer asks the broker for no more of
+their partition, and then waits for the others' first: as long as the broker may hold back its
+answer, where nothing happens in them. So everything is taken at once, and no more only when
+there is work for longer than that.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from services.runtime.turn import Record
+
+_AHEAD_BYTES = 16_000_000
+"""Of record values held for later turns: seconds of work."""
+
+
+class Feed:
+    """What ``take`` gives, again and again, in its order. Starts with the first ``fetch``."""
+
+    def __init__(self, take: Callable[[], Awaitable[Sequence[Record]]]) -> None:
+        self._take = take
+        self._taking: asyncio.Task[None] | None = None
+        self._records = deque[Record]()
+        self._bytes = 0
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def fetch(self, limit: int, seconds: float, wake: asyncio.Event) -> list[Record]:
+        """Up to ``limit`` records; waits at most ``seconds``, and no longer than ``wake``.
+
+        Raises what ``take`` raised.
+        """
+        if self._taking is None:
+            self._taking = asyncio.ensure_future(self._keep_taking())
+        if not self._records:
+            await self._something(self._taking, seconds, wake)
+        if self._taking.done():
+            taking, self._taking = self._taking, None
+            taking.result()
+        records = [self._records.popleft() for _ in range(min(limit, len(self._records)))]
+        self._bytes -= _size(records)
+        self._room.set()
+        return records
+
+    def forget(self, source_ids: Collection[str]) -> None:
+        """Drop the records of these partitions."""
+        self._records = deque(r for r in self._records if r.source.id not in source_ids)
+        self._bytes = _size(self._records)
+
+    async def stop(self) -> None:
+        """Take no more, and forget what was not fetched."""
+        taking, self._taking = self._taking, None
+        if taking is not None:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+        self._records.clear()
+        self._bytes = 0
+
+    async def _keep_taking(self) -> None:
+        while True:
+            records = await self._take()
+            self._records += records
+            self._bytes += _size(records)
+            if records:
+                self._arrived.set()
+            while self._bytes > _AHEAD_BYTES:
+                self._room.clear()
+                await self._room.wait()
+
+    async def _something(
+        self, taking: "asyncio.Task[None]", seconds: float, wake: asyncio.Event
+    ) -> None:
+        """Wait for records, for ``wake``, or for trouble in taking them."""
+        self._arrived.clear()
+        events = [asyncio.ensure_future(event.wait()) for event in (self._arrived, wake)]
+        try:
+            await asyncio.wait({taking, *events}, timeout=seconds, return_when="FIRST_COMPLETED")
+        finally:
+            for event in events:
+                event.cancel()
+
+
+def _size(records: Collection[Record]) -> int:
+    return sum(len(record.value or b"") for record in records)

@@ -7,11 +7,12 @@ what the stage does. Run as ``python -m tests.faults.toy relay|counter [fault]``
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from services.runtime import progress
-from services.runtime.checkpoints import Advance
+from services.runtime.checkpoints import Advance, Checkpoints, stamp
 from services.runtime.mongo import Database, UpdateOne, create_collection, transaction
 from services.runtime.run import run_worker
 from services.runtime.settings import Settings
@@ -83,7 +84,14 @@ class CountKeys(Toy):
 
 
 class NoEpoch(Stage):
-    """Broken: commits whatever the epoch says."""
+    """Broken: commits, and publishes late, whatever the epoch says."""
+
+    def __init__(self, *args: Any, checkpoints: Checkpoints, **options: Any) -> None:
+        super().__init__(*args, checkpoints=checkpoints, **options)
+        checkpoints.stamp = self._stamp
+
+    async def _stamp(self, _sources: Iterable[Source]) -> int:
+        return stamp()
 
     async def _commit(self, advances: Sequence[Advance], at: int) -> None:
         collection = self._checkpoints._collection

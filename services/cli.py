@@ -60,6 +60,12 @@ def console() -> None:
     _serve(processes.CONSOLE)
 
 
+@app.command("inbound-mail")
+def inbound_mail() -> None:
+    """Take mail to the shop by SMTP or LMTP, for sources of kind mail, until Ctrl-C or SIGTERM."""
+    _serve(processes.INBOUND_MAIL)
+
+
 @topics.command("create")
 def create_topics() -> None:
     """Create every topic that is missing. Safe to repeat."""

@@ -13,22 +13,25 @@ class ProcessSpec:
     """One process. ``target`` is ``module:function``; ``port`` is the default address."""
 
     name: str
-    kind: Literal["api", "worker", "console"]
+    kind: Literal["api", "worker", "console", "listener"]
     target: str
     port: int
     port_setting: str
     """The environment variable that changes the port."""
     count_setting: str | None = None
     """The environment variable that has several processes serve the port; None: always one."""
+    further_ports: tuple[int, ...] = ()
+    """Where it listens besides, for others than HTTP."""
 
     @property
     def command(self) -> Sequence[str]:
         """The arguments of ``regulars`` that start it."""
-        return ("console",) if self.kind == "console" else (self.kind, self.name)
+        own = self.kind in ("console", "listener")
+        return (self.name,) if own else (self.kind, self.name)
 
 
 def _spec(
-    kind: Literal["api", "worker", "console"], name: str, target: str, port: int
+    kind: Literal["api", "worker", "console", "listener"], name: str, target: str, port: int
 ) -> ProcessSpec:
     setting = name.replace("-", "_").upper() + ("_WORKER" if kind == "worker" else "")
     return ProcessSpec(name, kind, target, port, f"REGULARS_{setting}_PORT")
@@ -53,4 +56,10 @@ WORKERS = (
     _spec("worker", "reporting", "services.reporting.worker:create_worker", 8510),
 )
 CONSOLE = _spec("console", "console", "services.console.api:create_app", 8000)
+INBOUND_MAIL = replace(
+    _spec("listener", "inbound-mail", "services.ingest.inbound_mail.api:create_app", 8120),
+    further_ports=(2525,),
+)
+OPTIONAL = (INBOUND_MAIL,)
+"""Only who needs them runs them."""
 ALL = (*WORKERS, *APIS, CONSOLE)

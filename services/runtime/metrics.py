@@ -91,6 +91,12 @@ HTTP_SECONDS = Histogram(
     buckets=SECONDS,
 )
 
+INBOUND_MAILS = Counter(
+    "regulars_inbound_mails_total",
+    "Mails that were brought to the listener, by the code of its answer.",
+    ["answer"],
+)
+
 # The notifier.
 MESSAGES = Counter(
     "regulars_messages_total",

@@ -51,7 +51,7 @@ def unknown_variables(environments: Mapping[str, Mapping[str, Any]]) -> list[str
 
 def started(services: Mapping[str, Any]) -> dict[str, processes.ProcessSpec]:
     """The compose services that run one of our processes."""
-    commands = {tuple(spec.command): spec for spec in processes.ALL}
+    commands = {tuple(spec.command): spec for spec in (*processes.ALL, *processes.OPTIONAL)}
     return {
         name: commands[tuple(service["command"])]
         for name, service in services.items()
@@ -64,7 +64,7 @@ def process_problems(compose: Mapping[str, Any]) -> Iterator[str]:
     services = compose["services"]
     running = started(services)
     names = [spec.command for spec in running.values()]
-    for spec in processes.ALL:
+    for spec in (*processes.ALL, *processes.OPTIONAL):
         if names.count(spec.command) != 1:
             yield f"regulars {' '.join(spec.command)} runs {names.count(spec.command)} times"
     for name, service in services.items():
@@ -81,8 +81,13 @@ def port_problems(compose: Mapping[str, Any]) -> Iterator[str]:
             host, _, target = published.rpartition(":")
             if not host.startswith("127.0.0.1:"):
                 yield f"{name} publishes {published} beyond this machine"
-            if name in running and int(target) != running[name].port:
+            if name in running and int(target) not in ports_of(running[name]):
                 yield f"{name} publishes {target} but listens on {running[name].port}"
+
+
+def ports_of(spec: processes.ProcessSpec) -> tuple[int, ...]:
+    """Everywhere that a process listens."""
+    return (spec.port, *spec.further_ports)
 
 
 def health_urls(compose: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
@@ -135,9 +140,11 @@ def volume_problems(compose: Mapping[str, Any]) -> Iterator[str]:
 
 
 def scrape_problems(scrape: Mapping[str, Any], compose: Mapping[str, Any]) -> Iterator[str]:
-    """Prometheus asks every API and worker, on its port, and nothing else."""
+    """Prometheus asks every API and worker that always runs, on its port, and nothing else."""
     running = started(compose["services"])
-    wanted = {f"{name}:{spec.port}" for name, spec in running.items() if spec.kind != "console"}
+    wanted = {
+        f"{name}:{spec.port}" for name, spec in running.items() if spec.kind in ("api", "worker")
+    }
     targets = {
         target
         for job in scrape["scrape_configs"]
@@ -225,6 +232,11 @@ def manifests(folder: str) -> Iterator[Any]:
         yield from yaml.safe_load_all((ROOT / folder / name).read_text())
 
 
+def documents(path: str) -> list[Any]:
+    """Every document of one file."""
+    return list(yaml.safe_load_all((ROOT / path).read_text()))
+
+
 def containers(documents: Any) -> dict[str, Any]:
     """The containers of our processes, by name."""
     return {
@@ -249,7 +261,7 @@ def config_maps(documents: Any) -> dict[str, dict[str, str]]:
 
 def workload_problems(documents: Any, routes: Mapping[str, set[str]]) -> Iterator[str]:
     """Every process runs in one Deployment, on its port, probed on routes that it has."""
-    commands = {tuple(spec.command): spec for spec in processes.ALL}
+    commands = {tuple(spec.command): spec for spec in (*processes.ALL, *processes.OPTIONAL)}
     found = containers(documents)
     running = [tuple(container["args"]) for container in found.values()]
     for command in commands:
@@ -261,7 +273,7 @@ def workload_problems(documents: Any, routes: Mapping[str, set[str]]) -> Iterato
             yield f"{name}: regulars {' '.join(container['args'])} is no command"
             continue
         for port in container["ports"]:
-            if port["containerPort"] != spec.port:
+            if port["containerPort"] not in ports_of(spec):
                 yield f"{name} has the port {port['containerPort']} but listens on {spec.port}"
         for probe in ("livenessProbe", "readinessProbe"):
             asked = container[probe]["httpGet"]
@@ -275,7 +287,7 @@ def service_problems(documents: Any) -> Iterator[str]:
     found = containers(documents)
     for name, service in services(documents).items():
         selected = service["spec"]["selector"]["app.kubernetes.io/name"]
-        wanted = found[selected]["ports"][0]["containerPort"]
+        wanted = [port["containerPort"] for port in found[selected]["ports"]]
         port = service["spec"]["ports"][0]["port"]
-        if port != wanted:
-            yield f"service {name} has port {port}, not {wanted}"
+        if port not in wanted:
+            yield f"service {name} has port {port}, not {wanted[0]}"

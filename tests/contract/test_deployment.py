@@ -105,7 +105,9 @@ def test_every_container_starts_with_settings_that_are_valid(
             assert settings().kafka_url == "kafka:9092"
 
 
-@pytest.mark.parametrize("spec", processes.ALL, ids=lambda spec: " ".join(spec.command))
+@pytest.mark.parametrize(
+    "spec", [*processes.ALL, *processes.OPTIONAL], ids=lambda spec: " ".join(spec.command)
+)
 def test_the_port_of_a_process_is_a_setting_with_that_default(spec: processes.ProcessSpec) -> None:
     defaults = {
         f"REGULARS_{name.upper()}": field.default
@@ -320,7 +322,8 @@ def test_the_board_and_its_data_source_are_where_grafana_looks() -> None:
 
 @cache
 def manifests() -> list[Any]:
-    return list(deployment.manifests("deploy/k8s"))
+    optional = deployment.documents("deploy/k8s/inbound-mail.yaml")
+    return [*deployment.manifests("deploy/k8s"), *optional]
 
 
 def test_kubernetes_runs_every_process_as_compose_does(routes: dict[str, set[str]]) -> None:

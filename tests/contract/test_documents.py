@@ -154,7 +154,9 @@ def test_the_subscriber_of_the_example_keeps_people_up_to_date() -> None:
     assert list(example.profiles) == [former]
 
 
-@pytest.mark.parametrize("spec", processes.ALL, ids=lambda spec: " ".join(spec.command))
+@pytest.mark.parametrize(
+    "spec", [*processes.ALL, *processes.OPTIONAL], ids=lambda spec: " ".join(spec.command)
+)
 def test_every_process_is_in_the_table_of_processes(spec: processes.ProcessSpec) -> None:
     assert f"| `regulars {' '.join(spec.command)}` | {spec.port} |" in OPERATIONS
 

@@ -31,8 +31,16 @@ _outbox_decoder = msgspec.msgpack.Decoder(list[Output])
 _origins_decoder = msgspec.json.Decoder(dict[str, int])
 
 
+_OUTBOX_BYTES = 12_000_000
+"""Of one partition in one turn: a MongoDB document holds 16 MB."""
+
+
 class Fenced(Exception):
     """A checkpoint is not as this worker left it: another one has taken the partition."""
+
+
+class TooLarge(Exception):
+    """The outbox of one partition would not fit into its checkpoint document."""
 
 
 class Advance(msgspec.Struct):
@@ -99,7 +107,7 @@ class Checkpoints:
         return taken
 
     async def commit(self, session: Session, advances: Iterable[Advance], at: int) -> None:
-        """Write the checkpoints within the turn's transaction; raises ``Fenced``.
+        """Write the checkpoints within the turn's transaction; raises ``Fenced``, ``TooLarge``.
 
         ``at`` is the stamp under which the outboxes will be published.
         """
@@ -134,11 +142,14 @@ class Checkpoints:
         return UpdateOne({"_id": source.id, "epoch": source.epoch}, {"$set": {"at": at}})
 
     def _write(self, advance: Advance, at: int) -> UpdateOne:
+        outbox = _outbox_encoder.encode(advance.outputs)
+        if len(outbox) > _OUTBOX_BYTES:
+            raise TooLarge(f"outbox of {advance.source.id}")
         values: dict[str, Any] = {
             "offset": advance.offset,
             "seq": advance.seq,
             "origins": msgspec.json.encode(advance.origins),
-            "outbox": _outbox_encoder.encode(advance.outputs),
+            "outbox": outbox,
             "at": at,
         }
         source = advance.source

@@ -8,14 +8,10 @@ from schemas.topics import EVENTS, MEANT_FOR
 from services.runtime import deadletter
 from services.runtime.checkpoints import Advance
 from services.runtime.publish import output_of
-from services.runtime.trouble import TooLarge
 from services.runtime.turn import Output, Record, Source, Turn
 
 Origins = dict[str, dict[str, int]]
 """The highest seq by origin, by source id."""
-
-OUTBOX_BYTES = 12_000_000
-"""Of one partition in one turn: a MongoDB document holds 16 MB."""
 
 _OPEN = frozenset(topic.name for topic in EVENTS)
 """Topics that storefronts write too: their senders are not believed about origin and seq."""
@@ -52,10 +48,7 @@ def fresh(records: Sequence[Record]) -> tuple[list[Record], Origins]:
 
 
 def advances(turn: Turn, records: Sequence[Record], origins: Origins, stage: str) -> list[Advance]:
-    """The next checkpoint of each source that the turn touched, its outbox included.
-
-    Raises ``TooLarge`` when an outbox would not fit.
-    """
+    """The next checkpoint of each source that the turn touched, its outbox included."""
     by_source: dict[str, Advance] = {}
     for record in records:
         advance = _advance(by_source, record.source, origins)
@@ -76,9 +69,6 @@ def advances(turn: Turn, records: Sequence[Record], origins: Origins, stage: str
     for rejected in turn.rejected:
         output = deadletter.output_of(rejected, stage, turn.now)
         _advance(by_source, rejected.record.source, origins).outputs.append(output)
-    for advance in by_source.values():
-        if sum(map(_size, advance.outputs)) > OUTBOX_BYTES:
-            raise TooLarge(f"outbox of {advance.source.id}")
     return list(by_source.values())
 
 
@@ -91,7 +81,3 @@ def _advance(
         advance = Advance(source, source.offset, source.seq, seen, [])
         by_source[source.id] = advance
     return advance
-
-
-def _size(output: Output) -> int:
-    return len(output.value or b"") + sum(len(value) for _, value in output.headers)

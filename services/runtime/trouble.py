@@ -2,12 +2,8 @@
 
 from aiokafka.errors import KafkaError
 
-from services.runtime.checkpoints import Fenced
+from services.runtime.checkpoints import Fenced, TooLarge
 from services.runtime.mongo import CommitUnknown, PyMongoError, conflict, too_large
-
-
-class TooLarge(Exception):
-    """The outbox of one partition would not fit into its checkpoint document."""
 
 
 class Poisoned(Exception):

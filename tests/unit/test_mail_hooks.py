@@ -15,6 +15,8 @@ from services.ingest.hooks.mailgun import Mailgun
 from services.ingest.hooks.model import Delivery
 from services.ingest.hooks.postmark import Postmark
 from services.ingest.hooks.sendgrid import SendGrid
+from services.notifier import responses
+from services.notifier.model import Response
 from tests.hooking import NOW, Tray, doorway, source
 from tests.posting import accepted, knowing, posted, told, translated
 
@@ -514,3 +516,57 @@ def test_options_that_do_not_fit_are_said_to_be_bad() -> None:
         (Postmark(), posted({}), knowing(header_secret="quiet")),
     ):
         assert code(hook.verify(call, secrets, stored_before)) == "bad_options"
+
+
+# -- and then -----------------------------------------------------------------------------
+
+OURS = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("hook", "said", "state", "reason"),
+    [
+        (SendGrid(), [sendgrid("delivered", regulars_message_id=OURS)], "delivered", ""),
+        (
+            SendGrid(),
+            [sendgrid("open", sg_machine_open=True, **{"smtp-id": f"<{OURS}@mail.shop.example>"})],
+            "machine_opened",
+            "",
+        ),
+        (
+            SendGrid(),
+            [sendgrid("bounce", type="blocked", regulars_message_id=OURS)],
+            "bounced",
+            "soft",
+        ),
+        (
+            Mailgun(),
+            mailgun(
+                "clicked",
+                message={"headers": {"message-id": f"{OURS}@mail.shop.example"}},
+                **{"client-info": {"bot": "generic"}},
+            ),
+            "machine_clicked",
+            "",
+        ),
+        (
+            Postmark(),
+            postmark("Bounce", Type="HardBounce", Metadata={"regulars_message_id": OURS}),
+            "bounced",
+            "hard",
+        ),
+        (
+            Postmark(),
+            postmark("SpamComplaint", Metadata={"regulars_message_id": OURS}),
+            "complained",
+            "",
+        ),
+    ],
+)
+def test_the_notifier_knows_its_own_mail_again(
+    hook: SendGrid | Mailgun | Postmark, said: Any, state: str, reason: str
+) -> None:
+    [event] = accepted(hook, said)
+    response = responses.read(event.value, NOW)
+    assert isinstance(response, Response)
+    assert (response.message_id, response.state, response.reason) == (OURS, state, reason)

@@ -1,4 +1,4 @@
-"""For tests of the console: the four APIs as one small server that answers what it is told to."""
+"""For tests of the console: all APIs as one small server that answers what it is told to."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
+import msgspec
 from fastapi import FastAPI, Request
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -24,17 +25,88 @@ from services.console.api import create_app
 from services.console.settings import ConsoleSettings
 
 TOKEN = "the-token-of-the-test"
+SOURCE: dict[str, Any] = {
+    "name": "web",
+    "kind": "browser",
+    "enabled": True,
+    "version": 3,
+    "updated_at": "2026-03-05T09:30:00Z",
+    "published": True,
+    "static": False,
+    "default_currency": "EUR",
+    "events_per_second": 50.0,
+    "burst": 2500,
+    "options": {"domain": "shop.example"},
+    "keys": [
+        {
+            "id": "k-1",
+            "hint": "x7Qm",
+            "created_at": "2026-03-01T12:00:00Z",
+            "expires_at": "2026-03-06T12:00:00Z",
+        }
+    ],
+    "secrets": [
+        {
+            "name": "app_secret",
+            "set_at": "2026-03-01T12:00:00Z",
+            "previous_until": "2026-03-01T13:00:00Z",
+        }
+    ],
+}
+ACTIVITY: dict[str, Any] = {
+    "source": "web",
+    "since": "2026-03-05T00:00:00Z",
+    "until": "2026-03-05T01:30:00Z",
+    "accepted": 12345,
+    "duplicates": 6,
+    "limited": 77,
+    "unavailable": 0,
+    "rejected": [
+        {"code": "unknown_currency", "events": 1002},
+        {"code": "missing_event", "events": 3},
+    ],
+    "last_seen": "2026-03-05T09:30:00Z",
+    "step_seconds": 3600,
+    "series": [
+        {"at": "2026-03-05T00:00:00Z", "accepted": 12000, "rejected": 1005},
+        {"at": "2026-03-05T01:00:00Z", "accepted": 345, "rejected": 0},
+    ],
+}
+SOURCES: dict[str, Any] = {
+    "/v1/sources": {
+        "items": [
+            SOURCE
+            | {
+                "last_day": {
+                    "accepted": 12345,
+                    "duplicates": 6,
+                    "rejected": 1005,
+                    "limited": 77,
+                    "last_seen": "2026-03-05T09:30:00Z",
+                }
+            }
+        ],
+        "next": None,
+    },
+    "/v1/sources/web": SOURCE,
+    "/v1/sources/web/activity": ACTIVITY,
+    "/v1/sources/web/recent": {"items": [], "next": None},
+}
+"""What ingest answers of its only source, by path."""
 
 
 class Stub:
     """Answers ``answers[path]`` to those with the token, and remembers what it was asked.
 
-    An answer is JSON, or a whole Response; a path without one is 404 with a problem.
+    An answer is JSON, or a whole Response; a path without one is 404 with a problem. Changes
+    are answered from ``outcomes["PUT /path"]`` and remembered in ``changes``.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
+        self.outcomes: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.changes: list[tuple[str, Any]] = []
         self.url = ""
 
     async def answer(self, request: Request) -> Response:
@@ -43,6 +115,11 @@ class Stub:
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return problem(401, "Unauthorized", "Send a known token.")
         answer = self.answers.get(request.url.path)
+        if request.method != "GET":
+            call = f"{request.method} {request.url.path}"
+            body = await request.body()
+            self.changes.append((call, msgspec.json.decode(body) if body else None))
+            answer = self.outcomes.get(call)
         if answer is None:
             return problem(404, "Not Found", f"Nothing at {request.url.path}.")
         return answer if isinstance(answer, Response) else JSONResponse(answer)
@@ -51,7 +128,8 @@ class Stub:
     async def served(self) -> AsyncIterator["Stub"]:
         """On a free port, while the block lasts."""
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-        app.add_route("/{path:path}", self.answer)
+        methods = ["GET", "PUT", "POST", "DELETE"]
+        app.add_route("/{path:path}", self.answer, methods)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         server = Server(
@@ -89,8 +167,8 @@ def problem(status: int, title: str, detail: str) -> Response:
 
 
 def settings(url: str, **other: Any) -> ConsoleSettings:
-    """A console that finds all four APIs at ``url``."""
-    names = ("profile", "segmentation", "notifier", "reporting")
+    """A console that finds all APIs at ``url``."""
+    names = ("ingest", "profile", "segmentation", "notifier", "reporting")
     urls = {f"console_{name}_url": url for name in names}
     return ConsoleSettings(**{**urls, "console_token": TOKEN, **other})
 
@@ -110,11 +188,11 @@ async def visiting(configured: ConsoleSettings) -> AsyncIterator[User]:
             yield User(client)
 
 
-def do(user: User, event: str, tag: str, text: str) -> None:
+def do(user: User, event: str, tag: str, text: str, args: Any = None) -> None:
     """An event at the one element with this tag that has the text, itself or within."""
     found = {one for one in elements(user, tag) if text in _texts(one)}
     assert len(found) == 1, f"{len(found)} elements <{tag}> with {text!r}"
-    UserInteraction(user, found, text).trigger(event)
+    UserInteraction(user, found, text).trigger(event, args)
 
 
 def elements(user: User, tag: str = "") -> list[ui.element]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from services.console import words
 from services.console.answers import Minute
+from services.console.arrivals import Step
 from services.console.figures import Bucket, Grain
 
 # Matched by the style sheet: one colour a role.
@@ -88,6 +89,23 @@ def pulse(minutes: Sequence[Minute]) -> Options:
     options["yAxis"] |= {"show": False, "type": "log" if steep(minutes) else "value"}
     options["grid"] |= {"left": 0, "right": 0, "top": 4, "bottom": 1}
     return options
+
+
+def traffic(steps: Sequence[Step], *, minutes: bool) -> Options:
+    """Events of a source over time: what was accepted, and on top what was refused."""
+    taken, refused, labels = [], [], []
+    for step in steps:
+        labels.append(f"{step.at:%H:%M}")
+        when = f"{words.day(step.at)}, {step.at:%H:%M} UTC, one {'minute' if minutes else 'hour'}"
+        tip = f"{when}<br><b>{words.count(step.accepted)}</b> accepted"
+        tip += f"<br><b>{words.count(step.rejected)}</b> refused" if step.rejected else ""
+        taken.append({"value": step.accepted, "tip": tip})
+        refused.append({"value": step.rejected, "tip": tip})
+    series = [
+        {"name": "Accepted", **_bar(BAR), "stack": "events", "data": taken},
+        {"name": "Refused", **_bar(BACK), "stack": "events", "data": refused},
+    ]
+    return _plot(labels, series)
 
 
 def steep(minutes: Sequence[Minute]) -> bool:

@@ -1,4 +1,4 @@
-"""The four APIs that the pages ask, as typed calls; whatever goes wrong becomes a ``Trouble``.
+"""The APIs that the pages ask, as typed calls; whatever goes wrong becomes a ``Trouble``.
 
 Each call carries the visitor's token and is logged nowhere: tokens and people's names stay out
 of the logs.
@@ -14,6 +14,7 @@ import msgspec
 
 from services.console import answers
 from services.console.answers import Page
+from services.console.arrivals import Activity, MadeKey, Sighting, Source
 from services.console.settings import ConsoleSettings
 
 T = TypeVar("T")
@@ -57,15 +58,22 @@ class Service:
     async def fetch(self, path: str, params: Params) -> httpx.Response:
         """A successful answer, undecoded; Trouble otherwise."""
         given = {name: value for name, value in params.items() if value not in (None, "")}
+        return await self._call("GET", path, params=given)
+
+    async def change(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """The answer to a change; Trouble otherwise."""
+        return await self._call(method, path, json=body)
+
+    async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
-            response = await self._http.get(path, params=given, headers=self._headers)
+            response = await self._http.request(method, path, headers=self._headers, **request)
         except httpx.TimeoutException:
             raise Trouble(f"{self._name} takes too long to answer. It may be busy.") from None
         except (httpx.HTTPError, httpx.InvalidURL):
             where = self._http.base_url
             raise Trouble(f"{self._name} does not answer at {where}. Is it running?") from None
         if not response.is_success:
-            raise self._trouble(response)
+            raise self._trouble(response, "see" if method == "GET" else "do")
         return response
 
     async def _all(self, path: str, of: type[T]) -> list[T]:
@@ -80,12 +88,12 @@ class Service:
                 break
         return items
 
-    def _trouble(self, response: httpx.Response) -> Trouble:
+    def _trouble(self, response: httpx.Response, what: str) -> Trouble:
         status = response.status_code
         if status == 401:
             return Trouble(f"{self._name} does not accept this token.", status)
         if status == 403:
-            return Trouble(f"{self._name} does not let this token's role see this.", status)
+            return Trouble(f"{self._name} does not let this token's role {what} this.", status)
         try:
             problem = msgspec.json.decode(response.content, type=_Problem)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -165,10 +173,49 @@ class Reports(Service):
         return await self.get("/v1/live", answers.Live)
 
 
+class Sources(Service):
+    """Who sends events, and what becomes of them. Changes need an admin's token."""
+
+    async def sources(self) -> list[Source]:
+        return await self._all("/v1/sources", Source)
+
+    async def source(self, name: str) -> Source:
+        return await self.get(f"/v1/sources/{_part(name)}", Source)
+
+    async def activity(self, name: str, hours: int) -> Activity:
+        return await self.get(f"/v1/sources/{_part(name)}/activity", Activity, hours=hours)
+
+    async def recent(self, name: str) -> list[Sighting]:
+        """The newest first. Events are kept only while somebody asks for them."""
+        return (await self.get(f"/v1/sources/{_part(name)}/recent", Page[Sighting])).items
+
+    async def put(self, name: str, body: Mapping[str, Any]) -> None:
+        await self.change("PUT", f"/v1/sources/{_part(name)}", body)
+
+    async def delete(self, name: str) -> None:
+        await self.change("DELETE", f"/v1/sources/{_part(name)}")
+
+    async def switch(self, name: str, *, on: bool) -> None:
+        await self.change("POST", f"/v1/sources/{_part(name)}/{'enable' if on else 'disable'}")
+
+    async def make_key(self, name: str, overlap_seconds: int | None) -> MadeKey:
+        body = {"overlap_seconds": overlap_seconds}
+        response = await self.change("POST", f"/v1/sources/{_part(name)}/keys", body)
+        return msgspec.json.decode(response.content, type=MadeKey)
+
+    async def delete_key(self, name: str, key_id: str) -> None:
+        await self.change("DELETE", f"/v1/sources/{_part(name)}/keys/{_part(key_id)}")
+
+    async def set_secret(self, name: str, secret: str, value: str) -> None:
+        path = f"/v1/sources/{_part(name)}/secrets/{_part(secret)}"
+        await self.change("PUT", path, {"value": value})
+
+
 class Apis:
-    """The four APIs, asked as one visitor."""
+    """All APIs, asked as one visitor."""
 
     def __init__(self, connections: "Connections", token: str) -> None:
+        self.sources = Sources("Ingest", connections.ingest, token)
         self.profiles = Profiles("Profile", connections.profile, token)
         self.segments = Segments("Segmentation", connections.segmentation, token)
         self.messages = Messages("Notifier", connections.notifier, token)
@@ -180,6 +227,7 @@ class Connections:
 
     def __init__(self, settings: ConsoleSettings) -> None:
         self._seconds = settings.console_seconds
+        self.ingest = self._http(settings.console_ingest_url)
         self.profile = self._http(settings.console_profile_url)
         self.segmentation = self._http(settings.console_segmentation_url)
         self.notifier = self._http(settings.console_notifier_url)
@@ -190,7 +238,13 @@ class Connections:
 
     async def __aexit__(self, *error: Any) -> None:
         async with AsyncExitStack() as closing:
-            for http in (self.profile, self.segmentation, self.notifier, self.reporting):
+            for http in (
+                self.ingest,
+                self.profile,
+                self.segmentation,
+                self.notifier,
+                self.reporting,
+            ):
                 closing.push_async_callback(http.aclose)
 
     def _http(self, url: str) -> httpx.AsyncClient:

@@ -20,6 +20,8 @@ from services.console.pages import (
     report,
     reports,
     segments,
+    source,
+    sources,
 )
 from services.console.pages.visit import Visit
 from services.console.routes import Desk
@@ -38,6 +40,8 @@ def register(desk: Desk) -> None:
     _add(desk, "/campaigns", campaigns.TITLE, campaigns.build)
     _add(desk, "/reports", reports.TITLE, reports.build)
     _add(desk, "/reports/{name}", report.TITLE, report.build)
+    _add(desk, "/sources", sources.TITLE, sources.build)
+    _add(desk, "/sources/{name}", source.TITLE, source.build)
 
     async def show_login(request: Request) -> Response | None:
         if desk.shared_token:

@@ -18,6 +18,7 @@ NAVIGATION = (
     ("/segments", "Segments"),
     ("/campaigns", "Campaigns"),
     ("/reports", "Reports"),
+    ("/sources", "Sources"),
 )
 _HEAD = """
 <meta name="robots" content="noindex">

@@ -12,7 +12,7 @@ import pytest_asyncio
 from nicegui.testing import User
 from starlette.responses import Response
 
-from tests.consoling import TOKEN, Stub, do, elements, problem, settings, visiting
+from tests.consoling import SOURCES, TOKEN, Stub, do, elements, problem, settings, visiting
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 TODAY = NOW.date().isoformat()
@@ -107,7 +107,7 @@ async def stub() -> AsyncIterator[Stub]:
             for ago in range(60)
         ]
         funnel = {"campaign": "welcome", "decided": 12, "sent": 9, "skipped": 3, "opened": 0}
-        served.answers |= {
+        served.answers |= SOURCES | {
             "/v1/live": {
                 "minutes": minutes,
                 "top_events": [{"event": "Product Viewed", "events": 5432}],
@@ -339,7 +339,7 @@ async def test_csv_comes_through_the_console(stub: Stub, visitor: User) -> None:
 # -- the browser's side ------------------------------------------------------------------------
 
 PAGES = ("/", "/customers", "/customers/p_ann", "/segments", "/campaigns", "/reports",
-         "/reports/revenue_by_day")  # fmt: skip
+         "/reports/revenue_by_day", "/sources", "/sources/web")  # fmt: skip
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/nowhere"])

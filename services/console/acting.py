@@ -3,7 +3,7 @@
 Plain HTML, so that a keyboard and a screen reader find what they expect.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from nicegui.element import Element
@@ -80,11 +80,11 @@ def field(label: str, name: str, **attributes: str) -> Element:
         return box("input", name=name, id=f"field-{name}", **({"type": "text"} | attributes))
 
 
-def choice(label: str, name: str, options: Iterable[str]) -> Element:
-    """A labelled list of which one is chosen, the first at the beginning."""
+def choice(label: str, name: str, options: Mapping[str, str]) -> Element:
+    """A labelled list, by value, of which one is chosen: the first at the beginning."""
     with box("div", "field"):
         Text("label", label, for_=f"field-{name}")
         with box("select", name=name, id=f"field-{name}") as made:
-            for option in options:
-                Text("option", option, value=option)
+            for value, shown in options.items():
+                Text("option", shown, value=value)
     return made

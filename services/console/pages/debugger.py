@@ -20,7 +20,9 @@ _TONES = {"accepted": "good", "duplicate": "wait", "rejected": "bad", "unavailab
 class Debugger:
     """Newest first. It asks every ``seconds`` while the page is open and not paused."""
 
-    def __init__(self, apis: Apis, source: str, seconds: float) -> None:
+    def __init__(
+        self, apis: Apis, source: str, found: Sequence[Sighting] | Trouble, seconds: float
+    ) -> None:
         self._apis = apis
         self._source = source
         self._entries: dict[str, Element] = {}
@@ -34,21 +36,21 @@ class Debugger:
             with box("div") as self._nothing:
                 empty("Nothing came in since you look.", "Send an event: it appears in a second.")
             self._list = box("ol", "timeline sightings")
-        self._timer = ui.timer(seconds, self.refresh)
+        self._show(found)
+        self._timer = ui.timer(seconds, self._refresh, immediate=False)
 
-    async def refresh(self) -> None:
-        """Ask, and add what is new."""
+    async def _refresh(self) -> None:
         try:
-            found = await self._apis.sources.recent(self._source)
+            self._show(await self._apis.sources.recent(self._source))
         except Trouble as trouble:
-            self._trouble.set_text(trouble.message)
-            self._trouble.visible = True
-            return
-        self._trouble.visible = False
-        self.show(found)
+            self._show(trouble)
 
-    def show(self, found: Sequence[Sighting]) -> None:
+    def _show(self, found: Sequence[Sighting] | Trouble) -> None:
         """These are the latest, the newest first; entries that are open stay so."""
+        self._trouble.visible = isinstance(found, Trouble)
+        if isinstance(found, Trouble):
+            self._trouble.set_text(found.message)
+            return
         fresh = [one for one in found if one.id not in self._entries]
         for one in reversed(fresh):
             with self._list:

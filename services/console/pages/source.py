@@ -1,13 +1,14 @@
 """One source: what becomes of its events, its keys and secrets, and its events as they come."""
 
 import asyncio
+from collections.abc import Sequence
 
 from nicegui import ui
 
 from services.console import charts, words
 from services.console.acting import Notice, button, confirmed
-from services.console.arrivals import Activity, Source
-from services.console.client import Trouble
+from services.console.arrivals import Activity, Sighting, Source
+from services.console.client import Apis, Trouble
 from services.console.elements import Text, box, card, chart, facts, link, pill, redraw
 from services.console.pages import sources
 from services.console.pages.credentials import Keys, Secrets
@@ -23,17 +24,24 @@ _LIVE_SECONDS = 1.0
 async def build(visit: Visit) -> None:
     """Its numbers are asked for again every two seconds, its events every second."""
     apis, name = visit.apis, str(visit.parts["name"])
-    source, activity = await asyncio.gather(
-        apis.sources.source(name), apis.sources.activity(name, _HOURS)
+    source, activity, seen = await asyncio.gather(
+        apis.sources.source(name), apis.sources.activity(name, _HOURS), _seen(apis, name)
     )
     ui.page_title(f"{name} · Regulars")
-    page = _Page(visit, source)
+    page = _Page(visit, source, seen)
     page.show(activity)
     ui.timer(visit.settings.console_refresh_seconds, page.refresh, immediate=False)
 
 
+async def _seen(apis: Apis, name: str) -> Sequence[Sighting] | Trouble:
+    try:
+        return await apis.sources.recent(name)
+    except Trouble as trouble:
+        return trouble
+
+
 class _Page:
-    def __init__(self, visit: Visit, source: Source) -> None:
+    def __init__(self, visit: Visit, source: Source, seen: Sequence[Sighting] | Trouble) -> None:
         self._sources = visit.apis.sources
         self._name = source.name
         with box("div", "title"):
@@ -50,7 +58,7 @@ class _Page:
                     with box("ul", "legend"):
                         Text("li", "Accepted")
                         Text("li", "Refused", "refused")
-                Debugger(visit.apis, source.name, _LIVE_SECONDS)
+                Debugger(visit.apis, source.name, seen, _LIVE_SECONDS)
             with box("div", "column"):
                 self._why = Ranked("Why events were refused", "In 24 hours", ("None was.", ""))
                 self._keys = Keys(visit.apis, source, self._reload)

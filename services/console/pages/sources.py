@@ -80,7 +80,7 @@ class _Creation:
         with card("New source"):
             with form(self._create, "inline"):
                 field("Name", "name", required="", maxlength="60", placeholder="web-shop")
-                choice("What sends", "kind", KINDS)
+                choice("What sends", "kind", {k: words.sentence(v) for k, v in KINDS.items()})
                 field("Currency, where an event names none", "currency", maxlength="3")
                 Text("button", "Create", "button primary", type="submit")
             self._notice = Notice()

@@ -230,6 +230,7 @@ def sighting_shown(sighting: Sighting, *, masked: bool) -> SightingShown:
     def seen(text: str) -> str:
         return masked_text(text) if masked else text
 
+    event = event_of(sighting, masked=masked)
     return SightingShown(
         id=sighting.id,
         at=sighting.at,
@@ -237,11 +238,17 @@ def sighting_shown(sighting: Sighting, *, masked: bool) -> SightingShown:
         code=sighting.code,
         detail=seen(sighting.detail),
         message_id=seen(sighting.message_id),
-        name=seen(sighting.name),
-        event=event_of(sighting, masked=masked),
+        name=seen(sighting.name) or _named(event),
+        event=event,
         cut=sighting.cut,
         masked=masked,
     )
+
+
+def _named(event: Any) -> str:
+    """What a refused event called itself."""
+    said = event.get("event") or event.get("type") if isinstance(event, dict) else None
+    return said[:200] if isinstance(said, str) else ""
 
 
 def _standing(stored: Stored) -> dict[str, Any]:

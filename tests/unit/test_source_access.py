@@ -63,6 +63,7 @@ async def test_a_disabled_source_is_refused_until_it_is_enabled(how: dict[str, A
             "title": "Forbidden",
             "status": 403,
             "detail": "This source is disabled: an admin can enable it.",
+            "message": "This source is disabled: an admin can enable it.",
             "instance": "/v1/track",
             "code": "source_disabled",
         }

@@ -104,12 +104,13 @@ async def test_too_many_are_answered_429_with_when_to_come_again() -> None:
     assert before + wait <= reset <= after + wait + 0.002
     assert response.status_code == 429
     assert response.headers["content-type"] == "application/problem+json"
+    said = "This source sends more events than it may; none of these was taken. "
     assert response.json() == {
         "type": "about:blank",
         "title": "Too Many Requests",
         "status": 429,
-        "detail": "This source sends more events than it may; none of these was taken. "
-        f"Send the same again after {wait} s.",
+        "detail": f"{said}Send the same again after {wait} s.",
+        "message": f"{said}Send the same again after {wait} s.",
         "instance": "/v1/batch",
         "code": "rate_limited",
     }

@@ -318,7 +318,7 @@ class Definition(Struct, kw_only=True, omit_defaults=True):
     No value (a tombstone) means that the definition was deleted.
     """
 
-    kind: Literal["segment", "computed_trait", "campaign", "template", "source"]
+    kind: Literal["segment", "computed_trait", "campaign", "template", "source", "tracking_plan"]
     name: str
     version: int
     updated_at: datetime

@@ -37,6 +37,16 @@ class Published:
             body=msgspec.to_builtins(source),
         )
 
+    def put_plan(self, name: str, body: dict[str, Any]) -> None:
+        self.revision += 1
+        self.current["tracking_plan", name] = Definition(
+            kind="tracking_plan",
+            name=name,
+            version=self.revision,
+            updated_at=datetime(2026, 1, 1, tzinfo=UTC),
+            body=body,
+        )
+
     def drop(self, name: str) -> None:
         self.revision += 1
         del self.current["source", name]

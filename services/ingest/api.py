@@ -16,6 +16,8 @@ from services.ingest.handler import Ingest, Refusals, Sink
 from services.ingest.hooks import registry
 from services.ingest.hooks import routes as hooks
 from services.ingest.hooks.model import MAX_HOOK, MAX_MAIL
+from services.ingest.plans import routes as plan_routes
+from services.ingest.plans import wiring as plans
 from services.ingest.producer import Producer
 from services.ingest.refusals import Refusals as KafkaRefusals
 from services.ingest.settings import IngestSettings
@@ -63,7 +65,11 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await outlet.start()
         try:
-            async with office.open(), dead_letters.opened(app, settings, office):
+            async with (
+                office.open(),
+                dead_letters.opened(app, settings, office),
+                plans.opened(app, settings, office),
+            ):
                 yield
         finally:
             await outlet.stop()
@@ -82,8 +88,16 @@ def create_app(
         roomy={"/v1/hooks/": MAX_MAIL},
     )
     sources.install(app, office)
-    ingest = Ingest(outlet, office.turnstile, _now, lambda: str(uuid4()), refusals=refusals)
+    ingest = Ingest(
+        outlet,
+        office.turnstile,
+        _now,
+        lambda: str(uuid4()),
+        refusals=refusals,
+        plans=office.plans,
+    )
     app.include_router(dead_letters.router)
+    app.include_router(plan_routes.router)
     app.include_router(hooks.router(hooks.Doorman(ingest, office)))
     access = Access(office.directory)
     app.include_router(till.router(till.Cashier(ingest, access)))

@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import Protocol
 
 from schemas.validation import Fault
-from services.ingest.model import Accepted, Answer, Judged, Origin, Receipt, Rejection, Shared
+from services.ingest.model import (
+    Accepted,
+    Answer,
+    Judge,
+    Judged,
+    Origin,
+    Receipt,
+    Rejection,
+    Shared,
+)
 from services.ingest.rules import accept, milliseconds
 from services.ingest.sources.model import Source
 
@@ -57,9 +66,25 @@ class Refusals(Protocol):
         """Keep ``texts[rejection.index]`` for each of the rejections."""
 
 
-def receipt_of(source: Source, at: datetime, fresh_id: Callable[[], str]) -> Receipt:
+class Plans(Protocol):
+    """The tracking plans of sources."""
+
+    def of(self, source: Source) -> Judge | None:
+        """The judge of this source's events; None: it has no plan."""
+
+
+class NoPlans:
+    """``Plans`` of an ingest without any."""
+
+    def of(self, source: Source) -> Judge | None:
+        """None."""
+
+
+def receipt_of(
+    source: Source, at: datetime, fresh_id: Callable[[], str], judge: Judge | None = None
+) -> Receipt:
     """What judging an event of ``source`` needs to know."""
-    return Receipt(source.name, at, fresh_id, source.default_currency)
+    return Receipt(source.name, at, fresh_id, source.default_currency, judge)
 
 
 class Ingest:
@@ -73,7 +98,9 @@ class Ingest:
         fresh_id: Callable[[], str],
         *,
         refusals: Refusals,
+        plans: Plans | None = None,
     ) -> None:
+        self._plans = plans or NoPlans()
         self._sink = sink
         self._refusals = refusals
         self._turnstile = turnstile
@@ -96,7 +123,8 @@ class Ingest:
         messageId keeps anything from counting twice. Raises ``Limited`` when the source may
         not send that many now.
         """
-        receipt = receipt_of(source, milliseconds(self._clock()), self._fresh_id)
+        at, judge = milliseconds(self._clock()), self._plans.of(source)
+        receipt = receipt_of(source, at, self._fresh_id, judge)
         self._turnstile.admit(source, len(texts), receipt.at)
         judged = Judged(texts, receipt.at)
         events: dict[str, Accepted] = {}
@@ -133,13 +161,22 @@ class Ingest:
         if records:
             await self._sink.deliver(records, source.name)
 
-    def refuse(self, body: bytes, fault: Fault, source: Source, *, history: bool = False) -> None:
-        """Count and keep a batch that is refused before its events can be told apart."""
+    def refuse(
+        self,
+        body: bytes,
+        fault: Fault,
+        source: Source,
+        *,
+        history: bool = False,
+        call: str = "batch",
+        door: str = "http",
+    ) -> None:
+        """Count and keep what is refused before there is an event: a whole batch, a sale."""
         judged = Judged([body], milliseconds(self._clock()), [(fault, None)])
         refused = Answer(False, 0, 0, [Rejection(0, fault.code, fault.detail)])
         self._turnstile.answered(source, judged, refused)
         shared = Shared(history=history or source.kind == "history")
-        origin = Origin(source=source.name, at=judged.at, call="batch", shared=shared)
+        origin = Origin(source=source.name, at=judged.at, door=door, call=call, shared=shared)
         self._refusals.record([body], refused.rejected, origin)
 
     def keep(self, delivery: bytes, fault: Fault, source: Source) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Raw, Struct, field
 
+from schemas.messages import Event
 from schemas.topics import EVENT_ACCEPTED
 from schemas.validation import Fault
 
@@ -48,8 +49,22 @@ class Origin(Struct, kw_only=True):
     """When they were received, UTC."""
     door: str = "http"
     call: str | None = None
-    """What the address said: a Segment call; ``batch`` or ``hook``: a whole body was refused."""
+    """What the address said: a Segment call; ``sale``: one of a till's; ``batch``, ``hook`` or
+    ``upload``: a whole body was refused."""
     shared: Shared = field(default_factory=Shared)
+
+
+class Verdict(Struct, frozen=True):
+    """An event does not fit its source's plan, and something shall follow."""
+
+    blocked: bool
+    """Else it is flagged."""
+    detail: str
+    """Places and rules; no values."""
+
+
+Judge = Callable[[Event], Verdict | None]
+"""Judges an event by a tracking plan, and counts; None: it fits."""
 
 
 class Receipt(Struct):
@@ -62,6 +77,8 @@ class Receipt(Struct):
     """Gives an unused id, for an event without ``messageId``."""
     currency: str | None = None
     """The source's default: that of amounts which come without one."""
+    judge: Judge | None = None
+    """Of the source's tracking plan."""
 
 
 class Accepted(Struct):

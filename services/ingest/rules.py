@@ -56,8 +56,8 @@ def accept(
     """The event in ``text`` as it goes to its topic; or why not, and its messageId if known.
 
     ``call`` is what the address said; None in a batch, where each event says its ``type``.
-    Codes: event_too_large, not_an_object, bad_text, wrong_type, unknown_type, bad_timestamp
-    and those of ``schemas.validation``.
+    Codes: event_too_large, not_an_object, bad_text, wrong_type, unknown_type, bad_timestamp,
+    plan_violation and those of ``schemas.validation``.
     """
     if len(text) > MAX_EVENT:
         return Fault("event_too_large", f"An event has at most {MAX_EVENT:,} bytes."), None
@@ -78,7 +78,7 @@ def accept(
         event = msgspec.convert(said, Event)
     except msgspec.ValidationError as error:
         return Fault("wrong_type", str(error)), known_id
-    fault = check(event)
+    fault = check(event) or _judge(event, said, receipt)
     if fault is not None:
         return fault, known_id
     return Accepted(
@@ -90,6 +90,17 @@ def accept(
         name=event.event or _NAMES.get(event.type) or f"{event.type.title()} Viewed",
         generated=known_id is None,
     )
+
+
+def _judge(event: Event, said: dict[str, Any], receipt: Receipt) -> Fault | None:
+    """Whether the source's tracking plan lets it pass; flagged where it only warns."""
+    verdict = None if receipt.judge is None else receipt.judge(event)
+    if verdict is None:
+        return None
+    if verdict.blocked:
+        return Fault("plan_violation", verdict.detail)
+    said["flags"] = [*event.flags, "plan_violation"]
+    return None
 
 
 def _tidy(

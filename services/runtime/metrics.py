@@ -175,3 +175,8 @@ DEAD_LETTERS = Counter(
     "Dead letters: stored, dropped (over the cap of their source), reopened, replayed.",
     ["outcome"],
 )
+PLAN_VIOLATIONS = Counter(
+    "regulars_ingest_plan_violations_total",
+    "Rules of tracking plans that events broke, whatever followed; no event: an unknown one.",
+    ["plan", "event", "rule"],
+)

@@ -568,14 +568,93 @@ async def test_what_kafka_did_not_hear_of_is_published_later(world: World) -> No
     await eventually(lambda: _is(world.other, key, 200))
     stored = await store.Sources(database).get("unheard")
     assert stored is not None
-    assert stored.source is not None
+    assert stored.body is not None
     # As a crash between storing and publishing leaves it.
     off = msgspec.structs.replace(
         stored,
         version=stored.version + 1,
         at=datetime.now(UTC),
-        source=msgspec.structs.replace(stored.source, enabled=False),
+        body=msgspec.structs.replace(stored.body, enabled=False),
     )
     assert await store.Sources(database).put(off)
     await world.serve()  # a process that starts looks for such
     await eventually(lambda: _is(world.other, key, 403))
+
+
+# -- tracking plans ----------------------------------------------------------------------
+
+PLAN = {
+    "mode": "block",
+    "unknown_events": "warn",
+    "events": {"Product Viewed": {"schema": {"required": ["product_id"]}}},
+}
+
+
+async def test_a_plan_holds_in_every_process_until_it_changes(world: World) -> None:
+    created = await world.api.put("/v1/plans/shop", json=PLAN)
+    assert created.status_code == 201, created.text
+    assert created.json() | {"updated_at": None} == {
+        "name": "shop",
+        "version": 1,
+        "updated_at": None,
+        "published": True,
+        "used_by": [],
+        "plan": PLAN,
+    }
+    await world.create("planned", plan="shop")
+    key = (await world.key("planned"))["key"]
+    promised = {"productId": 7}
+
+    async def blocked() -> bool:
+        return await send(world.other, key, event(901, properties={"price": 1})) == 400
+
+    await eventually(blocked)
+    refused = await world.other.post("/v1/track", json=event(901), auth=(key, ""))
+    assert (refused.json()["code"], refused.json()["detail"]) == (
+        "plan_violation",
+        "/product_id: required",
+    )
+    assert await send(world.other, key, event(902, properties=promised)) == 200
+    assert await send(world.other, key, event(903, event="Tea Brewed")) == 200
+
+    async def counted() -> bool:
+        answer = await world.api.get("/v1/plans/shop/violations", headers=bearer("reader"))
+        rows = {(row["event"], row["pointer"], row["rule"]) for row in answer.json()["items"]}
+        return rows == {
+            ("Product Viewed", "/product_id", "required"),
+            ("Tea Brewed", "", "unknown_event"),
+        }
+
+    await eventually(counted)
+    assert (await world.api.put("/v1/plans/shop", json=PLAN | {"mode": "warn"})).status_code == 200
+
+    async def taken() -> bool:
+        return await send(world.other, key, event(904)) == 200
+
+    await eventually(taken)
+    in_use = await world.api.delete("/v1/plans/shop")
+    assert (in_use.status_code, in_use.json()["code"]) == (409, "plan_in_use")
+    assert (await world.api.get("/v1/plans/shop")).json()["used_by"] == ["planned"]
+    assert (await world.api.delete("/v1/sources/planned")).status_code == 204
+
+    async def deleted() -> bool:
+        return (await world.api.delete("/v1/plans/shop")).status_code == 204
+
+    await eventually(deleted)
+    assert (await world.api.get("/v1/plans/shop")).status_code == 404
+    assert (await world.api.get("/v1/plans")).json() == {"items": [], "next": None}
+
+
+async def test_only_an_admin_writes_plans_and_only_good_ones(world: World) -> None:
+    denied = await world.api.put("/v1/plans/shop", json=PLAN, headers=bearer("support"))
+    assert denied.status_code == 403
+    assert (await world.other.get("/v1/plans")).status_code == 401
+    bad = PLAN | {"events": {"Sent": {"schema": {"pattern": "(?=x)"}}}}
+    refused = await world.api.put("/v1/plans/shop", json=bad)
+    assert refused.status_code == 422
+    assert [(error["at"], error["code"]) for error in refused.json()["errors"]] == [
+        ("body.events.Sent.schema", "bad_schema")
+    ]
+    for path in ("/v1/plans/shop", "/v1/plans/shop/violations"):
+        assert (await world.api.get(path)).status_code == 404
+    assert (await world.api.delete("/v1/plans/shop")).status_code == 404

@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.messages import Event
 from schemas.validation import Fault
 from services.ingest.dead_letters import life, replay
 from services.ingest.dead_letters.model import Action, Letter, Returned, Suppressed
 from services.ingest.dead_letters.people import MANY, digest, every_one_in, people_in
 from services.ingest.dead_letters.replay import patched
 from services.ingest.dead_letters.rules import Place, read
-from services.ingest.model import Shared
+from services.ingest.model import Shared, Verdict
 from services.ingest.sources.model import Source
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -219,6 +220,27 @@ def sole(outcome: Any) -> tuple[Any, dict[str, Any]]:
     assert isinstance(outcome, list)
     (output,) = outcome
     return output, msgspec.json.decode(output.value)
+
+
+def test_a_tills_sale_that_was_repaired_becomes_its_order() -> None:
+    sale = {"till": "t-1", "receipt": "7", "occurred_at": "2026-03-01T11:00:00Z", "total": "5,00"}
+    letter = refusal(json.dumps(sale).encode(), dl_call="sale", dl_door="till")
+    assert code(outputs_of(letter)) == "bad_sale"
+    _, value = sole(outputs_of(letter, json.dumps(sale | {"total": "5.00"}).encode()))
+    assert (value["messageId"], value["event"]) == ("till:web:t-1:7", "Order Completed")
+
+
+def test_a_repaired_event_meets_the_plan_of_its_source_again() -> None:
+    letter = refusal()
+    body, source = edited(letter, revenue="12.50"), Source(name="web")
+
+    def judge(event: Event) -> Verdict:
+        return Verdict(event.properties["revenue"] == "12.50", "/revenue: const")
+
+    assert code(replay.outputs_of(letter, source, body, judge)) == "plan_violation"
+    body = edited(letter, revenue="13.00")
+    _, value = sole(replay.outputs_of(letter, source, body, judge))
+    assert value["flags"] == ["plan_violation"]
 
 
 def test_an_event_is_judged_again_as_it_was_and_as_it_is_edited() -> None:

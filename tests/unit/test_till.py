@@ -12,7 +12,7 @@ from services.ingest.sources.model import KeyHash, Source
 from services.ingest.till.sale import read
 from services.ingest.till.translation import event_of
 from services.runtime.keys import digest
-from tests.ingesting import Published, Shelf, client_of
+from tests.ingesting import Kept, Published, Shelf, client_of
 from tests.unit.test_ingest_rules import NOW
 
 TILL_KEY = "a-tills-key"
@@ -169,14 +169,14 @@ def test_what_is_no_sale_is_refused_with_a_code(said: dict[str, Any], code: str)
 
 
 async def upload(
-    body: Any, shelf: Shelf, kind: str = "store", **given: Any
+    body: Any, shelf: Shelf, kind: str = "store", kept: Kept | None = None
 ) -> tuple[int, dict[str, Any]]:
     published = Published()
     key = KeyHash(id="k1", hash=digest(TILL_KEY), created_at=NOW)
     published.put(Source(name="web", kind=kind, keys=(key,), default_currency="EUR"))
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with client_of(shelf, TILL_KEY, published) as client:
-        response = await client.post("/v1/store/sales", content=content, **given)
+    async with client_of(shelf, TILL_KEY, published, kept) as client:
+        response = await client.post("/v1/store/sales", content=content)
     return response.status_code, response.json()
 
 
@@ -190,7 +190,15 @@ async def test_an_upload_of_yesterday_is_taken_sale_by_sale() -> None:
         SALE | {"receipt": "000125", "currency": "EURO"},
         RETURN,
     ]
-    status, answer = await upload({"sales": sales}, shelf)
+    kept = Kept()
+    status, answer = await upload({"sales": sales}, shelf, kept=kept)
+    refusals = {(one.code, origin.call, origin.door) for _, one, origin in kept.refused}
+    assert refusals == {
+        ("bad_sale", "sale", "till"),
+        ("not_an_object", "sale", "till"),
+        ("unknown_currency", None, "till"),
+    }
+    assert b"7" in [text for text, _, _ in kept.refused]
     assert (status, answer["accepted"], answer["duplicates"]) == (200, 2, 1)
     assert [(one["index"], one["code"]) for one in answer["rejected"]] == [
         (1, "bad_sale"),

@@ -18,6 +18,7 @@ from services.ingest.dead_letters import life
 from services.ingest.dead_letters.model import ACTIONABLE, Action, Filter, Letter
 from services.ingest.dead_letters.people import digests, every_one_in
 from services.ingest.dead_letters.replay import outputs_of, patched
+from services.ingest.handler import NoPlans, Plans
 from services.ingest.sources.model import Source
 from services.runtime.turn import Output
 
@@ -80,7 +81,14 @@ class Store(Protocol):
 class Desk:
     """The actions. ``by`` is the role of whoever acts."""
 
-    def __init__(self, letters: Store, sources: Sources, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        letters: Store,
+        sources: Sources,
+        clock: Callable[[], datetime],
+        plans: Plans | None = None,
+    ) -> None:
+        self._plans = plans or NoPlans()
         self._letters = letters
         self._sources = sources
         self._clock = clock
@@ -172,7 +180,8 @@ class Desk:
         return erased
 
     def _outputs(self, letter: Letter, body: bytes | None) -> list[Output] | Fault:
-        return outputs_of(letter, self._sources(letter.source), body)
+        source = self._sources(letter.source)
+        return outputs_of(letter, source, body, self._plans.of(source))
 
     async def _erase(self, found: Letter, people: frozenset[bytes], by: str) -> int:
         letter: Letter | None = found

@@ -19,10 +19,11 @@ from schemas.topics import BY_NAME, EVENT_ACCEPTED, EVENTS, MEANT_FOR, REJECTED,
 from schemas.validation import LONGEST_MESSAGE_ID, Fault
 from services.ingest.dead_letters.model import Letter
 from services.ingest.handler import receipt_of
-from services.ingest.model import Accepted, Receipt, Shared
+from services.ingest.model import Accepted, Judge, Receipt, Shared
 from services.ingest.opening import open_batch, shared_of
 from services.ingest.rules import accept, decode
 from services.ingest.sources.model import Source
+from services.ingest.till.translation import text_of
 from services.runtime.publish import output_of
 from services.runtime.turn import Message, Output
 
@@ -31,8 +32,12 @@ _shared = msgspec.json.Decoder(Shared)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def outputs_of(letter: Letter, source: Source, body: bytes | None = None) -> list[Output] | Fault:
+def outputs_of(
+    letter: Letter, source: Source, body: bytes | None = None, judge: Judge | None = None
+) -> list[Output] | Fault:
     """What a replay of ``letter`` publishes, with ``body`` in place of its own; or why not.
+
+    ``judge`` is that of the source's tracking plan as it now stands.
 
     Codes: those of ``accept``, ``open_batch`` and ``shared_of``; truncated, erased,
     not_editable, whole_state, not_an_event, empty_batch.
@@ -46,17 +51,19 @@ def outputs_of(letter: Letter, source: Source, body: bytes | None = None) -> lis
         return _as_it_was(letter)
     if letter.topic != REJECTED.name and letter.topic not in _EVENTS:
         return Fault("not_editable", f"Records of {letter.topic} are ours: nobody edits them.")
-    events = events_of(letter, source, (letter.raw or b"") if edited is None else edited)
+    events = events_of(letter, source, (letter.raw or b"") if edited is None else edited, judge)
     if isinstance(events, Fault):
         return events
     return [_output(event, letter) for event in events]
 
 
-def events_of(letter: Letter, source: Source, body: bytes) -> list[Accepted] | Fault:
+def events_of(
+    letter: Letter, source: Source, body: bytes, judge: Judge | None = None
+) -> list[Accepted] | Fault:
     """The events in ``body`` as ingest would have accepted them when the letter's own came."""
     call, shared, texts = letter.call, Shared(), [body]
-    if call == "hook":
-        return Fault("not_an_event", "A provider's delivery: have the provider send it again.")
+    if call in ("hook", "upload"):
+        return Fault("not_an_event", "A whole delivery: have whoever sent it send it again.")
     if letter.shared:
         shared = _shared.decode(letter.shared)
     if call == "batch":
@@ -70,11 +77,18 @@ def events_of(letter: Letter, source: Source, body: bytes) -> list[Accepted] | F
         call, shared, texts = None, said, [bytes(text) for text in envelope.batch]
         if not texts:
             return Fault("empty_batch", "There is no event in it.")
+    elif call == "sale":
+        sale = text_of(body, source.name)
+        if isinstance(sale, Fault):
+            return sale
+        call, texts = None, [sale]
     else:
         texts = [_with_its_id(body, letter.message_id)]
     events: dict[str, Accepted] = {}
     for index, text in enumerate(texts):
-        outcome = accept(text, call, shared, _receipt(letter, source, text, index))
+        receipt = _receipt(letter, source, text, index)
+        receipt.judge = judge
+        outcome = accept(text, call, shared, receipt)
         if not isinstance(outcome, Accepted):
             fault, _ = outcome
             where = f"batch[{index}]: " if letter.call == "batch" else ""

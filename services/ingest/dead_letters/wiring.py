@@ -27,7 +27,7 @@ async def opened(app: FastAPI, settings: IngestSettings, office: Office) -> Asyn
     client = connect(settings)
     try:
         letters = Letters(client[settings.database("ingest")])
-        app.state.dead_letters = Means(letters, Desk(letters, source, office.clock))
+        app.state.dead_letters = Means(letters, Desk(letters, source, office.clock, office.plans))
         yield
     finally:
         client.close()

@@ -32,7 +32,7 @@ async def _existing(
 ) -> str:
     if not office.directory.static(name):
         stored = await desk_of(office).sources.get(name)
-        if stored is None or stored.source is None:
+        if stored is None or stored.body is None:
             detail = "There is no source with this name."
             raise Problem(404, "Not Found", detail, extra={"code": "unknown_source"})
     return name

@@ -18,6 +18,9 @@ from aiokafka.errors import KafkaError
 from fastapi import Depends, Request
 
 from schemas.validation import Fault
+from services.ingest.plans.directory import KIND as PLAN
+from services.ingest.plans.directory import Plans
+from services.ingest.plans.tally import Tallies
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import store
 from services.ingest.sources.activity import Activity
@@ -61,7 +64,8 @@ class Office:
         check_options: CheckOptions = lambda _kind, _options: [],
     ) -> None:
         self._settings = settings
-        self._following = definitions is None
+        self.following = definitions is None
+        """Else a test holds the definitions, and there are no servers."""
         self.clock = clock
         self.seals = Seals([key.get_secret_value() for key in settings.secret_keys])
         self.directory = Directory(settings.write_keys, self.seals, clock, definitions)
@@ -73,6 +77,8 @@ class Office:
         )
         self.turnstile = Turnstile(activity, lens, monotonic)
         self.check_options = check_options
+        self.violations = Tallies(clock)
+        self.plans = Plans(self.violations, definitions)
         self.desk: Desk | None = None
 
     def unready(self) -> str | None:
@@ -82,7 +88,7 @@ class Office:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Follow the published sources, and serve the admin API, until it is left."""
-        if not self._following:  # a test holds the definitions
+        if not self.following:
             yield
             return
         async with AsyncExitStack() as stack:
@@ -112,7 +118,7 @@ class Office:
     async def _follow(self, stack: AsyncExitStack) -> None:
         backoff = Backoff()
         while not self.directory.complete:
-            definitions = Definitions(self._settings, (KIND,))
+            definitions = Definitions(self._settings, (KIND, PLAN))
             try:
                 await definitions.start()
             except KafkaError as error:
@@ -120,6 +126,7 @@ class Office:
                 await asyncio.sleep(backoff.next())
                 continue
             stack.push_async_callback(definitions.stop)
+            self.plans.follow(definitions)
             self.directory.follow(definitions)
 
 

@@ -74,7 +74,7 @@ async def list_sources(
 async def get_source(name: AnyName, office: Means) -> shapes.SourceAnswer:
     """Without its keys and secrets themselves."""
     stored = await desk_of(office).sources.get(name)
-    if (stored is None or stored.source is None) and not office.directory.static(name):
+    if (stored is None or stored.body is None) and not office.directory.static(name):
         raise _unknown()
     return _answer(office, stored, name)
 
@@ -221,9 +221,9 @@ async def _changed(office: Office, name: str, change: Change, *, told: bool = Tr
 
 def _answer(office: Office, stored: Stored | None, name: str) -> shapes.SourceAnswer:
     static = office.directory.static(name)
-    if stored is None or stored.source is None:
+    if stored is None or stored.body is None:
         return shapes.static_answer(Source(name=name))
-    source = replace(stored.source, keys=standing(stored.source, office.clock()))
+    source = replace(stored.body, keys=standing(stored.body, office.clock()))
     return shapes.source_answer(stored, source, static=static)
 
 

@@ -8,21 +8,20 @@ from msgspec import Raw, Struct
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
-from schemas.validation import Fault, check_body
+from schemas.validation import Fault
 from services.ingest.access import Access
 from services.ingest.handler import Ingest, Limited, Unavailable
-from services.ingest.hooks.event import encode
 from services.ingest.model import MAX_BODY, MAX_EVENTS, Answer, Rejection, Shared
 from services.ingest.packing import ENCODINGS, unpack
-from services.ingest.rules import decode
 from services.ingest.sources.model import Source
 from services.ingest.sources.turnstile import too_many
-from services.ingest.till.sale import Sale, read
-from services.ingest.till.translation import event_of
+from services.ingest.till.sale import Sale
+from services.ingest.till.translation import text_of
 from services.runtime import metrics
 from services.runtime.http import Problem
 
 KIND = "store"
+DOOR = "till"
 RETRY_AFTER = 10
 
 
@@ -72,14 +71,14 @@ class Cashier:
         envelope = _open(body)
         if isinstance(envelope, Fault):
             if source is not None:
-                self._ingest.refuse(body, envelope, source)
+                self._ingest.refuse(body, envelope, source, call="upload", door=DOOR)
             raise _problem(envelope)
         source = _till_of(source or self._access.by_key(envelope.write_key))
         places: list[int] = []
         texts: list[bytes] = []
         refused: list[tuple[bytes, Rejection]] = []
         for index, raw in enumerate(envelope.sales):
-            event = _event(bytes(raw), source.name)
+            event = text_of(bytes(raw), source.name)
             if isinstance(event, Fault):
                 refused.append((bytes(raw), Rejection(index, event.code, event.detail)))
             else:
@@ -87,7 +86,8 @@ class Cashier:
                 texts.append(event)
         answer = await self._take(texts, source)
         for raw_sale, one in refused:
-            self._ingest.refuse(raw_sale, Fault(one.code, one.detail), source)
+            fault = Fault(one.code, one.detail)
+            self._ingest.refuse(raw_sale, fault, source, call="sale", door=DOOR)
         for rejection in answer.rejected:
             rejection.index = places[rejection.index]
         rejected = sorted(
@@ -102,7 +102,7 @@ class Cashier:
 
     async def _take(self, texts: list[bytes], source: Source) -> Answer:
         try:
-            return await self._ingest.take(texts, None, Shared(), source)
+            return await self._ingest.take(texts, None, Shared(), source, door=DOOR)
         except Limited as error:
             metrics.INGEST_EVENTS.labels("limited").inc(len(texts))
             raise too_many(error) from None
@@ -127,14 +127,6 @@ def _open(body: bytes) -> _Envelope | Fault:
     if len(envelope.sales) > MAX_EVENTS:
         return Fault("upload_too_long", f"An upload has at most {MAX_EVENTS:,} sales.")
     return envelope
-
-
-def _event(text: bytes, source: str) -> bytes | Fault:
-    said = check_body(text) or decode(text)
-    if isinstance(said, Fault):
-        return said
-    sale = read(said)
-    return sale if isinstance(sale, Fault) else encode(event_of(sale, source))
 
 
 def _till_of(source: Source) -> Source:

@@ -10,13 +10,24 @@ from hashlib import sha256
 from typing import Any
 
 from schemas.catalogue import ORDER_COMPLETED, ORDER_REFUNDED
-from services.ingest.hooks.event import context, fitted, message_id, time_of
-from services.ingest.till.sale import Buyer, Line, Sale
+from schemas.validation import Fault, check_body
+from services.ingest.hooks.event import context, encode, fitted, message_id, time_of
+from services.ingest.rules import decode
+from services.ingest.till.sale import Buyer, Line, Sale, read
 
 CHANNEL = "store"
 _SEPARATORS = re.compile(r"[\s-]+")
 _PUNCTUATION = re.compile(r"[\s()./-]+")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
+def text_of(raw: bytes, source: str) -> bytes | Fault:
+    """The event's JSON of a sale's JSON. Codes: of ``sale.read``, ``decode``, ``check_body``."""
+    said = check_body(raw) or decode(raw)
+    if isinstance(said, Fault):
+        return said
+    sale = read(said)
+    return sale if isinstance(sale, Fault) else encode(event_of(sale, source))
 
 
 def event_of(sale: Sale, source: str) -> dict[str, Any]:

@@ -75,8 +75,8 @@ class Client:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def send(self, events: list[dict[str, Any]]) -> dict[str, Any]:
-        url = f"{self._regulars.url('ingest')}/v1/batch"
+    async def send(self, events: list[dict[str, Any]], path: str = "/v1/batch") -> dict[str, Any]:
+        url = self._regulars.url("ingest") + path
         response = await self._http.post(url, json={"batch": events}, auth=(WRITE_KEY, ""))
         response.raise_for_status()
         return dict(response.json())
@@ -259,6 +259,30 @@ async def test_a_refused_order_is_repaired_and_counts_once(
     after = await _state(shop)
     assert (after["order_count"], after["revenue"]) == (3, [{"amount": "21.00", "currency": "USD"}])
     assert await shop.act("ingest", path, {"body": right}) == 409
+
+
+async def test_an_imported_past_counts_and_nobody_is_written_to(
+    regulars: Supervisor, shop: Client
+) -> None:
+    who = {"userId": "bob", "timestamp": "2021-05-03T10:15:00Z"}
+    traits = {"email": "bob@example.com", "firstName": "Bob"}
+    consent = {"consent": {"categoryPreferences": {"email": True}}}
+    past = [
+        {**who, "type": "identify", "messageId": "old-1", "traits": traits, "context": consent},
+        {**EVENTS[2], **who, "messageId": "old-2", "properties": {"order_id": "p", "total": 5}},
+    ]
+    assert (await shop.send(past, "/v1/import?history=true"))["accepted"] == 2
+
+    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
+        await pipeline.quiet()
+    bob = await shop.get("profile", "/v1/profiles/by/user_id/bob")
+    assert bob is not None
+    assert (bob["order_count"], bob["consent"]["email"]["state"]) == (1, "granted")
+    members = await shop.items("segmentation", "/v1/segments/buyers/members")
+    assert bob["profile_id"] in {member["profile_id"] for member in members}
+    messages = await shop.items("notifier", f"/v1/messages?profile_id={bob['profile_id']}")
+    assert [(one["state"], one["reason"]) for one in messages] == [("skipped", "imported_history")]
+    assert await shop.items(MAIL, "/messages?to=bob@example.com") == []
 
 
 async def _state(shop: Client) -> dict[str, Any]:

@@ -68,15 +68,20 @@ class Mapper:
         return made
 
     def _finished(self, unit: Unit, said: dict[str, Any] | Fault, event: Event | None) -> Outcome:
-        fault = said if isinstance(said, Fault) else self._name(unit, said, event)
-        if fault is None and isinstance(said, dict):
-            fault = self._check_time(said["timestamp"])
-            text = _encoded(said)
-            if fault is None and not isinstance(text, Fault):
-                return Made(unit.line, text, str(said["messageId"]))
-            fault = fault or (text if isinstance(text, Fault) else None)
-        assert fault is not None
-        return Refusal(unit.line, fault.code, fault.detail, event.label if event else "")
+        made = said if isinstance(said, Fault) else self._made(unit, said, event)
+        if isinstance(made, Fault):
+            return Refusal(unit.line, made.code, made.detail, event.label if event else "")
+        return made
+
+    def _made(self, unit: Unit, said: dict[str, Any], event: Event | None) -> Made | Fault:
+        fault = self._check_time(said["timestamp"])
+        if fault is not None:
+            return fault
+        try:
+            fault = self._name(unit, said, event)
+            return fault or Made(unit.line, _encode(said), str(said["messageId"]))
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            return Fault("not_json", f"A value cannot be written as JSON: {error}.")
 
     def _name(self, unit: Unit, said: dict[str, Any], event: Event | None) -> Fault | None:
         """Give the event its messageId."""
@@ -99,10 +104,3 @@ class Mapper:
         if at is not None and not EARLIEST <= at <= self._latest:
             return Fault("time_out_of_range", f"{at:%Y-%m-%d} is before 1990 or still to come.")
         return None
-
-
-def _encoded(said: dict[str, Any]) -> bytes | Fault:
-    try:
-        return _encode(said)
-    except (TypeError, ValueError, UnicodeEncodeError, msgspec.MsgspecError) as error:
-        return Fault("not_json", f"A value cannot be written as JSON: {error}.")

@@ -77,19 +77,19 @@ class Ledger:
     def start(self) -> State:
         """The state of an import from the beginning, stored, so that storing is known to work."""
         state = State(self._job)
-        try:
-            self.note(state)
-        except OSError as error:
-            raise Unusable(
-                f"{self._path} cannot be written ({error.strerror}): name another with --state"
-            ) from error
+        self.note(state)
         return state
 
     def note(self, state: State) -> None:
         """Store ``state``: after a crash either the old one is there or this."""
-        fresh = self._path.with_name(self._path.name + ".new")
-        fresh.write_bytes(msgspec.json.encode(state))
-        os.replace(fresh, self._path)
+        fresh = Path(f"{self._path}.new")
+        try:
+            fresh.write_bytes(msgspec.json.encode(state))
+            os.replace(fresh, self._path)
+        except OSError as error:
+            raise Unusable(
+                f"{self._path} cannot be written ({error.strerror}): name another with --state"
+            ) from error
 
     def finish(self) -> None:
         """The import is complete: nothing is left to resume."""
@@ -116,8 +116,11 @@ class Rejects:
         """Append them; they are in the file when this returns."""
         if self._file is not None and refusals:
             text = b"".join(msgspec.json.encode(one) + b"\n" for one in refusals)
-            self.size += self._file.write(text)
-            self._file.flush()
+            try:
+                self.size += self._file.write(text)
+                self._file.flush()
+            except OSError as error:
+                raise Unusable(f"{self.path} cannot be written ({error.strerror})") from error
 
     def close(self) -> None:
         if self._file is not None:

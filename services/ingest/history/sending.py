@@ -58,6 +58,8 @@ class Sender:
         patience: float,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise Unusable("--url begins with https:// or http://")
         self.url = url.rstrip("/")
         self._client = httpx.AsyncClient(
             auth=httpx.BasicAuth(key, ""),
@@ -92,7 +94,9 @@ class Sender:
         """The verdict; or why there is none yet, and the seconds to wait at least."""
         try:
             answer = await self._client.post(self.url + PATH, content=body)
-        except httpx.TransportError as error:
+        except httpx.InvalidURL as error:
+            raise Unusable(f"--url: {error}") from error
+        except httpx.RequestError as error:
             return f"{type(error).__name__} {error}".strip(), 0.0
         if answer.status_code == 200:
             return _verdict(answer.content, batch), 0.0

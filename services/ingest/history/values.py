@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -62,7 +63,11 @@ def _texts(spec: Value) -> Convert:
 
 
 def _text(_spec: Value, _mapping: Mapping) -> Convert:
+    """Codes: bad_text."""
+
     def convert(value: Any) -> Any:
+        if isinstance(value, dict | list):
+            return Fault("bad_text", "An object or a list is not a text.")
         if isinstance(value, bool):
             return "true" if value else "false"
         return value.isoformat() if isinstance(value, date) else str(value)
@@ -81,7 +86,7 @@ def _number(spec: Value, mapping: Mapping) -> Convert:
             return Fault("bad_number", f"{shown(value)} is not a number.")
         if isinstance(value, int | Decimal):
             return value
-        if isinstance(value, float):
+        if isinstance(value, float) and isfinite(value):
             return Decimal(repr(value))
         text = value.strip() if isinstance(value, str) else ""
         if not pattern.fullmatch(text):
@@ -111,7 +116,7 @@ def _integer(spec: Value, mapping: Mapping) -> Convert:
         parsed = number(value)
         if isinstance(parsed, Fault):
             return parsed
-        if (isinstance(parsed, Decimal) and not parsed.is_finite()) or parsed != int(parsed):
+        if parsed != int(parsed):
             return Fault("bad_number", f"{shown(value)} is not a whole number.")
         return int(parsed)
 

@@ -164,8 +164,11 @@ _SCHEMES = {
 _ERRORS = {
     "400": "Not JSON, or a single event that does not fit (`code` says how)",
     "401": "No known write key",
-    "413": f"More than {MAX_BODY:,} bytes or {MAX_EVENTS:,} events; none was taken",
+    "403": "The source is disabled",
+    "413": f"More than {MAX_BODY:,} bytes or {MAX_EVENTS:,} events, or than the source may send "
+    "at once; none was taken",
     "415": "A Content-Encoding other than gzip",
+    "429": "More than the source may send: send the same again after Retry-After; none was taken",
     "503": "The broker did not acknowledge in time: send the same again after Retry-After",
 }
 

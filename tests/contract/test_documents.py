@@ -26,6 +26,7 @@ from tests.contract.deployment import ROOT
 EVENTS = (ROOT / "docs/events.md").read_text()
 SUBSCRIBE = (ROOT / "docs/subscribe.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
+PAGES = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 GOOD = SCHEMAS / "examples" / "good"
 
 
@@ -162,7 +163,8 @@ def test_every_process_is_in_the_table_of_processes(spec: processes.ProcessSpec)
 
 
 @pytest.mark.parametrize(
-    "command", sorted(set(re.findall(r"regulars (dead-letters \w+|topics \w+)", OPERATIONS)))
+    "command",
+    sorted(set(re.findall(r"regulars (dead-letters \w+|topics \w+|sources [\w-]+)", PAGES))),
 )
 def test_a_command_in_the_documents_exists(command: str) -> None:
     assert CliRunner().invoke(cli.app, [*command.split(), "--help"]).exit_code == 0

@@ -500,6 +500,17 @@ async def test_the_command_creates_shows_rotates_and_disables(
     again = await run("create", "till-7")
     assert (again.exit_code, again.stdout) == (1, "")
     assert "there is a source till-7" in again.stderr
+    options = ("--option", "branch=7", "--option", 'note="7"', "--option", "gone=x")
+    assert (await run("set", "till-7", "--region", "de", *options)).exit_code == 0
+    changed = await run("set", "till-7", "--events-per-second", "9", "--option", "gone=")
+    assert changed.exit_code == 0, changed.output
+    source = (await world.api.get("/v1/sources/till-7")).json()
+    assert (source["kind"], source["default_currency"], source["default_region"]) == (
+        "store",
+        "EUR",
+        "DE",
+    )
+    assert (source["events_per_second"], source["options"]) == (9, {"branch": 7, "note": "7"})
     rotated = await run("rotate-key", "till-7", "--overlap-seconds", "0")
     new = rotated.stdout.strip()
     await eventually(lambda: _is(world.other, new, 200))
@@ -521,6 +532,7 @@ async def test_the_command_creates_shows_rotates_and_disables(
         (("show", "nobody"), "There is no source with this name."),
         (("create", "x", "--currency", "EURO"), "must be a currency of ISO 4217"),
         (("create", "x", "--kind", "pigeon"), "body.kind"),
+        (("create", "x", "--option", "lonely"), "say name=value"),
     ):
         failed = await run(*words)
         assert failed.exit_code == 1

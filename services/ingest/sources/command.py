@@ -1,5 +1,6 @@
 """``regulars sources``: who may send events. Asks the API of a running ingest."""
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
@@ -21,6 +22,12 @@ _SENDERS = ("server", "browser", "mobile", "store", "history")
 """The kinds that send with a write key; providers sign what they send."""
 
 Name = Annotated[str, typer.Argument(help="The source's name: a-z, 0-9 and -.")]
+Currency = Annotated[str | None, typer.Option(help="Where an event names none: EUR.")]
+Region = Annotated[str | None, typer.Option(help="Of telephone numbers without a prefix: DE.")]
+Rate = Annotated[float | None, typer.Option(min=0, help="In each process; 0: no limit.")]
+Options = Annotated[
+    list[str] | None, typer.Option(help="Of its kind: name=value, where JSON is read as JSON.")
+]
 
 
 @app.command("list")
@@ -74,25 +81,38 @@ def show(name: Name) -> None:
 def create(
     name: Name,
     kind: Annotated[str, typer.Option(help=", ".join(KINDS))] = "server",
-    currency: Annotated[str, typer.Option(help="Where an event names none: EUR.")] = "",
-    region: Annotated[str, typer.Option(help="Of telephone numbers without a prefix: DE.")] = "",
-    events_per_second: Annotated[float, typer.Option(help="In each process; 0: no limit.")] = 0,
+    currency: Currency = None,
+    region: Region = None,
+    events_per_second: Rate = None,
+    option: Options = None,
 ) -> None:
     """Create a source, and print its write key: once, it is never shown again."""
     if _ask("GET", f"/{name}", missing=True) is not None:
         raise _fail(f"there is a source {name}: see regulars sources show {name}")
-    body: dict[str, Any] = {"kind": kind}
-    if currency:
-        body["default_currency"] = currency.upper()
-    if region:
-        body["default_region"] = region.upper()
-    if events_per_second:
-        body["events_per_second"] = events_per_second
+    body = {"kind": kind} | _said(currency, region, events_per_second, option)
     _ask("PUT", f"/{name}", json=body)
     if kind in _SENDERS:
         _print_key(name, {})
     else:
         _errors.print(f"Created. Now set its secret: regulars sources set-secret {name} NAME")
+
+
+@app.command("set")
+def set_(
+    name: Name,
+    currency: Currency = None,
+    region: Region = None,
+    events_per_second: Rate = None,
+    option: Options = None,
+) -> None:
+    """Change what is named, and nothing else. An empty value takes it away."""
+    source = _ask("GET", f"/{name}")
+    said = _said(currency, region, events_per_second, option)
+    options = {**source["options"], **said.pop("options", {})}
+    kept = ("kind", "enabled", "default_currency", "default_region", "events_per_second")
+    body = {field: source[field] for field in (*kept, "burst", "plan")} | said
+    _ask("PUT", f"/{name}", json=body | {"options": {k: v for k, v in options.items() if v != ""}})
+    _errors.print(f"{name} is changed.")
 
 
 @app.command("rotate-key")
@@ -136,6 +156,32 @@ def secret_key() -> None:
     from cryptography.fernet import Fernet
 
     typer.echo(Fernet.generate_key().decode())
+
+
+def _said(
+    currency: str | None, region: str | None, rate: float | None, options: list[str] | None
+) -> dict[str, Any]:
+    """What was said, as the API takes it."""
+    body: dict[str, Any] = {}
+    if currency is not None:
+        body["default_currency"] = currency.upper() or None
+    if region is not None:
+        body["default_region"] = region.upper() or None
+    if rate is not None:
+        body["events_per_second"] = rate or None
+    if options:
+        body["options"] = dict(map(_option, options))
+    return body
+
+
+def _option(said: str) -> tuple[str, Any]:
+    name, equals, value = said.partition("=")
+    if not (name and equals):
+        raise _fail(f"{said}: say name=value")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _print_key(name: str, body: dict[str, Any]) -> None:

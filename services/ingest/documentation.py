@@ -12,6 +12,8 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.validation import LONGEST_MESSAGE_ID, LONGEST_NAME
 from services.ingest.model import MAX_BODY, MAX_EVENT, MAX_EVENTS
+from services.ingest.packing import ENCODINGS
+from services.ingest.routes import CALLS
 from services.ingest.till.routes import Upload
 from services.runtime.problem import MEDIA_TYPE
 
@@ -167,7 +169,7 @@ _ERRORS = {
     "403": "The source is disabled",
     "413": f"More than {MAX_BODY:,} bytes or {MAX_EVENTS:,} events, or than the source may send "
     "at once; none was taken",
-    "415": "A Content-Encoding other than gzip",
+    "415": f"A Content-Encoding other than {ENCODINGS}",
     "429": "More than the source may send: send the same again after Retry-After; none was taken",
     "503": "The broker did not acknowledge in time: send the same again after Retry-After",
 }
@@ -200,6 +202,35 @@ def _describe(document: dict[str, Any]) -> None:
     again = _operation("import", Batch, _CALLS["batch"][1])
     again["parameters"] = [_HISTORY]
     document["paths"]["/v1/import"] = {"post": again}
+    document["paths"]["/v1/pixel/{call}"] = {"get": _pixel()}
+
+
+def _pixel() -> dict[str, Any]:
+    call = {"name": "call", "in": "path", "required": True, "schema": {"enum": list(CALLS)}}
+    data = {
+        "name": "data",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "The event's JSON in base64, `writeKey` included. Instead, each field may "
+        "be a parameter, with dots into objects: `userId=u&properties.subject=Hello`.",
+    }
+    problem = {"content": {MEDIA_TYPE: {"schema": {"$ref": _REF + "Problem"}}}}
+    image = {"content": {"image/gif": {"schema": {"type": "string", "format": "binary"}}}}
+    errors = {status: text for status, text in _ERRORS.items() if status not in ("413", "415")}
+    return {
+        "tags": ["events"],
+        "summary": "Take one event from an image's address",
+        "description": "For mails and pages without scripts. The answer is a transparent pixel "
+        "even when the event is refused; then the status tells.",
+        "operationId": "pixel",
+        "security": [{"WriteKeyBasic": []}, {"WriteKeyBearer": []}, {}],
+        "parameters": [call, data],
+        "responses": {
+            status: {"description": text} | image
+            for status, text in {"200": "The broker has it", **errors}.items()
+        }
+        | {"404": {"description": "There is no such call"} | problem},
+    }
 
 
 def _operation(name: str, model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +245,8 @@ def _operation(name: str, model: type[BaseModel], example: dict[str, Any]) -> di
     return {
         "tags": ["events"],
         "summary": summary + (" as /v1/batch does, or history" if name == "import" else ""),
-        "description": f"{detail} An event has at most {MAX_EVENT:,} bytes. Bodies may be gzip.",
+        "description": f"{detail} An event has at most {MAX_EVENT:,} bytes. Bodies may be "
+        f"packed: {ENCODINGS}.",
         "operationId": name,
         # Or the key in the body, which OpenAPI has no word for but an empty requirement.
         "security": [{"WriteKeyBasic": []}, {"WriteKeyBearer": []}, {}],

@@ -25,7 +25,7 @@ TOKENS = {
     "demo-admin": "admin",
 }
 """Bearer tokens and their roles."""
-READER, MARKETER, ADMIN = "demo-reader", "demo-marketer", "demo-admin"
+READER, MARKETER, SUPPORT, ADMIN = "demo-reader", "demo-marketer", "demo-support", "demo-admin"
 _SECRET = "demo-secret-that-signs-unsubscribe-links"
 _WORKER_ID = "demo"
 SECRET_KEY = "secret-key"

@@ -1,5 +1,6 @@
 """What the notifier's tests share: a campaign, people, records, and a profile API."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -114,17 +115,21 @@ def email(value: str) -> Identifier:
 
 
 class ProfileApi:
-    """Answers ``GET /v1/profiles/{id}`` with what a test put."""
+    """Answers ``POST /v1/profiles/batch`` with what a test put."""
 
     def __init__(self) -> None:
         self.people = dict[str, Any]()
         self.status = 200
         self.tokens: list[str | None] = []
+        self.asked: list[list[str]] = []
+        self.answering = asyncio.Event()
+        """Cleared: questions arrive, and answers wait."""
+        self.answering.set()
 
     async def start(self) -> str:
         """Serve on a free port; the base address."""
         app = web.Application()
-        app.router.add_get("/v1/profiles/{id}", self._answer)
+        app.router.add_post("/v1/profiles/batch", self._answer)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -135,7 +140,11 @@ class ProfileApi:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers.get("Authorization"))
-        person = self.people.get(request.match_info["id"])
-        if self.status != 200 or person is None:
-            return web.Response(status=self.status if self.status != 200 else 404)
-        return web.Response(body=msgspec.json.encode(person), content_type="application/json")
+        ids = msgspec.json.decode(await request.read())["profile_ids"]
+        self.asked.append(ids)
+        people = {id_: self.people[id_] for id_ in ids if id_ in self.people}
+        await self.answering.wait()
+        if self.status != 200:
+            return web.Response(status=self.status)
+        body = msgspec.json.encode({"profiles": people})
+        return web.Response(body=body, content_type="application/json")

@@ -5,7 +5,7 @@ models: a test holds the two together.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -132,6 +132,23 @@ class Profile(BaseModel):
     flags: dict[str, int] = Field(description="How often an event held what could not be used.")
 
 
+class BatchBody(BaseModel):
+    """Whose profiles are wanted."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"profile_ids": ["3f0c2a"]}}
+    )
+    profile_ids: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        min_length=1, max_length=500
+    )
+
+
+class Batch(BaseModel):
+    """The profiles by the ids that were asked for."""
+
+    profiles: dict[str, Profile] = Field(description="An id that nobody is known by is left out.")
+
+
 class Interaction(BaseModel):
     """One entry of a timeline; `event` is what the sender sent."""
 
@@ -144,6 +161,7 @@ class Interaction(BaseModel):
     source: str
     identifiers: list[Identifier] = Field(description="Accepted as the person's.")
     ignored: list[Identifier] = Field(description="Kept from linking by limits or block lists.")
+    history: bool = Field(description="Imported history: nobody is written to because of it.")
     event: dict[str, Any]
 
 

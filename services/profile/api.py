@@ -1,7 +1,7 @@
 """The HTTP API of profile: who somebody is, what is known of them, and may we write."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Annotated, Literal
@@ -84,14 +84,21 @@ class People:
 
     async def profile(self, profile_id: str) -> tuple[str, Kept]:
         """(surviving id, what is kept); 404 if nobody is known by that id."""
-        found = await self.profiles.profile(profile_id)
-        if found is None:
-            # Build may not have heard yet of a merge that resolve has made.
-            person = await self.identities.person(profile_id)
-            if person is not None and person.profile_id != profile_id:
-                found = await self.profiles.profile(person.profile_id)
+        found = (await self.known([profile_id])).get(profile_id)
         if found is None:
             raise Problem(404, "Not Found", "There is no profile with this id.")
+        return found
+
+    async def known(self, profile_ids: Sequence[str]) -> dict[str, tuple[str, Kept]]:
+        """(surviving id, what is kept) by each id that somebody is known by."""
+        found = await self.profiles.profiles(profile_ids)
+        missing = [profile_id for profile_id in profile_ids if profile_id not in found]
+        if missing:
+            # Build may not have heard yet of a merge that resolve has made.
+            survivors = await self.identities.survivors(missing)
+            moved = {asked: into for asked, into in survivors.items() if into != asked}
+            there = await self.profiles.profiles(moved.values()) if moved else {}
+            found |= {asked: there[into] for asked, into in moved.items() if into in there}
         return found
 
     async def person(self, profile_id: str) -> Person:
@@ -121,6 +128,14 @@ def _profiles() -> APIRouter:
         shown = found[:limit]
         last = (shown[-1][2], shown[-1][0]) if len(found) > limit else None
         return _page([profile(id_, kept) for id_, kept, _ in shown], last)
+
+    @router.post("/batch", summary="Many people at once", response_model=answers.Batch)
+    async def show_profiles(request: Request, asked: answers.BatchBody) -> Response:
+        """As they are now. A former id answers with the profile that absorbed it."""
+        people: People = request.app.state.people
+        found = await people.known(asked.profile_ids)
+        shown = {id_: profile(id_, kept) for id_, kept in found.values()}
+        return _json({"profiles": {former: shown[id_] for former, (id_, _) in found.items()}})
 
     @router.get(
         "/by/{type}/{value:path}",

@@ -16,10 +16,13 @@ from motor.motor_asyncio import (
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from pymongo.errors import (
     BulkWriteError,
+    ConnectionFailure,
     DocumentTooLarge,
     DuplicateKeyError,
+    ExecutionTimeout,
     OperationFailure,
     PyMongoError,
+    WTimeoutError,
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
@@ -36,6 +39,9 @@ Database = AsyncIOMotorDatabase[Document]
 Session = AsyncIOMotorClientSession
 
 _WRITE_CONFLICT = 112
+_UNABLE = frozenset({64, 91, 189, 10107, 11600, 11602, 13435, 13436, 14031})
+"""A server that is stepping down, shutting down, without a majority, or out of disk space."""
+_PASSING = ("TransientTransactionError", "RetryableWriteError")
 _COMMIT_TRIES = 5
 
 
@@ -102,6 +108,15 @@ def conflict(error: BaseException) -> bool:
         codes = {item.get("code") for item in details.get("writeErrors", ())}
         return bool(codes & {11000, _WRITE_CONFLICT})
     return isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT
+
+
+def away(error: BaseException) -> bool:
+    """MongoDB cannot be reached, or cannot serve now: the same call may succeed later."""
+    if isinstance(error, ConnectionFailure | ExecutionTimeout | WTimeoutError):
+        return True
+    if isinstance(error, OperationFailure) and error.code in _UNABLE:
+        return True
+    return isinstance(error, PyMongoError) and any(map(error.has_error_label, _PASSING))
 
 
 def too_large(error: BaseException) -> bool:

@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = "5"
+"""Seconds after which a database that was away is worth asking again."""
 
 log = structlog.get_logger()
 
@@ -107,8 +109,28 @@ def response_to(error: Exception, instance: str) -> Response:
         detail = f"{len(errors)} field(s) do not fit."
         problem = Problem(422, "Unprocessable Content", detail, extra={"errors": errors})
         return respond(problem, instance)
+    if _storage_away(error):
+        log.warning("storage unavailable", error=type(error).__name__)
+        return respond(_storage_unavailable(), instance)
     log.error("request failed", exc_info=error)
     return respond(Problem(500, "Internal Server Error", "The cause is in the log."), instance)
+
+
+def _storage_away(error: Exception) -> bool:
+    # Only here: not every process has a database, and the driver is a large import.
+    from services.runtime.mongo import away
+
+    return away(error)
+
+
+def _storage_unavailable() -> Problem:
+    return Problem(
+        503,
+        "Service Unavailable",
+        "The database does not answer. Try again in a few seconds.",
+        headers={"Retry-After": RETRY_AFTER},
+        extra={"code": "storage_unavailable"},
+    )
 
 
 def install(app: FastAPI) -> None:

@@ -189,6 +189,49 @@ async def test_a_former_id_and_every_identifier_lead_to_the_survivor(api, spine)
         assert await get(api, path) == shown
 
 
+async def test_many_are_shown_at_once_each_under_the_id_that_was_asked_for(api, spine):
+    shown = await ann(api, spine)
+    await spine.happened(OTHER)
+    other = await get(api, "/v1/profiles/by/anonymous_id/somebody")
+    former, now = shown["merged_from"][0], shown["profile_id"]
+    ids = [former, other["profile_id"], "nobody", now, former, "\x00"]
+    response = await api.post("/v1/profiles/batch", json={"profile_ids": ids})
+    assert response.json() == {"profiles": {former: shown, now: shown, other["profile_id"]: other}}
+    answers.Batch.model_validate(response.json(), strict=False)
+
+
+async def test_a_merge_that_only_resolve_has_made_yet_leads_to_the_survivor_too(api, spine):
+    await spine.happened(OTHER)
+    other = await get(api, "/v1/profiles/by/anonymous_id/somebody")
+    await spine.database["people"].insert_one(
+        {"_id": "fresh", "profile_id": "fresh", "into": other["profile_id"]}
+    )
+    response = await api.post("/v1/profiles/batch", json={"profile_ids": ["fresh"]})
+    assert response.json() == {"profiles": {"fresh": other}}
+    assert await get(api, "/v1/profiles/fresh") == other
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"profile_ids": []},
+        {"profile_ids": ["p"] * 501},
+        {"profile_ids": ["p" * 201]},
+        {"profile_ids": [""]},
+        {"profile_ids": [7]},
+        {"profile_ids": "p"},
+        {"profile_ids": ["p"], "fields": ["traits"]},
+        {},
+        [],
+    ],
+)
+async def test_a_batch_that_does_not_fit_is_refused(api, body):
+    response = await api.post("/v1/profiles/batch", json=body)
+    assert response.status_code == 422
+    surrogate = await api.post("/v1/profiles/batch", content=rb'{"profile_ids": ["\ud800"]}')
+    assert surrogate.status_code == 422
+
+
 async def test_the_timeline_spans_former_profiles_newest_first_in_pages(api, spine):
     shown = await ann(api, spine)
     path = f"/v1/profiles/{shown['merged_from'][0]}/interactions"

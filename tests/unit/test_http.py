@@ -6,6 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
+from pymongo import errors as mongo
 
 from services.runtime.http import Page, create_api, decode_cursor, encode_cursor, require
 from services.runtime.keys import Keyring, digest
@@ -36,6 +37,10 @@ def toy() -> FastAPI:
     @app.get("/v1/secret")
     async def fail() -> None:
         raise RuntimeError("the password is swordfish")
+
+    @app.get("/v1/stored")
+    async def ask() -> None:
+        raise app.state.trouble
 
     return app
 
@@ -90,6 +95,49 @@ async def test_every_error_is_a_problem_document(
     assert {"type", "title", "status", "detail", "instance"} == set(problem)
     assert (response.status_code, problem["status"], problem["instance"]) == (status, status, path)
     assert "swordfish" not in response.text
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        mongo.ServerSelectionTimeoutError("swordfish"),
+        mongo.AutoReconnect("swordfish"),
+        mongo.NotPrimaryError("swordfish"),
+        mongo.ExecutionTimeout("swordfish", 50),
+        mongo.OperationFailure("swordfish", 11600),
+        mongo.PyMongoError("swordfish", error_labels=["RetryableWriteError"]),
+    ],
+)
+async def test_while_the_database_is_away_every_route_says_so_and_when_to_ask_again(
+    trouble: Exception,
+) -> None:
+    app = toy()
+    app.state.trouble = trouble
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://toy"
+    ) as client:
+        response = await client.get("/v1/stored")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "The database does not answer. Try again in a few seconds.",
+        "instance": "/v1/stored",
+        "code": "storage_unavailable",
+    }
+
+
+@pytest.mark.parametrize(
+    "bug", [mongo.OperationFailure("unknown operator", 2), mongo.DuplicateKeyError("twice", 11000)]
+)
+async def test_a_question_that_the_database_refuses_is_a_bug_of_ours(bug: Exception) -> None:
+    app = toy()
+    app.state.trouble = bug
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://toy"
+    ) as client:
+        assert (await client.get("/v1/stored")).status_code == 500
 
 
 async def test_fields_that_do_not_fit_are_listed_without_their_values(

@@ -6,7 +6,7 @@ n: name (each lower case, missing where unknown), s: last seen, b: the encoded `
 A redirect stays for ever and has neither ``f`` nor ``s``.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,16 +65,18 @@ class ProfileStore:
 
     # -- what the API reads ------------------------------------------------------------------
 
-    async def profile(self, profile_id: str) -> tuple[str, Kept] | None:
-        """The profile, or the one that absorbed it: (its id, what is kept)."""
+    async def profiles(self, profile_ids: Iterable[str]) -> dict[str, tuple[str, Kept]]:
+        """By each id that is known: the profile, or the one that absorbed it, as (its id, kept)."""
+        found: dict[str, tuple[str, Kept]] = {}
+        followed = {profile_id: profile_id for profile_id in profile_ids}
         for _ in range(_HOPS):
-            kept = (await self.load([profile_id], None)).get(profile_id)
-            if kept is None:
-                return None
-            if kept.into is None:
-                return profile_id, kept
-            profile_id = kept.into
-        return None
+            kept = await self.load(list({*followed.values()}), None)
+            present = {asked: (id_, kept[id_]) for asked, id_ in followed.items() if id_ in kept}
+            found |= {asked: at for asked, at in present.items() if at[1].into is None}
+            followed = {asked: at[1].into for asked, at in present.items() if at[1].into}
+            if not followed:
+                break
+        return found
 
     async def listed(
         self, prefix: str, limit: int, after: tuple[datetime, str] | None

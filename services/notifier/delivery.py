@@ -15,6 +15,7 @@ from services.notifier.gate import Gate
 from services.notifier.mail import Mail, build, envelope_address
 from services.notifier.model import Entry, Live, Outcome, Recipient, Start
 from services.notifier.profiles import ProfilesAway
+from services.notifier.receipts import Receipts
 from services.notifier.settings import NotifierSettings, secret_of
 from services.notifier.smtp import Connection, Refused, Unanswered, Unreachable
 from services.notifier.templates import TemplateError, template_data
@@ -40,6 +41,7 @@ class Desk:
     campaigns: Campaigns
     profiles: Profiles
     gate: Gate
+    receipts: Receipts
 
 
 class Lane:
@@ -96,6 +98,8 @@ class Lane:
         if outcome is not None:
             outcome.campaign_version = live.version
             outcome.address = rules.address_hash(to, self._secret)
+            if outcome.attempt > entry.attempt:
+                desk.receipts.keep(entry.source, outcome)
         return outcome
 
     def _compose(self, entry: Entry, live: Live, recipient: Recipient, to: str) -> bytes:

@@ -1,7 +1,8 @@
 """The last step before DATA, for many messages at once.
 
 Whoever is about to send asks here; requests that arrive while one round trip to the ledger
-is under way go together in the next, so the cost a mail falls as the load rises.
+is under way go together in the next, so the cost a mail falls as the load rises. The answers
+to earlier mails are made durable before any mark.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from services.notifier.model import Began, Start
+from services.notifier.receipts import Receipts
 from services.runtime.backoff import Backoff
 from services.runtime.mongo import PyMongoError
 
@@ -27,8 +29,9 @@ class Starts(Protocol):
 class Gate:
     """Collects ``Start``s; ``run`` is its only loop."""
 
-    def __init__(self, ledger: Starts, owner: str) -> None:
+    def __init__(self, ledger: Starts, receipts: Receipts, owner: str) -> None:
         self._ledger = ledger
+        self._receipts = receipts
         self._owner = owner
         self._waiting: list[tuple[Start, asyncio.Future[Began]]] = []
         self._wake = asyncio.Event()
@@ -50,6 +53,7 @@ class Gate:
             batch, self._waiting = self._waiting, []
             while batch:
                 try:
+                    await self._receipts.write()
                     began = await self._ledger.begin([start for start, _ in batch], self._owner)
                 except PyMongoError as error:
                     log.warning("ledger away", error=type(error).__name__)

@@ -104,9 +104,7 @@ class Records:
         """
         again = rules.resend(entry, now, by)
         query = {"_id": entry.message_id, "state": entry.state, "attempt": entry.attempt}
-        result = await self._messages.update_one(
-            query, {"$set": fields_of(again), "$unset": {"noted": ""}}
-        )
+        result = await self._messages.update_one(query, {"$set": fields_of(again)})
         return again if result.modified_count else None
 
     # -- unsubscribes --------------------------------------------------------------------

@@ -8,7 +8,7 @@ again and again until a turn has stored them.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from services.notifier.campaigns import Campaigns
 from services.notifier.delivery import Desk, Lane, Profiles
 from services.notifier.gate import Gate, Starts
 from services.notifier.model import Entry, Outcome, Recover
+from services.notifier.receipts import Book, Receipts
 from services.notifier.settings import NotifierSettings
 from services.runtime import metrics
 from services.runtime.mongo import PyMongoError
@@ -34,14 +35,11 @@ _TOGETHER_SECONDS = 0.05
 _STOP_SECONDS = 20.0
 
 
-class SendLedger(Starts, Protocol):
+class SendLedger(Starts, Book, Protocol):
     """What the sender needs of the ledger, outside of turns."""
 
     async def due(self, sources: Sequence[str], now: datetime, limit: int) -> list[Entry]:
         """Decided and due entries of these sources, the longest due first."""
-
-    async def note(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep results that may not reach a turn, for whoever owns their source next."""
 
 
 class _Held:
@@ -76,8 +74,9 @@ class Sender(Service):
         self._settings = settings
         self._ledger = ledger
         self._complete = complete
-        self._gate = Gate(ledger, owner)
-        desk = Desk(settings, campaigns, profiles, self._gate)
+        self._receipts = Receipts(ledger)
+        self._gate = Gate(ledger, self._receipts, owner)
+        desk = Desk(settings, campaigns, profiles, self._gate, self._receipts)
         self._lanes = [Lane(desk) for _ in range(settings.smtp_connections)]
         self._sources = set[str]()
         self._held = dict[str, _Held]()
@@ -110,6 +109,7 @@ class Sender(Service):
             held = self._held.get(id_)
             if held is not None and held.outcome is not None:
                 del self._held[id_]
+        self._receipts.settled(message_ids)
         metrics.SENDER_HELD.set(len(self._held))
         if self._overflowed and len(self._held) <= self._settings.notifier_queue // 2:
             self._overflowed = False
@@ -128,9 +128,7 @@ class Sender(Service):
         for held in gone:
             if not held.busy:  # else ``_finish`` sees to it
                 del self._held[held.entry.message_id]
-        outcomes = [held.outcome for held in gone if held.outcome is not None]
-        if outcomes:
-            self._spawn(self._note(outcomes))
+        self._leave(gone)
 
     def holds(self, message_id: str) -> bool:
         """Whether its result is still to come from here."""
@@ -156,7 +154,9 @@ class Sender(Service):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._note([h.outcome for h in self._held.values() if h.outcome is not None])
+        await self._note(self._held.values())
+        with suppress(PyMongoError):  # then the next owner finds them out of date
+            await self._receipts.sweep()
         await asyncio.gather(*(lane.close() for lane in self._lanes))
 
     # -- sending -------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Sender(Service):
             self._telling = asyncio.get_running_loop().call_later(wait, self._tell_all)
         if source not in self._sources:
             del self._held[held.entry.message_id]
-            self._spawn(self._note([outcome]))
+            self._leave([held])
 
     def _tell_all(self) -> None:
         self._told, self._telling = monotonic(), None
@@ -218,6 +218,7 @@ class Sender(Service):
                 if held.told and monotonic() - held.told > _TELL_AGAIN_SECONDS:
                     self._tell(held)
             try:
+                await self._receipts.sweep()
                 await self._refill()
             except PyMongoError as error:
                 log.warning("ledger away", error=type(error).__name__)
@@ -230,13 +231,21 @@ class Sender(Service):
         self._overflowed = len(entries) == limit
         self.offer(entries)
 
-    async def _note(self, outcomes: Sequence[Outcome]) -> None:
-        if not outcomes:
-            return
+    def _leave(self, held: Sequence[_Held]) -> None:
+        """Note the results of these for the workers that own them now."""
+        if any(one.outcome is not None for one in held):
+            self._spawn(self._note(held))
+
+    async def _note(self, held: Iterable[_Held]) -> None:
+        results = {one.outcome.message_id: one for one in held if one.outcome is not None}
+        for one in results.values():
+            assert one.outcome is not None
+            self._receipts.keep(one.entry.source, one.outcome)
         try:
-            await self._ledger.note(outcomes)
+            await self._receipts.write()
         except PyMongoError as error:  # they will be found without a result: uncertain
-            log.warning("results not noted", count=len(outcomes), error=type(error).__name__)
+            log.warning("results not noted", count=len(results), error=type(error).__name__)
+        self._receipts.release(results)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -1,10 +1,12 @@
 """The notifier's MongoDB collections.
 
 ``messages``     the send ledger: ``{_id: message id, profile_id, campaign, segment, state,
-                 source, decided_at, due_at, attempt, owner, begun_at, noted,
+                 source, decided_at, due_at, attempt, owner, begun_at,
                  unsubscribed_at, unsubscribe_told, body}``. ``body`` is the entry as msgpack;
                  the fields that change outside of turns (by ``begin``) are kept beside it
                  and win over it.
+``receipts``     ``{_id: "<message id>/<attempt>", source, body}``: what became of attempts
+                 that no turn may have stored yet, by their senders.
 ``suppressions`` ``{_id: key, reason, at, message_id}``
 ``campaigns``    ``{_id: key, version, updated_at, body, published}``
 """
@@ -17,7 +19,13 @@ from typing import Any
 import msgspec
 
 from services.notifier.model import Began, Entry, Outcome, Start, Suppression
-from services.runtime.mongo import Database, UpdateOne, create_collection
+from services.runtime.mongo import (
+    BulkWriteError,
+    Database,
+    UpdateOne,
+    create_collection,
+    only_duplicates,
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _entry_decoder = msgspec.msgpack.Decoder(Entry)
@@ -30,15 +38,15 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._messages = database["messages"]
+        self._receipts = database["receipts"]
         self._suppressions = database["suppressions"]
 
     async def prepare(self) -> None:
         """Create collections and indexes; safe to repeat."""
-        for name in ("messages", "suppressions", "campaigns"):
+        for name in ("messages", "receipts", "suppressions", "campaigns"):
             await create_collection(self._database, name)
         decided, attempting = {"state": "decided"}, {"state": "attempting"}
         trouble = {"state": {"$in": ["uncertain", "failed"]}}
-        noted = {"noted": {"$exists": True}}
         newest = [("decided_at", -1), ("_id", -1)]
         await self._messages.create_index([("profile_id", 1), *newest])
         await self._messages.create_index([("campaign", 1), *newest])
@@ -54,9 +62,7 @@ class Ledger:
         await self._messages.create_index(
             [("source", 1)], name="attempting", partialFilterExpression=attempting
         )
-        await self._messages.create_index(
-            [("source", 1), ("noted", 1)], name="noted", partialFilterExpression=noted
-        )
+        await self._receipts.create_index("source")
 
     # -- within a turn -------------------------------------------------------------------
 
@@ -74,18 +80,25 @@ class Ledger:
     async def unfinished(
         self, session: Any, sources: Sequence[str]
     ) -> list[tuple[Entry, Outcome | None]]:
-        """Attempts of these sources without a stored result, each with the one noted."""
+        """Attempts of these sources without a stored result, each with the one noted.
+
+        The notes go with this transaction: what they say is stored by it, or out of date.
+        """
         owned = {"$in": list(sources)}
-        found = dict[str, tuple[Entry, Outcome | None]]()
-        for query in (
-            {"source": owned, "state": "attempting"},
-            {"source": owned, "noted": {"$exists": True}},
-        ):
-            async for document in self._messages.find(query, session=session):
-                noted = document.get("noted")
-                outcome = None if noted is None else _outcome_decoder.decode(noted)
-                found[document["_id"]] = entry_of(document), outcome
-        return list(found.values())
+        cursor = self._receipts.find({"source": owned}, session=session)
+        noted = {document["_id"]: document["body"] async for document in cursor}
+        if noted:
+            await self._receipts.delete_many({"_id": {"$in": list(noted)}}, session=session)
+        found = list[tuple[Entry, Outcome | None]]()
+        ids = [receipt.partition("/")[0] for receipt in noted]
+        attempting = {"source": owned, "state": "attempting"}
+        query = {"$or": [attempting, {"_id": {"$in": ids}}]} if ids else attempting
+        async for document in self._messages.find(query, session=session):
+            entry = entry_of(document)
+            body = noted.get(_receipt_id(entry.message_id, entry.attempt))
+            if body is not None or entry.state == "attempting":
+                found.append((entry, None if body is None else _outcome_decoder.decode(body)))
+        return found
 
     async def save(
         self,
@@ -104,10 +117,7 @@ class Ledger:
         if changed:
             await self._messages.bulk_write(
                 [
-                    UpdateOne(
-                        {"_id": entry.message_id},
-                        {"$set": fields_of(entry), "$unset": {"noted": ""}},
-                    )
+                    UpdateOne({"_id": entry.message_id}, {"$set": fields_of(entry)})
                     for entry in changed
                 ],
                 ordered=False,
@@ -159,18 +169,26 @@ class Ledger:
                 answers[id_] = "begun" if id_ in begun else "gone"
         return answers
 
-    async def note(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep results that may not reach a turn, for whoever owns their source next."""
-        await self._messages.bulk_write(
-            [
-                UpdateOne(
-                    {"_id": outcome.message_id, "attempt": outcome.attempt},
-                    {"$set": {"noted": _encoder.encode(outcome)}},
-                )
-                for outcome in outcomes
-            ],
-            ordered=False,
-        )
+    async def note(self, receipts: Sequence[tuple[str, Outcome]]) -> None:
+        """Keep these, for whoever owns their source next; safe to repeat."""
+        documents = [
+            {
+                "_id": _receipt_id(outcome.message_id, outcome.attempt),
+                "source": source,
+                "body": _encoder.encode(outcome),
+            }
+            for source, outcome in receipts
+        ]
+        try:
+            await self._receipts.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            if not only_duplicates(error):
+                raise
+
+    async def forget(self, outcomes: Sequence[Outcome]) -> None:
+        """A turn has stored these."""
+        ids = [_receipt_id(outcome.message_id, outcome.attempt) for outcome in outcomes]
+        await self._receipts.delete_many({"_id": {"$in": ids}})
 
     async def _refused(self, starts: Sequence[Start]) -> dict[str, Began]:
         """What must not begin: suppressed, or the survivor of a merge has the same message."""
@@ -196,6 +214,10 @@ class Ledger:
         query = {"_id": {"$in": list(ids)}, "state": "attempting", "attempt": attempt}
         cursor = self._messages.find({**query, "owner": owner}, {"_id": 1})
         return {document["_id"] async for document in cursor}
+
+
+def _receipt_id(message_id: str, attempt: int) -> str:
+    return f"{message_id}/{attempt}"
 
 
 def fields_of(entry: Entry) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from pymongo.write_concern import WriteConcern
 
 from services.runtime.settings import Settings
 
-__all__ = ["DeleteOne", "PyMongoError", "ReplaceOne", "UpdateOne"]
+__all__ = ["BulkWriteError", "DeleteOne", "PyMongoError", "ReplaceOne", "UpdateOne"]
 
 Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
@@ -108,6 +108,13 @@ def conflict(error: BaseException) -> bool:
         codes = {item.get("code") for item in details.get("writeErrors", ())}
         return bool(codes & {11000, _WRITE_CONFLICT})
     return isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT
+
+
+def only_duplicates(error: BulkWriteError) -> bool:
+    """Whatever was not inserted was there already."""
+    details = error.details or {}
+    codes = {item.get("code") for item in details.get("writeErrors", ())}
+    return codes == {11000} and not details.get("writeConcernErrors")
 
 
 def away(error: BaseException) -> bool:

@@ -194,20 +194,53 @@ async def test_after_a_merge_only_one_of_two_twins_is_sent(
     assert began == {old.message_id: "merged"}
 
 
+def outcome(one: Entry, attempt: int = 1) -> Outcome:
+    return Outcome(message_id=one.message_id, attempt=attempt, kind="sent", at=NOW)
+
+
+async def unfinished(database: Database) -> dict[str, Outcome | None]:
+    """What a new owner finds, by profile; the turn is stored."""
+    async with await database.client.start_session() as session, transaction(session):
+        found = await Ledger(database).unfinished(session, [SOURCE])
+    return {one.profile_id: note for one, note in found}
+
+
 async def test_unfinished_attempts_come_with_what_their_sender_noted(
     database: Database, ledger: Ledger
 ) -> None:
-    lost, noted = entry("lost"), entry("noted")
+    lost, noted, settled = entry("lost"), entry("noted"), entry("settled")
     elsewhere = entry("elsewhere", source="notifier/segment.changes/1")
-    await store(database, lost, noted, elsewhere, entry("waiting"))
-    await ledger.begin([start(lost), start(noted), start(elsewhere)], "s")
-    result = Outcome(message_id=noted.message_id, attempt=1, kind="sent", at=NOW)
-    stale = Outcome(message_id=lost.message_id, attempt=0, kind="sent", at=NOW)
-    await ledger.note([result, stale])
-    found = {one.profile_id: note for one, note in await ledger.unfinished(None, [SOURCE])}
-    assert found == {"lost": None, "noted": result}
-    await store(database, changed=(rules.skip(await load(database, noted), "x", NOW),))
-    assert [one.profile_id for one, _ in await ledger.unfinished(None, [SOURCE])] == ["lost"]
+    await store(database, lost, noted, settled, elsewhere, entry("waiting"))
+    await ledger.begin([start(one) for one in (lost, noted, settled, elsewhere)], "s")
+    await store(database, changed=(rules.skip(await load(database, settled), "x", NOW),))
+    receipts = [(SOURCE, outcome(noted)), (SOURCE, outcome(lost, 0)), (SOURCE, outcome(settled, 0))]
+    await ledger.note([*receipts, (elsewhere.source, outcome(elsewhere))])
+    await ledger.note(receipts)  # after a lost answer
+    assert await unfinished(database) == {"lost": None, "noted": outcome(noted)}
+    assert await unfinished(database) == {"lost": None, "noted": None}  # the notes went with it
+    assert await database["receipts"].count_documents({}) == 1  # another owner's
+
+
+async def test_what_a_turn_has_stored_is_forgotten(database: Database, ledger: Ledger) -> None:
+    one, two = entry("p1"), entry("p2")
+    await ledger.note([(SOURCE, outcome(one)), (SOURCE, outcome(two))])
+    await ledger.forget([outcome(one)])
+    left = [document["_id"] async for document in database["receipts"].find()]
+    assert left == [f"{two.message_id}/1"]
+
+
+async def test_noting_an_answer_does_not_collide_with_a_turn_at_the_same_message(
+    database: Database, ledger: Ledger
+) -> None:
+    one = entry("p1")
+    await store(database, one)
+    await ledger.begin([start(one)], "s")
+    async with await database.client.start_session() as session, transaction(session):
+        found = (await ledger.load(session, [one.message_id]))[one.message_id]
+        await ledger.note([(SOURCE, outcome(one))])
+        await ledger.save(session, [], [rules.skip(found, "x", NOW)], [])
+        await ledger.note([(SOURCE, outcome(one, 2))])
+    assert (await load(database, one)).state == "skipped"
 
 
 async def test_a_campaigns_version_rises_only_when_it_changes(records: Records) -> None:

@@ -240,7 +240,7 @@ async def test_the_timeline_spans_former_profiles_newest_first_in_pages(api, spi
     Page[answers.Interaction].model_validate(first)
     seen = [item["name"] for item in first["items"] + second["items"]]
     assert (seen, second["next"]) == (["Identify", "Order Completed", "Product Viewed"], None)
-    assert second["items"][0]["event"]["properties"] == {"sku": "s", "n": 1.5}
+    assert second["items"][0]["event"]["properties"] == {"product_id": "s", "sku": "s", "n": 1.5}
     assert set(first["items"][0]) == set(answers.Interaction.model_fields)
 
 

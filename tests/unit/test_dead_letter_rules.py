@@ -334,6 +334,15 @@ def test_an_accepted_event_that_resolve_rejected_keeps_its_times_when_it_is_edit
     assert value["timestamp"] == "2026-02-28T09:00:00Z"
 
 
+def test_imported_history_stays_history_when_it_is_edited() -> None:
+    headers = rejection("events.orders", ce_source="/ingest/web", dl_stage="profile-resolve")
+    raw = json.dumps({**ORDER, "flags": ["history"]}).encode()
+    letter = read(THERE, b"ann", raw, headers)
+    assert isinstance(letter, Letter)
+    _, value = sole(outputs_of(letter, edited(letter, revenue="12.50")))
+    assert value["flags"] == ["history"]
+
+
 def test_a_patch_changes_a_body_and_leaves_other_numbers_to_the_last_digit() -> None:
     letter = refusal(
         b'{"userId": "u", "properties": {"orderId": "o", "x": 0.10000000000000000001}}'

@@ -61,7 +61,7 @@ def events_of(
     letter: Letter, source: Source, body: bytes, judge: Judge | None = None
 ) -> list[Accepted] | Fault:
     """The events in ``body`` as ingest would have accepted them when the letter's own came."""
-    call, shared, texts = letter.call, Shared(), [body]
+    call, shared, texts = letter.call, Shared(history=_was_history(letter)), [body]
     if call in ("hook", "upload"):
         return Fault("not_an_event", "A whole delivery: have whoever sent it send it again.")
     if letter.shared:
@@ -125,6 +125,15 @@ def _with_its_id(body: bytes, message_id: str | None) -> bytes:
 def _receipt(letter: Letter, source: Source, text: bytes, index: int) -> Receipt:
     number = sha256(f"{letter.id}/{index}".encode()).hexdigest()[:32]
     return receipt_of(source, _received(letter, text), lambda: f"dl-{number}")
+
+
+def _was_history(letter: Letter) -> bool:
+    """Whether a stage refused what had been imported: then it stays history."""
+    if letter.topic not in _EVENTS:
+        return False
+    said = decode(letter.raw or b"")
+    flags = None if isinstance(said, Fault) else said.get("flags")
+    return isinstance(flags, list) and "history" in flags
 
 
 def _received(letter: Letter, text: bytes) -> datetime:

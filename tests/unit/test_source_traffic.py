@@ -178,9 +178,13 @@ async def test_what_could_not_be_stored_is_stored_later_with_what_came_since() -
     world, source = World(), Source(name=SOURCE)
     await world.send(source, text(1))
     world.activity.give_back(world.activity.changed())
+    [hour] = world.activity.changed()
+    assert hour.accepted == 1
+    world.activity.give_back([hour])
     await world.send(source, text(2))
     [hour] = world.activity.changed()
     assert hour.accepted == 2
+    assert world.activity.changed() == []
 
 
 def test_metrics_of_a_source_go_with_it_and_its_counts_do_not() -> None:

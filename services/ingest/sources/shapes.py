@@ -33,7 +33,11 @@ class SourceBody(BaseModel):
         None, pattern="^[A-Z]{2}$", description="ISO 3166, of telephone numbers without a prefix."
     )
     events_per_second: float | None = Field(
-        None, gt=0, le=1_000_000, allow_inf_nan=False, description="In each process; none: no limit"
+        None,
+        ge=0.001,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="In each process; none: no limit",
     )
     burst: int | None = Field(
         None,
@@ -137,15 +141,6 @@ class SecretBody(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"value": "shpss_..."}})
 
     value: str = Field(min_length=1, max_length=LONGEST_SECRET)
-
-    @field_validator("value")
-    @classmethod
-    def _is_text(cls, value: str) -> str:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("must be text in UTF-8") from None
-        return value
 
 
 class RejectedCount(BaseModel):

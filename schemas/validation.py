@@ -170,9 +170,12 @@ def amount(value: Any) -> Decimal | None:
     if isinstance(value, str):
         value = value.strip()
         return Decimal(value) if _NUMBER.fullmatch(value) else None
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, Decimal):
+        parsed = value
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    parsed = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    else:
+        parsed = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     return parsed if parsed.is_finite() and parsed.copy_abs() < AMOUNT_LIMIT else None
 
 

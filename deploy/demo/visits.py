@@ -5,12 +5,14 @@ Pure: a visit is a generator that draws every choice from the ``Random`` it is g
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from random import Random
 from typing import Any, NamedTuple
 
 from deploy.demo.goods import CATEGORIES, PRODUCTS, SEARCHES, SHOP, Person, Product
 
 Event = dict[str, Any]
+_SHIPPING = Decimal("4.90")
 
 
 class Step(NamedTuple):
@@ -115,8 +117,8 @@ class Visit:
             "order_id": self.next_order(),
             "currency": self.person.currency if self.person else "USD",
             "revenue": str(revenue),
-            "shipping": "4.90",
-            "total": f"{revenue:.2f}",
+            "shipping": str(_SHIPPING),
+            "total": f"{revenue + _SHIPPING:.2f}",
             "products": [item.line() for item in self.cart],
         }
         if self.person is not None:

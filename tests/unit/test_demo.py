@@ -30,7 +30,8 @@ from deploy.demo.shop import Delivery, deliveries
 from deploy.demo.watch import Watch, pause
 from deploy.local.processes import Process
 from schemas.messages import Event
-from schemas.validation import check
+from schemas.properties.tidy import tidy
+from schemas.validation import check, doubts
 from services.cli import app
 from services.ingest.sources.seals import Seals
 from services.notifier.routes.answers import CampaignBody
@@ -127,6 +128,12 @@ def test_the_same_seed_gives_the_same_shop(sent: list[Delivery]) -> None:
 
 def test_the_contract_accepts_every_event_of_the_shop(sent: list[Delivery]) -> None:
     assert {_checked(item.event) for item in sent} == {None}
+
+
+def test_the_shop_writes_properties_as_the_contract_has_them(sent: list[Delivery]) -> None:
+    for name, said in ((i.event.get("event", ""), i.event.get("properties", {})) for i in sent):
+        assert doubts(name, said) == ()
+        assert not tidy(name, said), (name, said)
 
 
 def test_the_shop_sends_everything_that_shops_send(sent: list[Delivery]) -> None:

@@ -47,7 +47,7 @@ REFUSED_HEADERS = {
     "dl_at": "When it was received, RFC 3339 in UTC.",
 }
 REFUSED_OPTIONS = {
-    "dl_call": "What the address said: a Segment call; `batch` or `hook` for a whole body.",
+    "dl_call": "A Segment call; `sale` of a till; `batch`, `hook`, `upload`: a whole body.",
     "dl_shared": "What its batch said for all events, as JSON: context, integrations, sentAt.",
     "dl_size": "How many bytes it had, where the value was cut short.",
 }

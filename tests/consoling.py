@@ -107,11 +107,15 @@ class Stub:
         self.outcomes: dict[str, Any] = {}
         self.asked: list[str] = []
         self.changes: list[tuple[str, Any]] = []
+        self.posted: list[tuple[str, bytes]] = []
         self.url = ""
 
     async def answer(self, request: Request) -> Response:
         path, query = request.scope["raw_path"].decode(), request.scope["query_string"].decode()
-        self.asked.append(f"{path}?{query}" if query else path)
+        if request.method == "POST":
+            self.posted.append((path, await request.body()))
+        else:
+            self.asked.append(f"{path}?{query}" if query else path)
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return problem(401, "Unauthorized", "Send a known token.")
         answer = self.answers.get(request.url.path)

@@ -15,6 +15,7 @@ import msgspec
 from services.console import answers
 from services.console.answers import Page
 from services.console.arrivals import Activity, MadeKey, Sighting, Source
+from services.console.refused import Rejection, RejectionCounts, Verdict
 from services.console.settings import ConsoleSettings
 
 T = TypeVar("T")
@@ -48,25 +49,35 @@ class Service:
 
     async def get(self, path: str, of: type[T], **params: str | int | list[str] | None) -> T:
         """GET ``path`` as an ``of``; parameters that are None or empty are left out."""
-        response = await self.fetch(path, params)
+        return self._decoded(await self.fetch(path, params), of)
+
+    def _decoded(self, response: httpx.Response, of: type[T]) -> T:
         try:
             return msgspec.json.decode(response.content, type=of, strict=False)
         except (msgspec.DecodeError, UnicodeDecodeError):
             said = f"{self._name} answered with something that this console does not understand."
             raise Trouble(f"{said} Are both of the same version?", response.status_code) from None
 
+    async def post(self, path: str, of: type[T], content: bytes = b"") -> T:
+        """POST JSON to ``path``; the answer as an ``of``."""
+        headers = {"Content-Type": "application/json"} if content else {}
+        return self._decoded(await self._call("POST", path, content=content, headers=headers), of)
+
     async def fetch(self, path: str, params: Params) -> httpx.Response:
         """A successful answer, undecoded; Trouble otherwise."""
-        given = {name: value for name, value in params.items() if value not in (None, "")}
+        given = {name: value for name, value in params.items() if value not in (None, "", [])}
         return await self._call("GET", path, params=given)
 
     async def change(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """The answer to a change; Trouble otherwise."""
         return await self._call(method, path, json=body)
 
-    async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+    async def _call(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **request: Any
+    ) -> httpx.Response:
+        headers = {**self._headers, **(headers or {})}
         try:
-            response = await self._http.request(method, path, headers=self._headers, **request)
+            response = await self._http.request(method, path, headers=headers, **request)
         except httpx.TimeoutException:
             raise Trouble(f"{self._name} takes too long to answer. It may be busy.") from None
         except (httpx.HTTPError, httpx.InvalidURL):
@@ -121,6 +132,34 @@ class Profiles(Service):
     ) -> Page[answers.Interaction]:
         path = f"/v1/profiles/{_part(profile_id)}/interactions"
         return await self.get(path, Page[answers.Interaction], limit=limit, cursor=cursor)
+
+
+class Rejections(Service):
+    """What was refused, and sending it again."""
+
+    async def list(
+        self, limit: int, cursor: str = "", **wanted: str | list[str]
+    ) -> Page[Rejection]:
+        return await self.get(
+            "/v1/dead-letters", Page[Rejection], limit=limit, cursor=cursor, **wanted
+        )
+
+    async def counts(self, start: str, **wanted: str) -> RejectionCounts:
+        asked = {"from": start, **wanted}
+        return await self.get("/v1/dead-letters/counts", RejectionCounts, **asked)
+
+    async def rejection(self, id_: str) -> Rejection:
+        return await self.get(f"/v1/dead-letters/{_part(id_)}", Rejection)
+
+    async def replay(self, id_: str, body: str | None, *, dry: bool) -> Verdict:
+        """``body``: JSON in place of its own, sent verbatim."""
+        said = b'{"dry_run": true' if dry else b'{"dry_run": false'
+        content = said + (b', "body": ' + body.encode() if body is not None else b"") + b"}"
+        path = f"/v1/dead-letters/{_part(id_)}/replay"
+        return await self.post(path, Verdict, content)
+
+    async def dismiss(self, id_: str) -> Rejection:
+        return await self.post(f"/v1/dead-letters/{_part(id_)}/dismiss", Rejection)
 
 
 class Segments(Service):
@@ -216,6 +255,7 @@ class Apis:
 
     def __init__(self, connections: "Connections", token: str) -> None:
         self.sources = Sources("Ingest", connections.ingest, token)
+        self.rejections = Rejections("Ingest", connections.ingest, token)
         self.profiles = Profiles("Profile", connections.profile, token)
         self.segments = Segments("Segmentation", connections.segmentation, token)
         self.messages = Messages("Notifier", connections.notifier, token)
@@ -237,14 +277,9 @@ class Connections:
         return self
 
     async def __aexit__(self, *error: Any) -> None:
+        apis = (self.ingest, self.profile, self.segmentation, self.notifier, self.reporting)
         async with AsyncExitStack() as closing:
-            for http in (
-                self.ingest,
-                self.profile,
-                self.segmentation,
-                self.notifier,
-                self.reporting,
-            ):
+            for http in apis:
                 closing.push_async_callback(http.aclose)
 
     def _http(self, url: str) -> httpx.AsyncClient:

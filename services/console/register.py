@@ -17,6 +17,8 @@ from services.console.pages import (
     customers,
     login,
     overview,
+    rejected,
+    rejection,
     report,
     reports,
     segments,
@@ -42,6 +44,8 @@ def register(desk: Desk) -> None:
     _add(desk, "/reports/{name}", report.TITLE, report.build)
     _add(desk, "/sources", sources.TITLE, sources.build)
     _add(desk, "/sources/{name}", source.TITLE, source.build)
+    _add(desk, "/rejected", rejected.TITLE, rejected.build)
+    _add(desk, "/rejected/{id}", rejection.TITLE, rejection.build)
 
     async def show_login(request: Request) -> Response | None:
         if desk.shared_token:

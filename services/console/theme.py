@@ -19,6 +19,7 @@ NAVIGATION = (
     ("/campaigns", "Campaigns"),
     ("/reports", "Reports"),
     ("/sources", "Sources"),
+    ("/rejected", "Rejected events"),
 )
 _HEAD = """
 <meta name="robots" content="noindex">

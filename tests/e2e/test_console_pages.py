@@ -181,7 +181,52 @@ async def stub() -> AsyncIterator[Stub]:
                 }
             ),
         }
+        served.answers |= {
+            "/v1/dead-letters": page(refused()),
+            "/v1/dead-letters/counts": {
+                "items": [counted("bad_amount", 7), counted("bad_text", 2, suppressed=1_000)],
+                "states": {"open": 8, "edited": 1, "replayed": 3},
+            },
+            "/v1/dead-letters/r-1": refused(content={"json": ORDER}),
+        }
         yield served
+
+
+ORDER = {"event": "Order Completed", "properties": {"revenue": "12,50"}}
+
+
+def refused(state: str = "open", **more: Any) -> dict[str, Any]:
+    return {
+        "id": "r-1",
+        "topic": "events.rejected",
+        "source": "web",
+        "door": "http",
+        "call": "track",
+        "reason": "bad_amount",
+        "detail": "revenue must be a number such as 12.50, below 10^12.",
+        "stage": "ingest",
+        "at": "2026-03-05T09:30:00Z",
+        "expires": "2026-04-04T09:30:00Z",
+        "name": "Order Completed",
+        "message_id": "m-1",
+        "size": 321,
+        "truncated": False,
+        "state": state,
+        "history": [],
+        **more,
+    }
+
+
+def counted(reason: str, stored: int, suppressed: int = 0) -> dict[str, Any]:
+    return {
+        "day": TODAY,
+        "source": "web",
+        "topic": "events.rejected",
+        "reason": reason,
+        "stored": stored,
+        "suppressed": suppressed,
+        "dropped": 0,
+    }
 
 
 def page(*items: Any, more: str | None = None) -> dict[str, Any]:
@@ -336,10 +381,96 @@ async def test_csv_comes_through_the_console(stub: Stub, visitor: User) -> None:
     assert stub.asked[-1].startswith("/v1/tables/revenue_by_day?from=1997-01-01&format=csv")
 
 
+# -- rejected events --------------------------------------------------------------------------
+
+
+async def test_rejected_events_are_counted_listed_and_found(stub: Stub, visitor: User) -> None:
+    stub.answers["/v1/dead-letters"] = page(refused(), refused("replayed"), more="c1")
+    await visitor.open("/rejected?reason=bad_amount&state=open&text=m-1")
+    asked = [one for one in stub.asked if one.startswith("/v1/dead-letters?")]
+    assert asked == ["/v1/dead-letters?limit=25&state=open&reason=bad_amount&text=m-1"]
+    await sees(visitor, "9 events can be repaired and replayed. 1,000 more were only counted")
+    await sees(visitor, "bad amount: 7", "bad text: 1,002", "Order Completed", "bad amount")
+    await sees(visitor, "5 Mar 2026, 09:30", "open", "replayed", "Next page")
+    do(visitor, "click", "button", "By source")
+    await visitor.should_see("web: 1,009")
+
+
+async def test_a_rejected_event_is_repaired_previewed_and_replayed(
+    stub: Stub, visitor: User
+) -> None:
+    await visitor.open("/rejected/r-1")
+    await sees(visitor, "Bad amount", "revenue must be a number", "web (http)", "m-1", "12,50")
+    path = "/v1/dead-letters/r-1/replay"
+    seen = {"id": "r-1", "accepted": True, "events": 1, "state": "open"}
+    stub.outcomes[f"POST {path}"] = {**seen, "after": {"json": {"messageId": "m-1"}}}
+    visitor.find("Body to send, as JSON").clear().type('{"total": 0.10000000000000000001}')
+    do(visitor, "click", "button", "Preview")
+    await sees(visitor, "Would be accepted: 1 event.", '"messageId": "m-1"')
+    assert stub.posted == [(path, b'{"dry_run": true, "body": {"total": 0.10000000000000000001}}')]
+    stub.answers["/v1/dead-letters/r-1"] = refused(
+        "replayed",
+        content={"json": ORDER},
+        history=[{"at": "2026-03-05T10:00:00Z", "deed": "replaying", "by": "support"}],
+    )
+    do(visitor, "click", "button", "Replay")
+    await visitor.should_see("Sent again. It counts once.", retries=50)
+    await sees(visitor, "Replay asked for", "by support, 5 Mar 2026, 10:00 UTC")
+    await visitor.should_not_see("Preview")
+    assert stub.posted[-1] == (
+        path, b'{"dry_run": false, "body": {"total": 0.10000000000000000001}}',
+    )  # fmt: skip
+
+
+async def test_what_is_not_edited_is_replayed_as_it_is(stub: Stub, visitor: User) -> None:
+    await visitor.open("/rejected/r-1")
+    path = "/v1/dead-letters/r-1/replay"
+    stub.outcomes[f"POST {path}"] = problem(
+        422, "Unprocessable Content", "revenue must be a number."
+    )
+    do(visitor, "click", "button", "Replay")
+    await visitor.should_see("Ingest: revenue must be a number.")
+    assert stub.posted == [(path, b'{"dry_run": false}')]
+
+
+async def test_a_body_that_is_no_json_is_not_even_sent(stub: Stub, visitor: User) -> None:
+    await visitor.open("/rejected/r-1")
+    for typed, said in (("{", "The body is no JSON: Expecting"), ("[]", "is one JSON object")):
+        visitor.find("Body to send, as JSON").clear().type(typed)
+        do(visitor, "click", "button", "Replay")
+        await visitor.should_see(said)
+    assert stub.posted == []
+
+
+async def test_a_rejected_event_is_dismissed(stub: Stub, visitor: User) -> None:
+    await visitor.open("/rejected/r-1")
+    gone = refused("dismissed", content={"json": ORDER})
+    stub.outcomes["POST /v1/dead-letters/r-1/dismiss"] = gone
+    stub.answers["/v1/dead-letters/r-1"] = gone
+    do(visitor, "click", "button", "Dismiss")
+    await sees(visitor, "Dismissed. It may still be replayed.", "Replay")
+    assert stub.posted == [("/v1/dead-letters/r-1/dismiss", b"")]
+
+
+async def test_who_may_not_see_contents_sees_why_and_no_buttons(stub: Stub, visitor: User) -> None:
+    stub.answers["/v1/dead-letters/r-1"] = refused()
+    await visitor.open("/rejected/r-1")
+    await sees(visitor, "Your role does not let you see it.", "revenue must be a number")
+    await visitor.should_not_see("Replay")
+
+
+async def test_nothing_refused_is_good_news(stub: Stub, visitor: User) -> None:
+    stub.answers["/v1/dead-letters"] = page()
+    stub.answers["/v1/dead-letters/counts"] = {"items": [], "states": {}}
+    await visitor.open("/rejected")
+    await sees(visitor, "Nothing was refused.", "0 events can be repaired")
+
+
 # -- the browser's side ------------------------------------------------------------------------
 
 PAGES = ("/", "/customers", "/customers/p_ann", "/segments", "/campaigns", "/reports",
-         "/reports/revenue_by_day", "/sources", "/sources/web")  # fmt: skip
+         "/reports/revenue_by_day", "/sources", "/sources/web", "/rejected",
+         "/rejected/r-1")  # fmt: skip
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/nowhere"])

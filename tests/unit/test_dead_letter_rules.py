@@ -295,6 +295,20 @@ def test_a_whole_batch_is_replayed_or_none_of_it() -> None:
     assert code(outputs_of(letter)) == "bad_json"
 
 
+def test_a_sale_of_a_till_is_repaired_as_a_sale_of_its_own_receipt() -> None:
+    sale = {"till": "7", "receipt": "r-1", "occurred_at": "2026-03-01T11:00:00Z", "total": "5,00"}
+    letter = refusal(sale, dl_call="sale", dl_door="till")
+    assert code(outputs_of(letter)) == "bad_sale"
+    _, value = sole(outputs_of(letter, json.dumps({**sale, "total": "5.00"}).encode()))
+    assert (value["event"], value["messageId"]) == ("Order Completed", "till:web:7:r-1")
+    assert (value["properties"]["total"], value["source"]) == ("5.00", "web")
+
+
+def test_a_delivery_that_nobody_could_read_is_sent_again_by_its_sender() -> None:
+    for call in ("hook", "upload"):
+        assert code(outputs_of(refusal(dl_call=call), edited(refusal()))) == "not_an_event"
+
+
 def test_what_was_cut_short_has_to_be_edited() -> None:
     assert code(outputs_of(refusal(dl_size="70000"))) == "truncated"
     sole(outputs_of(refusal(dl_size="70000"), json.dumps({"type": "page", "userId": "u"}).encode()))

@@ -21,6 +21,7 @@ _KINDS = {
     "anonymousid": "anonymous_id",
     "profileid": "profile_id",
     "customerid": "user_id",
+    "loyaltycard": "loyalty_card",
     "phone": "phone",
     "phonenumber": "phone",
     "mobile": "phone",

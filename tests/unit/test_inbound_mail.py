@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
@@ -364,3 +365,16 @@ async def test_a_large_mail_is_taken_and_a_large_delivery_of_another_kind_is_not
         {"name": "a.png", "type": "image/png", "size": len(large)}
     ]
     assert json.dumps(event).count("x" * 100) == 0
+
+
+async def test_of_who_does_not_show_the_token_not_a_byte_is_read() -> None:
+    read: list[bytes] = []
+
+    async def mail() -> AsyncIterator[bytes]:
+        read.append(RAW)
+        yield RAW
+
+    async with doorway(Tray(), source("mail", {"token": ["word"]})) as client:
+        for query, status in (("", 401), ("?token=word", 200)):
+            answer = await client.post(f"/v1/hooks/shop{query}", content=mail(), headers=RFC822)
+            assert (answer.status_code, len(read)) == (status, status == 200)

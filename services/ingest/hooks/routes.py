@@ -5,22 +5,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from schemas.messages import PrivacyRequest
 from schemas.topics import PRIVACY_REQUESTED, PRIVACY_REQUESTS
 from schemas.validation import Fault
 from services.ingest.handler import Ingest, Limited, Unavailable
+from services.ingest.hooks.arrival import body_of, delivery_of
 from services.ingest.hooks.event import encode, fitted
-from services.ingest.hooks.model import Delivery, Hook, Reply, Translated, Verdict, most
+from services.ingest.hooks.model import MAX_HOOK, Delivery, Hook, Reply, Translated, Verdict, most
 from services.ingest.hooks.registry import BY_KIND
 from services.ingest.model import Accepted, Answer, Shared
 from services.ingest.sources.model import Source
@@ -91,6 +90,21 @@ class Doorman:
 
     async def receive(self, delivery: Delivery) -> Received | Reply:
         """Take a delivery in."""
+        admitted = await self.admit(delivery)
+        if isinstance(admitted, Reply):
+            return admitted
+        source, hook = admitted
+        if len(delivery.body) > _HEAVY:
+            translated = await asyncio.to_thread(hook.translate, delivery, source.options)
+        else:
+            translated = hook.translate(delivery, source.options)
+        if isinstance(translated, Fault):
+            self._ingest.keep(delivery.body, translated, source)
+            raise self._refused(source, 400, translated)
+        return await self._take(translated, source)
+
+    async def admit(self, delivery: Delivery) -> tuple[Source, Hook] | Reply:
+        """Whose delivery it is, once it is verified; or the answer to a handshake."""
         source, hook = self.find(delivery.source)
         if not source.enabled:
             detail = "This source is disabled: nothing was taken."
@@ -103,14 +117,7 @@ class Doorman:
             return verdict
         if verdict is not None:
             raise self._refused(source, 401, verdict)
-        if len(delivery.body) > _HEAVY:
-            translated = await asyncio.to_thread(hook.translate, delivery, source.options)
-        else:
-            translated = hook.translate(delivery, source.options)
-        if isinstance(translated, Fault):
-            self._ingest.keep(delivery.body, translated, source)
-            raise self._refused(source, 400, translated)
-        return await self._take(translated, source)
+        return source, hook
 
     async def _verdict(self, hook: Hook, delivery: Delivery, source: Source) -> Verdict:
         try:
@@ -189,32 +196,6 @@ def _unavailable(detail: str, code: str) -> Problem:
     )
 
 
-async def delivery_of(request: Request, source: str, at: datetime, most: int) -> Delivery:
-    """The delivery that a request carries; 415 when it is compressed, 413 beyond ``most``."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        detail = "Webhooks are taken uncompressed: a signature is over the bytes that arrive."
-        raise Problem(415, "Unsupported Media Type", detail, extra={"code": "bad_encoding"})
-    body = bytearray()
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > most:
-                detail = f"A delivery has at most {most:,} bytes here."
-                raise Problem(413, "Content Too Large", detail, extra={"code": "body_too_large"})
-    except ClientDisconnect:
-        raise Problem(400, "Bad Request", "The request was cut off.") from None
-    return Delivery(
-        source=source,
-        method=request.method,
-        url=str(request.url),
-        headers=headers,
-        query=dict(request.query_params),
-        body=bytes(body),
-        received_at=at,
-    )
-
-
 _BODY = {
     "requestBody": {
         "required": True,
@@ -241,8 +222,12 @@ def router(doorman: Doorman) -> APIRouter:
 
     async def answer(request: Request, source: str) -> Any:
         _, hook = doorman.find(source)
-        delivery = await delivery_of(request, source, doorman.clock(), most(hook.kind))
-        outcome = await doorman.receive(delivery)
+        delivery = delivery_of(request, source, doorman.clock())
+        room = most(hook.kind)
+        if room > MAX_HOOK:
+            await doorman.admit(delivery)  # So much is read only of who has shown the token.
+        body = await body_of(request, room)
+        outcome = await doorman.receive(msgspec.structs.replace(delivery, body=body))
         if isinstance(outcome, Reply):
             return Response(outcome.body, media_type=outcome.media_type)
         return outcome

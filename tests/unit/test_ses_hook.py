@@ -123,6 +123,7 @@ async def test_a_message_that_sns_signed_is_believed(version: str, more: Any) ->
         {"Type": "UnsubscribeConfirmation"},
         {"Type": "Other"},
         {"Type": ["Notification"]},
+        {"Type": " Notification"},
     ],
 )
 async def test_a_message_that_was_changed_is_not(changed: dict[str, Any]) -> None:

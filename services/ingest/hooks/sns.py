@@ -23,7 +23,7 @@ from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from schemas.validation import Fault
 from services.ingest.handler import Unavailable
-from services.ingest.hooks.reading import at, text
+from services.ingest.hooks.reading import at
 from services.ingest.hooks.signature import BAD_SIGNATURE
 from services.runtime.outbound import Fetch
 
@@ -61,7 +61,8 @@ class Sns:
         Codes: bad_signature, wrong_topic, bad_certificate. Raises ``Unavailable`` when the
         certificate cannot be fetched now.
         """
-        if not isinstance(said, Mapping) or text(said, "Type") not in _SIGNED:
+        kind = at(said, "Type")
+        if not isinstance(kind, str) or kind not in _SIGNED:
             return BAD_SIGNATURE
         if said.get("TopicArn") not in topics:
             return Fault("wrong_topic", "The message's topic is none of options.topic_arns.")

@@ -71,6 +71,7 @@ def accept(
     if fault is not None:
         return fault, known_id
     _merge(said, shared)
+    _doubt_context(said.get("context"), flags)
     said["source"] = receipt.source
     if flags:
         said["flags"] = flags
@@ -194,7 +195,7 @@ def parse_instant(value: Any) -> datetime | None:
         instant = datetime.fromisoformat(value.strip())
         if instant.tzinfo is None:
             return instant.replace(tzinfo=UTC)
-        return instant.astimezone(UTC)
+        return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -209,6 +210,34 @@ def _merge(said: dict[str, Any], shared: Shared) -> None:
         own = said.setdefault("integrations", {})
         if isinstance(own, dict):
             said["integrations"] = shared.integrations | own
+
+
+def _doubt_context(context: Any, flags: list[str]) -> None:
+    """Flag what readers of a context will not understand; it stays as it came."""
+    if not isinstance(context, dict):
+        return
+    consent = context.get("consent")
+    if consent is not None and not _is_consent(consent):
+        flags.append("consent_unreadable")
+    ids = context.get("externalIds")
+    if ids is not None and not (isinstance(ids, list) and all(map(_is_external_id, ids))):
+        flags.append("external_ids_unreadable")
+
+
+def _is_consent(said: Any) -> bool:
+    preferences = said.get("categoryPreferences") if isinstance(said, dict) else None
+    return isinstance(preferences, dict) and all(
+        isinstance(granted, bool) for granted in preferences.values()
+    )
+
+
+def _is_external_id(said: Any) -> bool:
+    """``{id, type, collection, encoding}`` (Segment spec, "context"); the last two may lack."""
+    if not isinstance(said, dict) or isinstance(said.get("id"), bool):
+        return False
+    words = [said.get("type"), said.get("collection", ""), said.get("encoding", "")]
+    named = isinstance(said.get("id"), str | int) and said["id"] != "" and words[0] != ""
+    return named and all(isinstance(word, str) for word in words)
 
 
 def milliseconds(at: datetime) -> datetime:

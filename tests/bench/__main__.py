@@ -38,7 +38,7 @@ class Bench:
 BENCHES = {
     "idle": Bench(idle.bench, (70, 30)),
     "pipeline": Bench(pipeline.bench, (220, 65)),
-    "ingest": Bench(ingest.bench, (120, 25)),
+    "ingest": Bench(ingest.bench, (165, 35)),
     "stages": Bench(stages.bench, (215, 40)),
 }
 

@@ -119,6 +119,32 @@ class Pool:
         )
         return done
 
+    async def delays(self, requests: Sequence[bytes], rate: float, seconds: float) -> list[float]:
+        """Open-loop, ``rate`` requests a second; how long each took from when it was meant.
+
+        One that finds no free connection waits for it, and its time runs meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue()
+        delays: list[float] = []
+
+        async def drive(connection: Connection) -> None:
+            while (due := await queue.get()) is not None:
+                await connection.post(due[1])
+                delays.append(loop.time() - due[0])
+
+        driving = [asyncio.ensure_future(drive(c)) for c in self._connections]
+        begun = loop.time()
+        for number in range(int(rate * seconds)):
+            at = begun + number / rate
+            if at > loop.time():
+                await asyncio.sleep(at - loop.time())
+            queue.put_nowait((at, requests[number % len(requests)]))
+        for _ in driving:
+            queue.put_nowait(None)
+        await asyncio.gather(*driving)
+        return delays
+
     async def pace(self, requests: Sequence[bytes], period: float) -> list[float]:
         """Open-loop: the nth at n * ``period`` seconds, whatever the answers do.
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from statistics import median
 from time import monotonic
 
 import msgspec
@@ -18,7 +19,7 @@ from tests.bench.client import Connection, Pool, request
 from tests.bench.cpu import Meter, spent
 from tests.bench.limits import HttpLimit, ProducerLimit
 from tests.bench.progress import Steps
-from tests.bench.report import Report, Row, Run, paired, shares
+from tests.bench.report import Report, Row, Run, paired, percentiles, shares
 from tests.bench.stages import EVENT_TOPICS, accepted, fill
 from tests.bench.world import Namespace, World
 
@@ -58,6 +59,11 @@ async def bench(world: World, report: Report, steps: Steps) -> None:
             produced.append((run, await _produced(space, sent, seconds)))
             run = await _flood(space, ours, single, 1, seconds)
             singly.append((run, await _flood(space, bare, single, 1, seconds)))
+        steps.say("ingest, at half of its rate")
+        halves = [
+            await _half(space, ours, batches, batched),
+            await _half(space, ours, single, singly),
+        ]
     endpoint = "bare Granian + msgspec"
     rows = [
         paired(batched, "ingest, batches of 100", endpoint, _ROLES),
@@ -70,6 +76,7 @@ async def bench(world: World, report: Report, steps: Steps) -> None:
         for row, note in zip(rows, notes, strict=True)
     ]
     report.add("Ingest over HTTP (CPU: server / broker / load)", *noted)
+    report.add("Ingest at half of that", *halves)
 
 
 async def _bare(space: Namespace) -> tuple[Process, int]:
@@ -98,6 +105,30 @@ async def _flood(
         before, started = meter.read(), monotonic()
         done = await pool.flood(requests, seconds)
         return Run(done * events, monotonic() - started, spent(before, meter.read()))
+
+
+async def _half(
+    space: Namespace,
+    server: tuple[Process, int],
+    requests: Sequence[bytes],
+    flooded: Sequence[tuple[Run, Run]],
+) -> Row:
+    """Latency at half of the rate that was measured, and what memory does meanwhile."""
+    process, port = server
+    events = 100 if requests[0].startswith(b"POST /v1/batch") else 1
+    rate = median(run.rate for run, _ in flooded) / 2
+    meter = _meter(space, process)
+    async with Pool(port, _CONNECTIONS[events]) as pool:
+        await pool.delays(requests, rate / events, _WARM_S)
+        before = meter.memory()["server"]
+        delays = await pool.delays(requests, rate / events, 3.0 if space.world.quick else 20.0)
+        after = meter.memory()["server"]
+    name = "ingest, batches of 100" if events > 1 else "ingest, single events"
+    note = (
+        f"memory {before / 1e6:.0f} MB before and {after / 1e6:.0f} MB after "
+        f"{len(delays) * events:,} events, all processes"
+    )
+    return Row(f"{name}, {rate:,.0f} events/s", percentiles(delays), note=note)
 
 
 def _meter(space: Namespace, process: Process) -> Meter:

@@ -156,6 +156,47 @@ def test_what_the_batch_says_for_all_yields_to_the_events_own_word() -> None:
     assert value["integrations"] == {"All": True}
 
 
+LOYALTY = {"id": "card-7", "type": "loyalty_card", "collection": "users", "encoding": "none"}
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {},
+        {"consent": None, "externalIds": None},
+        {"consent": {"categoryPreferences": {"email": True, "sms": False}, "new": 1}},
+        {"externalIds": [LOYALTY, {"id": 7, "type": "crm"}]},
+    ],
+)
+def test_consent_and_external_ids_are_kept(context: dict[str, Any]) -> None:
+    value = taken(VIEW | {"context": context})
+    assert value["context"] == context
+    assert "flags" not in value
+
+
+@pytest.mark.parametrize(
+    ("context", "flag"),
+    [
+        ({"consent": True}, "consent_unreadable"),
+        ({"consent": {}}, "consent_unreadable"),
+        ({"consent": {"categoryPreferences": ["email"]}}, "consent_unreadable"),
+        ({"consent": {"categoryPreferences": {"email": "yes"}}}, "consent_unreadable"),
+        ({"externalIds": LOYALTY}, "external_ids_unreadable"),
+        ({"externalIds": [LOYALTY, "card-8"]}, "external_ids_unreadable"),
+        ({"externalIds": [LOYALTY | {"id": ""}]}, "external_ids_unreadable"),
+        ({"externalIds": [LOYALTY | {"id": True}]}, "external_ids_unreadable"),
+        ({"externalIds": [LOYALTY | {"type": None}]}, "external_ids_unreadable"),
+        ({"externalIds": [LOYALTY | {"encoding": 7}]}, "external_ids_unreadable"),
+    ],
+)
+def test_consent_that_cannot_be_read_is_kept_and_flagged(
+    context: dict[str, Any], flag: str
+) -> None:
+    value = taken(VIEW, Shared(context=context))
+    assert value["context"] == context
+    assert value["flags"] == [flag]
+
+
 @pytest.mark.parametrize(
     ("said", "code"),
     [

@@ -103,11 +103,11 @@ def create_app(
     app.include_router(till.router(till.Cashier(ingest, access)))
     rest = app.build_middleware_stack
 
-    def stack() -> ASGIApp:
-        # The outermost layer, since even those that do nothing cost a tenth of a single event.
-        return Tracking(rest(), ingest, access, settings.ingest_origins)
+    def before(inner: ASGIApp) -> ASGIApp:
+        return Tracking(inner, ingest, access, settings.ingest_origins)
 
-    app.build_middleware_stack = stack  # type: ignore[method-assign]
+    app.build_middleware_stack = lambda: before(rest())  # type: ignore[method-assign]
+    app.state.front = before(app)  # spares a tracking call 8 us of FastAPI that it has no use for
     documentation.add(app)
     return app
 

@@ -59,8 +59,9 @@ def _work(target_factory: str, port: int, settings: Settings, websockets: bool) 
 
 
 async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) -> bool:
+    state = getattr(app, "state", None)
     server = Server(
-        app,
+        getattr(state, "front", app),  # what an app has put before itself
         address=settings.host,
         port=port,
         interface=Interfaces.ASGI,
@@ -72,7 +73,7 @@ async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) 
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        stopping = getattr(getattr(app, "state", None), "stopping", None)
+        stopping = getattr(state, "stopping", None)
         if stopping is not None:
             stopping.set()  # streams end: the server waits for them
         server.stop()  # type: ignore[no-untyped-call]

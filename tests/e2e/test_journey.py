@@ -1,18 +1,21 @@
 """The spine: one order's way through every service, each a process of its own."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from deploy.demo.addresses import MAIL, free_ports
-from deploy.demo.environment import MARKETER, READER, SOURCE, SUPPORT, WRITE_KEY
+from deploy.demo.environment import ADMIN, MARKETER, READER, SOURCE, SUPPORT, WRITE_KEY
 from deploy.demo.pipeline import Pipeline
 from deploy.demo.supervisor import Supervisor
 from tests.faults.cluster import unique_namespace
@@ -99,6 +102,18 @@ class Client:
         url = self._regulars.url(service) + path
         headers = {"Authorization": f"Bearer {SUPPORT}"}
         return (await self._http.post(url, json=body, headers=headers)).status_code
+
+    async def key_of_a_new_source(self, name: str, body: dict[str, Any]) -> str:
+        url = f"{self._regulars.url('ingest')}/v1/sources/{name}"
+        headers = {"Authorization": f"Bearer {ADMIN}"}
+        (await self._http.put(url, json=body, headers=headers)).raise_for_status()
+        made = await self._http.post(f"{url}/keys", headers=headers)
+        return str(made.raise_for_status().json()["key"])
+
+    async def upload(self, key: str, sales: list[dict[str, Any]]) -> dict[str, Any]:
+        url = self._regulars.url("ingest") + "/v1/store/sales"
+        response = await self._http.post(url, json={"sales": sales}, auth=(key, ""))
+        return dict(response.json())
 
     async def post(self, url: str) -> int:
         data = {"List-Unsubscribe": "One-Click"}
@@ -283,6 +298,53 @@ async def test_an_imported_past_counts_and_nobody_is_written_to(
     messages = await shop.items("notifier", f"/v1/messages?profile_id={bob['profile_id']}")
     assert [(one["state"], one["reason"]) for one in messages] == [("skipped", "imported_history")]
     assert await shop.items(MAIL, "/messages?to=bob@example.com") == []
+
+
+async def test_orders_of_a_till_and_of_a_storefront_on_kafka_are_hers_too(
+    regulars: Supervisor, shop: Client
+) -> None:
+    before = await _state(shop)
+    sold = {
+        "till": "berlin-2",
+        "receipt": "7",
+        "occurred_at": f"{DAY}T00:00:04Z",
+        "total": "11.90",
+        "tax": "1.90",
+        "currency": "USD",
+        "customer": {"email": ANN},
+    }
+    back = {"kind": "return", "sale_id": "berlin-2/7", "receipt": "8", "total": "2.38"}
+    key = await shop.key_of_a_new_source("tills", {"kind": "store", "default_currency": "USD"})
+    sales = [sold, sold | back | {"tax": "0.38"}, {"till": "berlin-2"}]
+    answer = await eventually(lambda: shop.upload(key, sales), lambda said: "accepted" in said)
+    assert (answer["accepted"], [one["code"] for one in answer["rejected"]]) == (2, ["bad_sale"])
+
+    written = datetime.now(UTC).replace(microsecond=0)
+    order = {**EVENTS[2], "properties": {"orderId": "o-9", "total": "3.00", "currency": "usd"}}
+    inner = {name: order[name] for name in ("type", "event", "userId", "properties")}
+    cloud = {"specversion": "1.0", "id": "o-9-completed", "source": "till", "data": inner}
+    producer = AIOKafkaProducer(bootstrap_servers=regulars.settings.kafka_url)
+    await producer.start()
+    try:
+        await producer.send_and_wait(
+            regulars.settings.topic("events.orders"),
+            json.dumps(cloud | {"type": "example.order"}).encode(),
+            key=b"ann",
+            headers=[("content-type", b"application/cloudevents+json")],
+            timestamp_ms=int(written.timestamp() * 1_000),
+        )
+    finally:
+        await producer.stop()
+    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
+        await pipeline.quiet()
+
+    after = await _state(shop)
+    assert after["order_count"] == before["order_count"] + 2
+    [was], [now] = before["revenue"], after["revenue"]
+    # 10.00 without tax were sold, of which 2.00 came back, and 3.00 over Kafka
+    assert Decimal(now["amount"]) - Decimal(was["amount"]) == Decimal("11.00")
+    [cloudy] = [one for one in after["timeline"] if one["interaction_id"] == "o-9-completed"]
+    assert cloudy["at"] == written.isoformat().replace("+00:00", "Z")
 
 
 async def _state(shop: Client) -> dict[str, Any]:

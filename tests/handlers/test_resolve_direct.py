@@ -120,6 +120,14 @@ async def test_the_events_own_word_wins() -> None:
     assert interaction.at == datetime(2026, 3, 1, 11, tzinfo=UTC)
 
 
+async def test_only_what_is_missing_is_filled_in() -> None:
+    own = {"messageId": "m1", "receivedAt": "2026-03-01T11:30:00Z"}
+    interaction = await taken(record(SAID | own, BINARY))
+    assert interaction.interaction_id == "m1"
+    assert interaction.received_at == datetime(2026, 3, 1, 11, 30, tzinfo=UTC)
+    assert interaction.source == BINARY["ce_source"]
+
+
 async def test_an_original_timestamp_comes_before_the_cloudevents_time() -> None:
     said = SAID | {"originalTimestamp": "2026-03-01T10:00:00Z"}
     assert (await taken(record(said, BINARY))).at == datetime(2026, 3, 1, 10, tzinfo=UTC)

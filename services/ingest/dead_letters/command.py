@@ -20,7 +20,7 @@ app = typer.Typer(help="What was refused, with reasons: see, repair, replay.", n
 _screen = Console()
 _errors = Console(stderr=True)
 
-TOKEN = "REGULARS_TOKEN"  # noqa: S105 - the variable's name
+TOKENS = ("REGULARS_TOKEN", "REGULARS_ADMIN_TOKEN")
 _URL = "http://127.0.0.1:8100"
 _SECONDS = 30.0
 
@@ -166,9 +166,9 @@ def _text(path: Path) -> str:
 
 
 def _call(method: str, path: str, url: str, **request: Any) -> Any:
-    token = os.environ.get(TOKEN, "")
+    token = next((os.environ[name] for name in TOKENS if os.environ.get(name)), "")
     if not token:
-        _fail(f"{TOKEN} is not set: a bearer token of ingest, of the role support to act")
+        _fail(f"{TOKENS[0]} is not set: a bearer token of ingest, of the role support to act")
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
         answer = httpx.request(

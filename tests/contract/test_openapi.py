@@ -66,6 +66,8 @@ def test_every_operation_says_what_it_does_under_a_name_of_its_own(service: str)
 @SERVICES
 def test_every_answer_that_is_an_error_is_a_problem(service: str) -> None:
     for path, method, operation in operations(service):
+        if "image/gif" in operation["responses"].get("200", {}).get("content", {}):
+            continue  # what asks is an image: it is shown one whatever happens
         for status, response in operation["responses"].items():
             if status[0] in "45":
                 assert "application/problem+json" in response["content"], (path, method, status)

@@ -16,6 +16,7 @@ from services.ingest.sources.limiter import Limiter, burst_of
 from services.ingest.sources.model import KeyHash, Source
 from services.ingest.sources.shapes import sighting_shown
 from services.ingest.sources.sighting import Sighting, event_of
+from services.ingest.sources.summary import Step, Summary, summed
 from services.ingest.sources.turnstile import Turnstile
 from services.runtime.keys import digest
 from tests.ingesting import KEY, SOURCE, Kept, Published, Shelf, client_of
@@ -211,6 +212,52 @@ def test_an_hour_that_ends_before_it_is_stored_is_stored_and_told() -> None:
         (NOON + timedelta(hours=hours), 5) for hours in range(3)
     ]
     assert counted(name, "accepted") == 15
+
+
+def test_a_summary_adds_up_all_processes_and_has_no_gaps() -> None:
+    one = Hour(
+        source="web",
+        hour=NOON,
+        last_seen=NOON,
+        accepted=5,
+        duplicates=1,
+        limited=2,
+        unavailable=3,
+        rejected={"bad_text": 1, "missing_id": 4},
+        minutes={0: [4, 1], 2: [1, 4]},
+    )
+    other = Hour(
+        source="web",
+        hour=NOON,
+        last_seen=NOON,
+        accepted=10,
+        rejected={"bad_text": 3, "alone": 1},
+        minutes={2: [10, 4]},
+    )
+    now = NOON + timedelta(minutes=3, seconds=20)
+    assert summed([one, other], now, timedelta(hours=1)) == Summary(
+        since=NOON,
+        until=now,
+        accepted=15,
+        duplicates=1,
+        limited=2,
+        unavailable=3,
+        rejected={"bad_text": 4, "missing_id": 4, "alone": 1},
+        step=timedelta(minutes=1),
+        series=[
+            Step(NOON, 4, 1),
+            Step(NOON + timedelta(minutes=1)),
+            Step(NOON + timedelta(minutes=2), 11, 8),
+            Step(NOON + timedelta(minutes=3)),
+        ],
+    )
+    by_hour = summed([one, other], now, timedelta(hours=3))
+    assert by_hour.step == timedelta(hours=1)
+    assert by_hour.series == [
+        Step(NOON - timedelta(hours=2)),
+        Step(NOON - timedelta(hours=1)),
+        Step(NOON, 15, 9),
+    ]
 
 
 # -- what a watcher sees -----------------------------------------------------------------

@@ -14,7 +14,7 @@ from services.ingest.sources.lens import MOST
 from services.ingest.sources.office import Means, Office, desk_of
 from services.ingest.sources.scribe import PAUSE_SECONDS, WATCH
 from services.ingest.sources.sighting import Sighting, moment
-from services.ingest.sources.summary import summed
+from services.ingest.sources.summary import BY_MINUTE, summed
 from services.runtime.http import Page, Problem, require
 from services.runtime.mongo import PyMongoError
 
@@ -52,7 +52,8 @@ async def get_activity(
     """Whole hours, the current one included; by the minute where they are one or two."""
     counts = desk_of(office).counts
     now, span = office.clock(), timedelta(hours=hours)
-    found = await counts.since(source, now - span + timedelta(hours=1))
+    start, by_minute = now - span + timedelta(hours=1), span <= BY_MINUTE
+    found = await counts.since(source, start, minutes=by_minute)
     return shapes.activity_answer(source, summed(found, now, span), await counts.last_seen(source))
 
 

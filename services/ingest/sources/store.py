@@ -65,10 +65,11 @@ class Counts:
             writes.append(ReplaceOne({"_id": key}, _counted(hour), upsert=True))
         await self._activity.bulk_write(writes, ordered=False)
 
-    async def since(self, source: str, start: datetime) -> list[Hour]:
-        """A source's hours from that of ``start`` on, of all processes."""
+    async def since(self, source: str, start: datetime, *, minutes: bool = True) -> list[Hour]:
+        """A source's hours from that of ``start`` on, of all processes; without ``minutes``."""
         first = start.replace(minute=0, second=0, microsecond=0)
-        found = self._activity.find({"source": source, "hour": {"$gte": first}}).sort("hour", 1)
+        query, shown = {"source": source, "hour": {"$gte": first}}, {"minutes": 0}
+        found = self._activity.find(query, None if minutes else shown).sort("hour", 1)
         return [_hour(document) async for document in found]
 
     async def all_since(self, start: datetime) -> dict[str, Hour]:
@@ -163,5 +164,5 @@ def _hour(document: Document) -> Hour:
         limited=document["limited"],
         unavailable=document["unavailable"],
         rejected=dict(document["rejected"]),
-        minutes={minute: list(events) for minute, *events in document["minutes"]},
+        minutes={minute: list(events) for minute, *events in document.get("minutes", ())},
     )

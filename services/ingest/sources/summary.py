@@ -10,7 +10,7 @@ from services.ingest.sources.activity import Hour
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
-_BY_MINUTE = timedelta(hours=2)
+BY_MINUTE = timedelta(hours=2)
 """The longest span that is shown minute by minute."""
 
 
@@ -46,7 +46,7 @@ def summed(hours: Iterable[Hour], now: datetime, span: timedelta) -> Summary:
     for hour in hours:
         rejected.update(hour.rejected)
     since = _start(now - span + _HOUR)
-    step = _MINUTE if span <= _BY_MINUTE else _HOUR
+    step = _MINUTE if span <= BY_MINUTE else _HOUR
     return Summary(
         since=since,
         until=now,
@@ -63,8 +63,12 @@ def summed(hours: Iterable[Hour], now: datetime, span: timedelta) -> Summary:
 def _series(hours: list[Hour], since: datetime, now: datetime, step: timedelta) -> list[Step]:
     accepted, rejected = Counter[datetime](), Counter[datetime]()
     for hour in hours:
+        if step == _HOUR:
+            accepted[hour.hour] += hour.accepted
+            rejected[hour.hour] += sum(hour.rejected.values())
+            continue
         for minute, (taken, refused) in hour.minutes.items():
-            at = hour.hour + minute * _MINUTE if step == _MINUTE else hour.hour
+            at = hour.hour + minute * _MINUTE
             accepted[at] += taken
             rejected[at] += refused
     series = []

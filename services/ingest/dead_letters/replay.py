@@ -7,7 +7,7 @@ was, for that stage alone: the topic's other readers have had it.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -40,7 +40,7 @@ def outputs_of(
     ``judge`` is that of the source's tracking plan as it now stands.
 
     Codes: those of ``accept``, ``open_batch`` and ``shared_of``; truncated, erased,
-    not_editable, whole_state, not_an_event, empty_batch.
+    not_editable, whole_state, bad_shared, not_an_event, empty_batch.
     """
     edited = letter.edited if body is None else body
     if letter.state == "erased":
@@ -65,7 +65,10 @@ def events_of(
     if call in ("hook", "upload"):
         return Fault("not_an_event", "A whole delivery: have whoever sent it send it again.")
     if letter.shared:
-        shared = _shared.decode(letter.shared)
+        try:
+            shared = _shared.decode(letter.shared)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return Fault("bad_shared", "What its batch said for all cannot be read.")
     if call == "batch":
         envelope = open_batch(body)
         if isinstance(envelope, Fault):
@@ -145,9 +148,9 @@ def _received(letter: Letter, text: bytes) -> datetime:
         return letter.at
     try:
         received = datetime.fromisoformat(str(said.get("receivedAt")))
-    except ValueError:
+        return min(received.astimezone(UTC), letter.at) if received.tzinfo else letter.at
+    except (ValueError, OverflowError):
         return letter.at
-    return min(received, letter.at) if received.tzinfo else letter.at
 
 
 def _output(event: Accepted, letter: Letter) -> Output:

@@ -141,6 +141,6 @@ def _number(headers: Mapping[str, bytes], name: str) -> int:
 def _instant(headers: Mapping[str, bytes]) -> datetime:
     try:
         at = datetime.fromisoformat(_text(headers, "dl_at"))
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return datetime.fromtimestamp(0, UTC)
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -52,7 +52,7 @@ class Letters:
     async def known(self, ids: Collection[str], session: Session) -> dict[str, Letter]:
         """Those of the letters that are stored."""
         found = self._letters.find({"_id": {"$in": list(ids)}}, session=session, batch_size=_ALL)
-        return {one["_id"]: _letter(one) for one in await found.to_list(None)}
+        return {one["_id"]: letter_of(one) for one in await found.to_list(None)}
 
     async def erasures(self, people: Collection[bytes], session: Session) -> dict[bytes, datetime]:
         """When each of these persons was erased, of those who were."""
@@ -61,7 +61,7 @@ class Letters:
 
     async def save(self, letters: Sequence[Letter], session: Session) -> None:
         """Store letters, whether they are new or changed."""
-        writes = [ReplaceOne({"_id": one.id}, _document(one), upsert=True) for one in letters]
+        writes = [ReplaceOne({"_id": one.id}, document_of(one), upsert=True) for one in letters]
         await self._letters.bulk_write(writes, ordered=False, session=session)
 
     async def count(
@@ -112,7 +112,7 @@ class Letters:
                 gone.append(one["_id"])
                 count, octets = count - 1, octets - one["kept"]
                 if states is _OPEN:
-                    dropped.append(_letter({**one, "raw": None}))
+                    dropped.append(letter_of({**one, "raw": None}))
         await self._letters.delete_many({"_id": {"$in": gone}}, session=session)
         return dropped
 
@@ -120,7 +120,7 @@ class Letters:
         """Letters of these partitions that are to be replayed."""
         query = {"state": "replaying", "home": {"$in": list(homes)}}
         found = self._letters.find(query, session=session).limit(most)
-        return [_letter(one) for one in await found.to_list(None)]
+        return [letter_of(one) for one in await found.to_list(None)]
 
     async def waiting(self) -> list[str]:
         """The homes of the letters that are to be replayed."""
@@ -131,12 +131,12 @@ class Letters:
     async def get(self, id_: str) -> Letter | None:
         """One letter."""
         found = await self._letters.find_one({"_id": id_}, max_time_ms=_MOST_MS)
-        return None if found is None else _letter(found)
+        return None if found is None else letter_of(found)
 
     async def change(self, letter: Letter) -> bool:
         """Store the next version; False when somebody else has stored one meanwhile."""
         query = {"_id": letter.id, "version": letter.version - 1}
-        result = await self._letters.replace_one(query, _document(letter))
+        result = await self._letters.replace_one(query, document_of(letter))
         return result.matched_count == 1
 
     async def page(self, wanted: Filter, limit: int, after: Position | None) -> list[Letter]:
@@ -148,7 +148,7 @@ class Letters:
             query = {"$and": [query, {"$or": beyond}]}
         found = self._letters.find(query, max_time_ms=_MOST_MS)
         found = found.sort([("at", -1), ("_id", -1)]).limit(limit)
-        return [_letter(one) for one in await found.to_list(None)]
+        return [letter_of(one) for one in await found.to_list(None)]
 
     async def states(self, wanted: Filter) -> dict[str, int]:
         """How many letters are in each state."""
@@ -182,7 +182,7 @@ class Letters:
     async def naming(self, people: Collection[bytes]) -> list[Letter]:
         """Letters that name any of these persons, and those that may since they name many."""
         found = self._letters.find({"people": {"$in": [*people, MANY]}})
-        return [_letter(one) async for one in found]
+        return [letter_of(one) async for one in found]
 
     async def erase_later(self, people: Collection[bytes], at: datetime, until: datetime) -> None:
         """Have letters of these persons erased that were refused by now and come later."""
@@ -212,12 +212,14 @@ def _query(wanted: Filter) -> dict[str, Any]:
     return query
 
 
-def _document(letter: Letter) -> dict[str, Any]:
+def document_of(letter: Letter) -> dict[str, Any]:
+    """A letter as it is stored."""
     document = msgspec.to_builtins(letter, builtin_types=(bytes, datetime))
     document["_id"] = document.pop("id")
     document["kept"] = letter.kept
     return dict(document)
 
 
-def _letter(document: dict[str, Any]) -> Letter:
+def letter_of(document: dict[str, Any]) -> Letter:
+    """A document of ``dead_letters``."""
     return msgspec.convert({**document, "id": document["_id"]}, Letter)

@@ -10,11 +10,13 @@ from typing import Any
 import httpx
 import msgspec
 from cryptography.fernet import Fernet
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from schemas.messages import Event, Interaction, Order
 from schemas.topics import PRIVACY_REQUESTS
 from services.ingest.handler import Ingest, Unavailable
+from services.ingest.hooks import preview
 from services.ingest.hooks.event import encode, fitted
 from services.ingest.hooks.model import MAX_MAIL, Delivery, Hook, Translated
 from services.ingest.hooks.registry import BY_KIND
@@ -32,11 +34,14 @@ from services.profile.build.rules.orders import orders_of
 from services.profile.resolve.rules.identifiers import link_of
 from services.profile.resolve.rules.interactions import draft
 from services.runtime.http import create_api
+from services.runtime.keys import digest
 from tests.ingesting import Kept, Published
 
 NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
 SECRET_KEY = Fernet.generate_key().decode()
 SEALS = Seals([SECRET_KEY])
+ROLES = {digest(role): role for role in ("reader", "support")}
+"""Each role's token is its name."""
 
 
 def now() -> datetime:
@@ -72,29 +77,44 @@ def read(record: Accepted) -> dict[str, Any]:
 def source(
     kind: str, secrets: Mapping[str, Sequence[str]], options: Any = None, **more: Any
 ) -> Source:
-    """A source called ``shop``; of each secret the values, the newest first."""
+    """A source, called ``shop`` unless it says else; of each secret the values, newest first."""
     sealed = {
         name: tuple(SEALS.seal(value, NOW) for value in values) for name, values in secrets.items()
     }
-    return Source(name="shop", kind=kind, secrets=sealed, options=options or {}, **more)
+    said = {"name": "shop", "kind": kind, "secrets": sealed, "options": options or {}}
+    return Source(**said | more)
 
 
-@asynccontextmanager
-async def doorway(
+def door(
     tray: Tray,
     *sources: Source,
     hooks: Mapping[str, Hook] = BY_KIND,
     clock: Callable[[], datetime] = now,
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the routes for webhooks alone."""
+) -> FastAPI:
+    """An API of the routes for webhooks alone."""
     published = Published()
     for one in sources:
         published.put(one)
-    settings = IngestSettings(secret_keys=[SecretStr(SECRET_KEY)])
+    settings = IngestSettings(secret_keys=[SecretStr(SECRET_KEY)], tokens=ROLES)
     office = Office(settings, clock, published)
     ingest = Ingest(tray, office.turnstile, clock, lambda: "made-up", refusals=Kept())
     app = create_api(name="ingest", summary="", settings=settings, lifespan=None, max_body=MAX_MAIL)
-    app.include_router(router(Doorman(ingest, office, hooks)))
+    doorman = Doorman(ingest, office, hooks)
+    app.include_router(router(doorman))
+    app.include_router(preview.router(doorman))
+    return app
+
+
+@asynccontextmanager
+async def doorway(tray: Tray, *sources: Source, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of such an API of its own."""
+    async with calling(door(tray, *sources, **more)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def calling(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an API."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as client:
         yield client

@@ -13,7 +13,7 @@ from services.ingest import documentation
 from services.ingest.access import Access
 from services.ingest.dead_letters import wiring as dead_letters
 from services.ingest.handler import Ingest, Refusals, Sink
-from services.ingest.hooks import registry
+from services.ingest.hooks import preview, registry
 from services.ingest.hooks import routes as hooks
 from services.ingest.hooks.model import MAX_HOOK, MAX_MAIL
 from services.ingest.plans import routes as plan_routes
@@ -98,7 +98,9 @@ def create_app(
     )
     app.include_router(dead_letters.router)
     app.include_router(plan_routes.router)
-    app.include_router(hooks.router(hooks.Doorman(ingest, office)))
+    doorman = hooks.Doorman(ingest, office)
+    app.include_router(hooks.router(doorman))
+    app.include_router(preview.router(doorman))
     access = Access(office.directory)
     app.include_router(till.router(till.Cashier(ingest, access)))
     rest = app.build_middleware_stack

@@ -11,6 +11,7 @@ from schemas.validation import Fault, amount, check_body
 
 _LONGEST_NUMBER = 64
 _DEEPEST = 64
+_MILLISECONDS = 10**11
 
 
 def _number(text: str) -> Decimal:
@@ -67,13 +68,19 @@ def money(value: Any) -> Decimal | None:
 
 
 def instant(value: Any) -> datetime | None:
-    """A time of ISO 8601 in UTC (without an offset it is UTC), or of Unix seconds."""
+    """A time of ISO 8601 in UTC (without an offset it is UTC), or Unix time.
+
+    Unix time is in seconds, or in milliseconds where seconds would be thousands of years off.
+    """
     try:
         if isinstance(value, str):
             at = datetime.fromisoformat(value.strip())
             return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
-            return datetime.fromtimestamp(float(value), UTC)
+            seconds = float(value)
+            if abs(seconds) > _MILLISECONDS:
+                seconds /= 1_000
+            return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         pass
     return None

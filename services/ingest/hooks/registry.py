@@ -5,6 +5,7 @@ from typing import Any
 
 from schemas.validation import Fault
 from services.ingest.hooks.chatwoot import Chatwoot
+from services.ingest.hooks.generic import Webhook
 from services.ingest.hooks.intercom import Intercom
 from services.ingest.hooks.mail import Mail
 from services.ingest.hooks.mailgun import Mailgun
@@ -20,6 +21,7 @@ from services.runtime.outbound import Once
 HOOKS: tuple[Hook, ...] = (
     Shopify(),
     WooCommerce(),
+    Webhook(),
     SendGrid(),
     Ses(Once()),
     Mailgun(),

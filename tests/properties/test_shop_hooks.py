@@ -1,0 +1,120 @@
+"""Whatever a provider posts, signed or not, is answered, and never by a fault of ours."""
+
+import json
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from hmac import digest
+from typing import Any
+
+from fastapi import FastAPI
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.ingest.hooks.shopify import TOPICS as SHOPIFY
+from services.ingest.hooks.woocommerce import TOPICS as WOOCOMMERCE
+from tests.hooking import Tray, calling, door, example, examples, source
+from tests.properties.test_ingest import ANYTHING, SCALARS
+
+SECRET = "s"
+KINDS = ("shopify", "woocommerce", "webhook")
+MAPPING = {
+    "signature": {"header": "x-signature", "encoding": "base64"},
+    "list": "body.items || [body]",
+    "events": [
+        {
+            "event": "item.event || 'Order Completed'",
+            "messageId": "item.id",
+            "timestamp": "item.at",
+            "userId": "item.user",
+            "email": "item.email",
+            "properties": {"order_id": "item.id", "total": "sum(item.*)", "list": "sort(keys(@))"},
+        }
+    ],
+}
+BODIES = [
+    json.loads(example(path)[0].body)
+    for folder in ("shopify", "woocommerce", "generic")
+    for path in examples(folder)
+]
+
+
+def places(said: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value in a JSON value."""
+    inner = (
+        said.items()
+        if isinstance(said, dict)
+        else enumerate(said)
+        if isinstance(said, list)
+        else ()
+    )
+    return [here, *(place for key, one in inner for place in places(one, (*here, key)))]
+
+
+def changed(said: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """``said`` with another value at one place."""
+    if not place:
+        return value
+    copy = dict(said) if isinstance(said, dict) else list(said)
+    copy[place[0]] = changed(said[place[0]], place[1:], value)
+    return copy
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> Any:
+    """A real delivery in which one or two values are something else."""
+    said = draw(st.sampled_from(BODIES))
+    for _ in range(draw(st.integers(1, 2))):
+        said = changed(said, draw(st.sampled_from(places(said))), draw(SCALARS | ANYTHING))
+    return said
+
+
+@cache
+def shops() -> tuple[Tray, FastAPI]:
+    """A source of each kind under its name, made once: it keeps nothing between deliveries."""
+    secrets = {name: [SECRET] for name in ("app_secret", "webhook_secret", "secret")}
+    options = {"webhook": MAPPING}
+    sources = (source(kind, secrets, options.get(kind), name=kind) for kind in KINDS)
+    tray = Tray()
+    return tray, door(tray, *sources)
+
+
+SAID = st.one_of(
+    damaged().map(json.dumps).map(str.encode),
+    damaged().map(json.dumps).map(str.encode),
+    ANYTHING.map(json.dumps).map(str.encode),
+    st.binary(max_size=60),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    body=SAID,
+    kind=st.sampled_from(KINDS),
+    shopify=st.sampled_from(sorted(SHOPIFY)),
+    woocommerce=st.sampled_from(sorted(WOOCOMMERCE)),
+    stamp=st.sampled_from(["2026-03-14T09:00:00Z", "", "0001-01-01T00:00:00+14:00", "x"]),
+)
+async def test_any_body_is_answered(
+    body: bytes, kind: str, shopify: str, woocommerce: str, stamp: str
+) -> None:
+    signed = b64encode(digest(SECRET.encode(), body, sha256)).decode()
+    headers = {
+        "x-shopify-hmac-sha256": signed,
+        "x-shopify-topic": shopify,
+        "x-shopify-webhook-id": "w",
+        "x-shopify-triggered-at": stamp,
+        "x-wc-webhook-signature": signed,
+        "x-wc-webhook-topic": woocommerce,
+        "x-signature": signed,
+    }
+    tray, app = shops()
+    tray.records.clear()
+    async with calling(app) as client:
+        response = await client.post(f"/v1/hooks/{kind}", content=body, headers=headers)
+    assert response.status_code in (200, 400)
+    if response.status_code == 200:
+        answer = response.json()
+        assert answer["accepted"] + answer["requests"] == len(tray.records)
+    else:
+        assert tray.records == []

@@ -18,7 +18,9 @@ from deploy.demo.addresses import MAIL, free_ports
 from deploy.demo.environment import ADMIN, MARKETER, READER, SOURCE, SUPPORT, WRITE_KEY
 from deploy.demo.pipeline import Pipeline
 from deploy.demo.supervisor import Supervisor
+from services.ingest.hooks.signature import sign
 from tests.faults.cluster import unique_namespace
+from tests.hooking import example, examples
 
 pytestmark = pytest.mark.broker
 
@@ -88,6 +90,15 @@ class Client:
         url = self._regulars.url(service) + path
         headers = {"Authorization": f"Bearer {MARKETER}"}
         (await self._http.put(url, json=body, headers=headers)).raise_for_status()
+
+    async def administer(self, path: str, body: dict[str, Any]) -> None:
+        url = self._regulars.url("ingest") + path
+        headers = {"Authorization": f"Bearer {ADMIN}"}
+        (await self._http.put(url, json=body, headers=headers)).raise_for_status()
+
+    async def hook(self, source: str, body: bytes, headers: dict[str, str]) -> int:
+        url = f"{self._regulars.url('ingest')}/v1/hooks/{source}"
+        return (await self._http.post(url, content=body, headers=headers)).status_code
 
     async def get(self, service: str, path: str) -> dict[str, Any] | None:
         """The answer; None for 404."""
@@ -345,6 +356,34 @@ async def test_orders_of_a_till_and_of_a_storefront_on_kafka_are_hers_too(
     assert Decimal(now["amount"]) - Decimal(was["amount"]) == Decimal("11.00")
     [cloudy] = [one for one in after["timeline"] if one["interaction_id"] == "o-9-completed"]
     assert cloudy["at"] == written.isoformat().replace("+00:00", "Z")
+
+
+async def test_a_shop_platforms_webhooks_become_the_customers_order(
+    regulars: Supervisor, shop: Client
+) -> None:
+    await shop.administer("/v1/sources/tea-room", {"kind": "shopify"})
+    await shop.administer("/v1/sources/tea-room/secrets/app_secret", {"value": "shpss"})
+    deliveries = {path.stem: example(path)[0] for path in examples("shopify")}
+
+    async def deliver(name: str) -> int:
+        said = deliveries[name]
+        signed = {"x-shopify-hmac-sha256": sign(b"shpss", said.body)}
+        return await shop.hook("tea-room", said.body, {**said.headers, **signed})
+
+    await eventually(lambda: deliver("orders-updated-with-refund"), lambda status: status == 200)
+    for late in ("orders-create", "orders-updated-with-refund", "customers-redact"):
+        assert await deliver(late) == 200
+
+    ada = await eventually(
+        lambda: shop.get("profile", "/v1/profiles/by/user_id/6940131"),
+        lambda found: found is not None and found["counters"].get("Order Completed") == 1,
+    )
+    assert ada is not None
+    [order] = ada["orders"]
+    assert (order["ordered_at"], order["total"]) == ("2026-03-14T08:12:37Z", "26.32")
+    assert [refund["amount"] for refund in order["refunds"]] == ["15.61"]
+    assert ada["revenue"] == [{"amount": "2.39", "currency": "EUR"}]
+    assert ada["consent"]["email"]["state"] == "granted"
 
 
 async def _state(shop: Client) -> dict[str, Any]:

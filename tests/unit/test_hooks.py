@@ -12,7 +12,9 @@ from schemas.messages import PrivacyRequest, SubjectIdentity
 from schemas.validation import Fault
 from services.ingest.hooks import body, event, signature
 from services.ingest.hooks.model import Delivery, Options, Reply, Secrets, Translated, Verdict
+from services.ingest.lane import _headers as headers_of
 from services.ingest.model import MAX_EVENT
+from tests.contract.conformance import problems
 from tests.hooking import NOW, Tray, doorway, source
 
 REQUEST = PrivacyRequest(
@@ -106,6 +108,13 @@ async def test_a_privacy_request_goes_to_its_own_topic_under_the_sources_name() 
     assert tray.requests == [
         msgspec.to_builtins(REQUEST) | {"source": "shop", "submitted_time": "2026-04-01T12:00:00Z"}
     ]
+
+
+async def test_a_privacy_request_keeps_the_contract() -> None:
+    await post(tray := Tray(), {"ask": True})
+    [record] = tray.records
+    headers = dict(headers_of(record, record.key.encode(), b"/ingest/shop"))
+    assert problems("privacy.requests", record.value, headers) == []
 
 
 async def test_a_hook_may_answer_a_handshake_by_itself() -> None:

@@ -1,6 +1,7 @@
 """A webhook of any make: who signed it, and what a source's own mapping makes of it."""
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -318,3 +319,21 @@ async def test_a_preview_of_what_cannot_be_read_says_why(
     response = await preview(said, **more)
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+
+
+def test_the_mapping_and_the_signatures_of_the_documentation_fit() -> None:
+    [mapping] = re.findall(r"<<'JSON'\n(.*?)\nJSON", PAGE, re.DOTALL)
+    options = json.loads(mapping)["options"]
+    assert check_options("webhook", options) == []
+    [body] = re.findall(r"body='(\{\"events.*)'", PAGE)
+    [order] = orders_after([translate(delivery(body.encode()), options)])
+    assert (order.order_id, order.total, order.currency) == ("A-17", Decimal("49.90"), "CHF")
+
+    rows = PAGE.partition("one of these:")[2]
+    signatures = [json.loads(row) for row in re.findall(r"`(\{.*\})`", rows)]
+    assert len(signatures) == 4
+    for signing in signatures:
+        assert check_options("webhook", seen(**signing)) == []

@@ -188,6 +188,13 @@ def test_any_order_and_repetition_of_an_orders_webhooks_gives_the_same_order(
     assert orders_after(map(translate, come)) == expected
 
 
+def test_a_sale_that_two_subscriptions_tell_is_one() -> None:
+    again = called("orders-create")
+    again = msgspec.structs.replace(again, headers={**again.headers, "x-shopify-webhook-id": "b"})
+    ids = {translate(said).events[0]["messageId"] for said in (STORY[0], again)}
+    assert ids == {"shopify:completed:5510001"}
+
+
 def test_of_two_versions_of_one_second_the_later_triggered_one_stands() -> None:
     [order] = orders_after(map(translate, [EDITED, STORY[1]]))
     assert (order.total, order.revenue) == (Decimal("38.22"), Decimal("28.00"))

@@ -55,11 +55,14 @@ def _whole(order: Order, call: Call, version: tuple[str, datetime] | None) -> Tr
     events: list[dict[str, Any]] = []
     if version is not None:
         name, at = version
+        order_id = text(order.get("id"))
+        once = name == ORDER_COMPLETED and order_id is not None
         events.append(
             {
                 "type": "track",
                 "event": name,
-                "messageId": call.id(),
+                # Two subscriptions to the same topic would otherwise make two sales of it.
+                "messageId": message_id(KIND, "completed", order_id) if once else call.id(),
                 "timestamp": time_of(at),
                 **who,
                 "properties": _properties(order),

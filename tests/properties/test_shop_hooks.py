@@ -5,18 +5,27 @@ from base64 import b64encode
 from functools import cache
 from hashlib import sha256
 from hmac import digest
+from itertools import product
 from typing import Any
 
+import msgspec
+import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.ingest.hooks.event import encode, fitted
+from services.ingest.hooks.model import Translated
+from services.ingest.hooks.registry import BY_KIND
 from services.ingest.hooks.shopify import TOPICS as SHOPIFY
 from services.ingest.hooks.woocommerce import TOPICS as WOOCOMMERCE
-from tests.hooking import Tray, calling, door, example, examples, source
+from services.ingest.model import Receipt, Shared
+from services.ingest.rules import accept
+from tests.hooking import NOW, Tray, calling, door, example, examples, source
 from tests.properties.test_ingest import ANYTHING, SCALARS
 
 SECRET = "s"
+RECEIPT = Receipt("shop", NOW, lambda: "made-up")
 KINDS = ("shopify", "woocommerce", "webhook")
 MAPPING = {
     "signature": {"header": "x-signature", "encoding": "base64"},
@@ -118,3 +127,25 @@ async def test_any_body_is_answered(
         assert answer["accepted"] + answer["requests"] == len(tray.records)
     else:
         assert tray.records == []
+
+
+ODD: list[Any] = [None, True, 7, -0.5, "x", "2026-13-01", [], ["x"], [[]], {}, {"id": {}}]
+
+
+@pytest.mark.parametrize("folder", ["shopify", "woocommerce"])
+def test_no_field_of_another_kind_makes_a_hook_stumble(folder: str) -> None:
+    hook = BY_KIND[folder]
+    seen = set[tuple[str, tuple[Any, ...]]]()
+    for path in examples(folder):
+        said, options, _ = example(path)
+        body = json.loads(said.body)
+        topic = path.stem.split("-")[0]
+        new = [place for place in places(body) if (topic, place) not in seen]
+        seen |= {(topic, place) for place in new}
+        for place, value in product(new, ODD):
+            wrong = json.dumps(changed(body, place, value)).encode()
+            outcome = hook.translate(msgspec.structs.replace(said, body=wrong), options)
+            events = outcome.events if isinstance(outcome, Translated) else []
+            for one in events:
+                accept(encode(fitted(one)), None, Shared(), RECEIPT)
+    assert len(seen) > 100

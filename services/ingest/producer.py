@@ -5,7 +5,7 @@ the next batch. So one slow moment makes larger batches instead of longer queues
 within a partition holds. The producer is idempotent and acks come from all replicas.
 
 Lanes leave together, ``_LINGER`` after the first event came: requests to a broker, and its
-work, are then shared by many events.
+work, are then shared by many events. After a pause nobody else is waited for.
 """
 
 import asyncio
@@ -27,8 +27,10 @@ from services.runtime.backoff import Backoff
 from services.runtime.publish import partition_of
 
 _BATCH_BYTES = 900_000
-_LINGER = 0.002
-"""Seconds."""
+_LINGER = 0.005
+"""Seconds. Measured with single events, to 0.002: a tenth less CPU here, a third at the broker."""
+_PAUSE = 0.02
+"""Seconds without a departure after which an event leaves at once."""
 
 log = structlog.get_logger()
 
@@ -43,6 +45,7 @@ class Producer:
         self._closing: set[asyncio.Task[None]] = set()
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._departure: asyncio.TimerHandle | None = None
+        self._departed_at = 0.0
         self._pending = 0
 
     async def start(self) -> None:
@@ -119,11 +122,13 @@ class Producer:
     def _arm(self) -> None:
         if self._departure is None:
             loop = asyncio.get_running_loop()
-            self._departure = loop.call_later(_LINGER, self._depart)
+            paused = loop.time() - self._departed_at > _PAUSE
+            self._departure = loop.call_later(0 if paused else _LINGER, self._depart)
 
     def _depart(self) -> None:
         """Send what waits in every lane that has nothing under way."""
         self._departure = None
+        self._departed_at = asyncio.get_running_loop().time()
         for lane in self._lanes.values():
             if lane.waiting and lane.sending is None:
                 lane.sending = asyncio.create_task(self._send(lane))

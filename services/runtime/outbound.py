@@ -222,8 +222,10 @@ class _Guard(httpcore.AsyncNetworkBackend):
         error: Exception | None = None
         for address in await self._addresses(host, port):
             try:
-                return await self._network.connect_tcp(
-                    address, port, timeout, local_address, socket_options
+                return _Stream(
+                    await self._network.connect_tcp(
+                        address, port, timeout, local_address, socket_options
+                    )
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
                 error = failed
@@ -242,6 +244,37 @@ class _Guard(httpcore.AsyncNetworkBackend):
             detail = "The host lies in a private network. Allow it by name if that is meant."
             raise _Refused(Fault("private_address", detail))
         return addresses
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection that is closed when TLS was given up: the pool does not know of it yet."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self._inner.aclose()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
 
 
 async def _resolve(host: str, port: int) -> Sequence[str]:

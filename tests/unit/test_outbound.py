@@ -154,7 +154,11 @@ class Server:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.calls.append(asyncio.current_task())
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            writer.close()
+            return
         length = next(
             (int(line[15:]) for line in head.split(b"\r\n") if line[:15] == b"Content-Length:"), 0
         )
@@ -231,6 +235,16 @@ async def test_a_host_that_does_not_answer_is_given_up() -> None:
         answer = await outbound.request("GET", f"http://localhost:{server.port}/")
         await outbound.close()
     assert answer == Fault("timed_out", "No whole answer within 0.05 s.")
+
+
+async def test_a_host_that_does_not_shake_hands_keeps_no_connection() -> None:
+    async with serving(b"") as server:
+        outbound = Outbound(["localhost"], Limits(seconds=0.1))
+        answer = await outbound.request("GET", f"https://localhost:{server.port}/")
+        [call] = server.calls
+        assert call is not None
+        await call  # ends when the client has hung up
+    assert answer == Fault("timed_out", "No whole answer within 0.1 s.")
 
 
 @pytest.mark.parametrize(

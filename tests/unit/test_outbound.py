@@ -243,7 +243,8 @@ async def test_a_host_that_does_not_shake_hands_keeps_no_connection() -> None:
         answer = await outbound.request("GET", f"https://localhost:{server.port}/")
         [call] = server.calls
         assert call is not None
-        await call  # ends when the client has hung up
+        async with asyncio.timeout(10):
+            await call  # ends when the client has hung up
     assert answer == Fault("timed_out", "No whole answer within 0.1 s.")
 
 

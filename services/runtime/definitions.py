@@ -17,6 +17,7 @@ from faust import Service
 from schemas.messages import Definition
 from schemas.topics import DEFINITIONS
 from services.runtime.backoff import Backoff
+from services.runtime.offsets import Offsets
 from services.runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -52,9 +53,9 @@ class Definitions(Service):
         )
         try:
             await consumer.start()
-            consumer.assign([self._partition])
-            await consumer.seek_to_beginning(self._partition)
             end = (await consumer.end_offsets([self._partition]))[self._partition]
+            consumer.assign([self._partition])  # later: the answer would wait behind a fetch
+            await consumer.seek_to_beginning(self._partition)
             while await consumer.position(self._partition) < end:
                 await self._read(consumer)
         except BaseException:
@@ -62,14 +63,14 @@ class Definitions(Service):
             raise
         self._consumer = consumer
 
-    async def caught_up(self) -> None:
+    async def caught_up(self, offsets: Offsets) -> None:
         """Return once everything that was published before the call is in ``current``.
 
         Raises ``KafkaError`` when no broker answers.
         """
         if self._consumer is None:
             return
-        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        end = (await offsets.end([self._partition]))[self._partition]
         while await self._consumer.position(self._partition) < end:
             await self._moved.wait()
 

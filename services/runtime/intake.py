@@ -18,6 +18,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from services.runtime import metrics
 from services.runtime.checkpoints import Checkpoints, stamp
 from services.runtime.feed import Feed
+from services.runtime.offsets import Offsets
 from services.runtime.publish import Publisher
 from services.runtime.trouble import Ahead
 from services.runtime.turn import Record, Source
@@ -51,6 +52,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         group: str,
         checkpoints: Checkpoints,
         publisher: Publisher,
+        offsets: Offsets,
         publish_within_s: float,
     ) -> None:
         self._consumer = consumer
@@ -58,6 +60,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._group = group
         self._checkpoints = checkpoints
         self._publisher = publisher
+        self._offsets = offsets
         self._within_s = publish_within_s
         self._assigned: frozenset[TopicPartition] | None = None  # None while rebalancing
         self._known = asyncio.Event()
@@ -183,8 +186,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         """Say what retention took before we read it; raise ``Ahead`` for a topic made anew."""
         if not sources:
             return
-        first = await self._consumer.beginning_offsets(list(sources))
-        end = await self._consumer.end_offsets(list(sources))
+        first = await self._offsets.first(sources)
+        end = await self._offsets.end(sources)
         for partition, source in sources.items():
             if source.offset > end[partition]:
                 raise Ahead(f"{source.id} is at {source.offset} of {end[partition]} records")

@@ -20,7 +20,7 @@ until it does.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -33,7 +33,6 @@ from faust import Service
 from services.runtime import metrics, progress
 from services.runtime.backoff import Backoff
 from services.runtime.checkpoints import Advance, Checkpoints, stamp
-from services.runtime.definitions import Definitions
 from services.runtime.failpoint import Failpoint
 from services.runtime.intake import Intake
 from services.runtime.mongo import PyMongoError, transaction
@@ -71,7 +70,7 @@ class Stage(Service):
         publisher: Publisher,
         checkpoints: Checkpoints,
         timers: Timers,
-        definitions: Definitions,
+        up_to_date: Callable[[], Awaitable[None]],
         session: Any,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         **kwargs: Any,
@@ -83,7 +82,7 @@ class Stage(Service):
         self._intake = intake
         self._checkpoints = checkpoints
         self._timers = timers
-        self._definitions = definitions
+        self._up_to_date = up_to_date  # with the definitions
         self._session = session
         self._clock = clock
         self._failpoint = Failpoint(settings.failpoint)
@@ -168,7 +167,7 @@ class Stage(Service):
         owned = list(self._intake.owned.values())
         try:
             await self._timers.own(self._intake.owned)
-            await self._definitions.caught_up()  # no former owner has seen more of them
+            await self._up_to_date()  # no former owner has seen more
             await self._handler.assigned([source for source in self._gained if source in owned])
         except BaseException:
             self._intake.again()

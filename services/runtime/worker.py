@@ -21,6 +21,7 @@ from services.runtime.checkpoints import Checkpoints
 from services.runtime.definitions import Definitions
 from services.runtime.intake import Intake
 from services.runtime.mongo import Client, Database, connect
+from services.runtime.offsets import Offsets
 from services.runtime.probe import Probe
 from services.runtime.publish import Publisher
 from services.runtime.settings import Settings
@@ -136,6 +137,7 @@ class Host(Service):
         self._make_stage = make_stage
         self._stage: Stage | None = None
         self._consumer: AIOKafkaConsumer | None = None
+        self._offsets: Offsets | None = None
         self._publisher = Publisher(settings, blueprint.name)
         self._client: Client | None = None
 
@@ -161,6 +163,8 @@ class Host(Service):
         for service in wired.services:
             await self.add_runtime_dependency(service)
 
+        self._offsets = offsets = Offsets(settings, blueprint.name)
+        await offsets.start()
         self._consumer = consumer = _consumer(settings, group)
         topics = {settings.topic(topic): topic for topic in blueprint.topics}
         intake = Intake(
@@ -169,6 +173,7 @@ class Host(Service):
             group=group,
             checkpoints=checkpoints,
             publisher=self._publisher,
+            offsets=offsets,
             publish_within_s=settings.publish_within_s,
         )
         consumer.subscribe(list(topics), listener=intake)
@@ -181,7 +186,7 @@ class Host(Service):
             publisher=self._publisher,
             checkpoints=checkpoints,
             timers=timers,
-            definitions=definitions,
+            up_to_date=lambda: definitions.caught_up(offsets),
             session=session,
         )
         await self.add_runtime_dependency(self._stage)
@@ -195,6 +200,8 @@ class Host(Service):
         """The stage has stopped: close what it used."""
         if self._consumer is not None:
             await self._consumer.stop()
+        if self._offsets is not None:
+            await self._offsets.stop()
         await self._publisher.stop()
         if self._client is not None:
             self._client.close()

@@ -17,6 +17,7 @@ import pytest
 
 from schemas.messages import Definition
 from services.runtime.definitions import Definitions
+from services.runtime.offsets import Offsets
 from tests.faults.cluster import Cluster, unique_namespace
 from tests.faults.processes import exited, stopped
 
@@ -187,8 +188,9 @@ async def test_a_topic_made_anew_under_its_checkpoints_is_not_skipped_in_silence
 async def test_a_view_of_the_definitions_catches_up_with_all_that_was_published(
     cluster: Cluster,
 ) -> None:
-    view = Definitions(cluster.settings, ["segment"])
+    view, offsets = Definitions(cluster.settings, ["segment"]), Offsets(cluster.settings, "test")
     await view.start()
+    await offsets.start()
     try:
         for version in range(1, 4):
             body = Definition(
@@ -200,9 +202,10 @@ async def test_a_view_of_the_definitions_catches_up_with_all_that_was_published(
             )
             value = msgspec.json.encode(body)
             await cluster.produce("control.definitions", [("segment/buyers", value)])
-            await view.caught_up()
+            await view.caught_up(offsets)
             assert view.current["segment", "buyers"] == body
     finally:
+        await offsets.stop()
         await view.stop()
 
 

@@ -51,11 +51,11 @@ Clock = Callable[[], datetime]
 def create_app(settings: ReportingSettings | None = None) -> FastAPI:
     """The API, which reads the database that the worker writes."""
     settings = settings or ReportingSettings()
-    client = connect(settings)
-    reports = Reports(client[settings.database("reporting")])
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        client = connect(settings)
+        reports = app.state.reports = Reports(client[settings.database("reporting")])
         refreshing = asyncio.create_task(refresh(reports, settings.reporting_gauge_seconds))
         try:
             yield
@@ -67,7 +67,7 @@ def create_app(settings: ReportingSettings | None = None) -> FastAPI:
 
     async def ready() -> str | None:
         try:
-            await reports.fresh_at(())
+            await app.state.reports.fresh_at(())
         except PyMongoError:
             return "MongoDB does not answer"
         return None
@@ -79,7 +79,6 @@ def create_app(settings: ReportingSettings | None = None) -> FastAPI:
         lifespan=lifespan,
         ready=ready,
     )
-    app.state.reports = reports
     app.include_router(routes())
     return app
 

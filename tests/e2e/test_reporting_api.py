@@ -56,11 +56,14 @@ async def api(stack: Any) -> AsyncIterator[httpx.AsyncClient]:
         turn = Turn(now=TODAY, session=session, records=records)
         await ReportingHandler(Tables(database)).handle(turn)
     app = create_app(settings)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
-        base_url="http://reporting",
-        headers={"Authorization": "Bearer reader"},
-    ) as http:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://reporting",
+            headers={"Authorization": "Bearer reader"},
+        ) as http,
+    ):
         yield http
     await client.drop_database(database.name)
     client.close()

@@ -20,14 +20,18 @@ async def test_what_needs_the_database_answers_503_and_the_rest_goes_on() -> Non
     }
     profile = create_profile(ProfileSettings(**known))
     reporting = create_reporting(ReportingSettings(**known))
-    asked = await asyncio.gather(
-        _get(profile, "/v1/profiles/p1"),
-        _get(profile, "/v1/profiles/by/user_id/ann"),
-        _get(profile, "/health/ready"),
-        _get(reporting, "/v1/tables/revenue_by_day"),
-        _get(reporting, "/v1/tables"),
-        _get(reporting, "/health/live"),
-    )
+    async with (
+        profile.router.lifespan_context(profile),
+        reporting.router.lifespan_context(reporting),
+    ):
+        asked = await asyncio.gather(
+            _get(profile, "/v1/profiles/p1"),
+            _get(profile, "/v1/profiles/by/user_id/ann"),
+            _get(profile, "/health/ready"),
+            _get(reporting, "/v1/tables/revenue_by_day"),
+            _get(reporting, "/v1/tables"),
+            _get(reporting, "/health/live"),
+        )
     assert [(answer.status_code, answer.headers.get("retry-after")) for answer in asked] == [
         (503, "5"),
         (503, "5"),

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.validation import Fault
 from services.ingest.access import Access
+from services.ingest.doors import nothing_taken
 from services.ingest.handler import Ingest, Limited, Unavailable
 from services.ingest.model import MAX_BODY, Answer, Shared
 from services.ingest.opening import open_batch, shared_of, write_key_of
@@ -24,7 +25,6 @@ from services.ingest.packing import ENCODINGS, unpack
 from services.ingest.pixel import GIF, event_text
 from services.ingest.routes import IMPORT, ROUTES, Route
 from services.ingest.sources.model import Source
-from services.ingest.sources.turnstile import too_many
 from services.runtime import metrics
 from services.runtime.problem import Problem, response_to
 
@@ -139,18 +139,9 @@ class Tracking:
             shared.history = True
         try:
             answer = await self._ingest.take(texts, call, shared, source)
-        except Limited as error:
-            metrics.INGEST_EVENTS.labels("limited").inc(len(texts))
-            raise too_many(error) from None
-        except Unavailable as error:
-            metrics.INGEST_EVENTS.labels("unavailable").inc(len(texts))
-            raise Problem(
-                503,
-                "Service Unavailable",
-                f"{error} Send the same again: messageId keeps it from counting twice.",
-                headers={"Retry-After": str(RETRY_AFTER)},
-                extra={"code": "broker_unavailable"},
-            ) from None
+        except (Limited, Unavailable) as error:
+            advice = "Send the same again: messageId keeps it from counting twice."
+            raise nothing_taken(error, len(texts), advice, RETRY_AFTER) from None
         self._accepted.inc(answer.accepted)
         if answer.duplicates:
             metrics.INGEST_EVENTS.labels("duplicate").inc(answer.duplicates)

@@ -56,7 +56,7 @@ class Messages(Panel):
             line.visible = bool(total) or state in _STATES
 
 
-class Ranked(Panel):
+class Ranked:
     """Names with counts and bars; rebuilt only when other names come in."""
 
     def __init__(self, title: str, note: str, nothing: tuple[str, str]) -> None:
@@ -96,7 +96,7 @@ class Ranked(Panel):
                         self._shown.append((number, box("span", "fill")))
 
 
-class Sizes(Ranked):
+class Sizes(Ranked, Panel):
     """How many people are in each segment."""
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class Sizes(Ranked):
         self.rank([(one.name, f"/segments#{one.key}", one.members) for one in largest])
 
 
-class Happening(Ranked):
+class Happening(Ranked, Panel):
     """The most frequent events of the last hour."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from services.console import charts, figures, words
 from services.console.answers import Amount, Live, Row, Segment, Summary
@@ -36,11 +36,11 @@ class Picture:
         return self.at.date()
 
 
-class Panel:
+class Panel(Protocol):
     """A part of the page, which shows one picture after the other."""
 
     def show(self, picture: Picture) -> None:
-        raise NotImplementedError
+        """Show this one from now on."""
 
 
 class Tiles(Panel):

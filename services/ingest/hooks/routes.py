@@ -16,6 +16,7 @@ from starlette.responses import Response
 from schemas.messages import PrivacyRequest
 from schemas.topics import PRIVACY_REQUESTED, PRIVACY_REQUESTS
 from schemas.validation import Fault
+from services.ingest.doors import count, nothing_taken, unavailable
 from services.ingest.handler import Ingest, Limited, Unavailable
 from services.ingest.hooks.arrival import body_of, delivery_of
 from services.ingest.hooks.event import encode, fitted
@@ -24,14 +25,13 @@ from services.ingest.hooks.registry import BY_KIND
 from services.ingest.model import Accepted, Answer, Shared
 from services.ingest.sources.model import Source
 from services.ingest.sources.office import Office
-from services.ingest.sources.turnstile import too_many
-from services.runtime import metrics
 from services.runtime.http import Problem
 
 _HEAVY = 256 * 1024
 """Bytes from which a delivery is read beside the loop, which others are waiting for."""
 RETRY_AFTER = 10
 """Seconds; providers have schedules of their own and mostly do not read it."""
+_ADVICE = "Send the same again: it will not count twice."
 
 
 class Refusal(BaseModel):
@@ -134,12 +134,8 @@ class Doorman:
         try:
             answer = await self._ingest.take(texts, None, Shared(), source, door="hook")
             await self._ingest.forward(requests, source)
-        except Limited as error:
-            metrics.INGEST_EVENTS.labels("limited").inc(len(texts))
-            raise too_many(error) from None
-        except Unavailable as error:
-            metrics.INGEST_EVENTS.labels("unavailable").inc(len(texts))
-            raise _unavailable(str(error), "broker_unavailable") from None
+        except (Limited, Unavailable) as error:
+            raise nothing_taken(error, len(texts), _ADVICE, RETRY_AFTER) from None
         count(answer)
         return received(answer, translated)
 
@@ -147,19 +143,6 @@ class Doorman:
         """The problem that says why; the source's counts say it too."""
         self._turnstile.refused(source, fault.code, self.clock())
         return Problem(status, HTTPStatus(status).phrase, fault.detail, extra={"code": fault.code})
-
-
-def count(answer: Answer) -> None:
-    """What the metrics of every door count."""
-    for outcome, number in (
-        ("accepted", answer.accepted),
-        ("duplicate", answer.duplicates),
-        ("rejected", len(answer.rejected)),
-    ):
-        if number:
-            metrics.INGEST_EVENTS.labels(outcome).inc(number)
-    for rejection in answer.rejected:
-        metrics.INGEST_REJECTED.labels(rejection.code).inc()
 
 
 def received(answer: Answer, translated: Translated) -> Received:
@@ -187,13 +170,7 @@ def _record(request: PrivacyRequest, source: str) -> Accepted:
 
 
 def _unavailable(detail: str, code: str) -> Problem:
-    return Problem(
-        503,
-        "Service Unavailable",
-        f"{detail} Send the same again: it will not count twice.",
-        headers={"Retry-After": str(RETRY_AFTER)},
-        extra={"code": code},
-    )
+    return unavailable(f"{detail} {_ADVICE}", code, RETRY_AFTER)
 
 
 _BODY = {

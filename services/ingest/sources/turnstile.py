@@ -60,7 +60,7 @@ def too_many(limited: Limited) -> Problem:
     """429 and when to come again; 413 for a batch that this source can never send.
 
     ``X-RateLimit-Reset`` is in milliseconds since 1970, as Segment's SDK for Node reads it
-    (2.x; newer ones read ``Retry-After``). ``at`` is now, in seconds since 1970.
+    (2.x; newer ones read ``Retry-After``).
     """
     if math.isinf(limited.seconds):
         return Problem(

@@ -10,14 +10,13 @@ from starlette.requests import ClientDisconnect
 
 from schemas.validation import Fault
 from services.ingest.access import Access
+from services.ingest.doors import count, nothing_taken
 from services.ingest.handler import Ingest, Limited, Unavailable
 from services.ingest.model import MAX_BODY, MAX_EVENTS, Answer, Rejection, Shared
 from services.ingest.packing import ENCODINGS, unpack
 from services.ingest.sources.model import Source
-from services.ingest.sources.turnstile import too_many
 from services.ingest.till.sale import Sale
 from services.ingest.till.translation import text_of
-from services.runtime import metrics
 from services.runtime.http import Problem
 
 KIND = "store"
@@ -93,7 +92,7 @@ class Cashier:
         rejected = sorted(
             [*(one for _, one in refused), *answer.rejected], key=lambda one: one.index
         )
-        _count(answer, rejected)
+        count(answer, rejected)
         return Booked(
             accepted=answer.accepted,
             duplicates=answer.duplicates,
@@ -103,18 +102,9 @@ class Cashier:
     async def _take(self, texts: list[bytes], source: Source) -> Answer:
         try:
             return await self._ingest.take(texts, None, Shared(), source, door=DOOR)
-        except Limited as error:
-            metrics.INGEST_EVENTS.labels("limited").inc(len(texts))
-            raise too_many(error) from None
-        except Unavailable as error:
-            metrics.INGEST_EVENTS.labels("unavailable").inc(len(texts))
-            raise Problem(
-                503,
-                "Service Unavailable",
-                f"{error} Upload the same again: till and receipt keep it from counting twice.",
-                headers={"Retry-After": str(RETRY_AFTER)},
-                extra={"code": "broker_unavailable"},
-            ) from None
+        except (Limited, Unavailable) as error:
+            advice = "Upload the same again: till and receipt keep it from counting twice."
+            raise nothing_taken(error, len(texts), advice, RETRY_AFTER) from None
 
 
 def _open(body: bytes) -> _Envelope | Fault:
@@ -134,14 +124,6 @@ def _till_of(source: Source) -> Source:
         detail = "Tills send with the write key of a source of the kind store."
         raise Problem(403, "Forbidden", detail, extra={"code": "wrong_kind"})
     return source
-
-
-def _count(answer: Answer, rejected: list[Rejection]) -> None:
-    metrics.INGEST_EVENTS.labels("accepted").inc(answer.accepted)
-    metrics.INGEST_EVENTS.labels("duplicate").inc(answer.duplicates)
-    metrics.INGEST_EVENTS.labels("rejected").inc(len(rejected))
-    for one in rejected:
-        metrics.INGEST_REJECTED.labels(one.code).inc()
 
 
 def _problem(fault: Fault) -> Problem:

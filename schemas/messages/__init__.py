@@ -1,0 +1,56 @@
+"""Every message that crosses a service border, one msgspec Struct each.
+
+Events keep the names of Segment's public message format (camelCase on the wire); the
+topics that Regulars itself defines use snake_case. Times are RFC 3339 in UTC. Money is
+``{"amount": "12.50", "currency": "USD"}`` with an exact decimal. Adding an optional field
+is compatible; readers ignore what they do not know, and events travel verbatim inside
+interactions so that nothing a sender adds is lost.
+"""
+
+from schemas.messages.definitions import ComputedTrait, Definition, PropertyCondition
+from schemas.messages.events import Event, EventType
+from schemas.messages.interactions import Identifier, IdentityMerged, Interaction, ProfileAbsorbed
+from schemas.messages.privacy import PrivacyRequest, SubjectIdentity
+from schemas.messages.profiles import (
+    MAX_WINDOW,
+    Cause,
+    ComputedValue,
+    Consent,
+    Money,
+    Order,
+    OrderLine,
+    Profile,
+    ProfileChanged,
+    Refund,
+)
+from schemas.messages.segments import Reason, SegmentChanged
+from schemas.messages.sends import Channel, MessageChanged, MessageState
+
+__all__ = [
+    "MAX_WINDOW",
+    "Cause",
+    "Channel",
+    "ComputedTrait",
+    "ComputedValue",
+    "Consent",
+    "Definition",
+    "Event",
+    "EventType",
+    "Identifier",
+    "IdentityMerged",
+    "Interaction",
+    "MessageChanged",
+    "MessageState",
+    "Money",
+    "Order",
+    "OrderLine",
+    "PrivacyRequest",
+    "Profile",
+    "ProfileAbsorbed",
+    "ProfileChanged",
+    "PropertyCondition",
+    "Reason",
+    "Refund",
+    "SegmentChanged",
+    "SubjectIdentity",
+]

@@ -1,0 +1,138 @@
+"""What is known of a person, as build publishes it."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from schemas.messages.interactions import Identifier
+
+
+class Money(Struct, frozen=True):
+    """An exact amount in one ISO 4217 currency."""
+
+    amount: Decimal
+    currency: str
+
+
+class OrderLine(Struct, kw_only=True, omit_defaults=True):
+    """One product line of an order."""
+
+    product_id: str
+    name: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    price: Decimal | None = None
+    quantity: int = 1
+
+
+class Refund(Struct, kw_only=True, omit_defaults=True):
+    """One refund of an order; ``amount`` is positive, in the order's currency."""
+
+    message_id: str
+    amount: Decimal
+    at: datetime
+
+
+class Order(Struct, kw_only=True, omit_defaults=True):
+    """An order as it stands: the latest version by event time, less what was taken back.
+
+    ``revenue`` excludes shipping and tax (Segment's meaning); ``total`` is what was paid.
+    """
+
+    order_id: str
+    currency: str
+    ordered_at: datetime
+    updated_at: datetime
+    status: Literal["completed", "cancelled"] = "completed"
+    revenue: Decimal = Decimal(0)
+    total: Decimal = Decimal(0)
+    refunds: list[Refund] = field(default_factory=list)
+    cancelled_at: datetime | None = None
+    products: list[OrderLine] = field(default_factory=list)
+
+
+class Consent(Struct, kw_only=True, omit_defaults=True):
+    """What a person last said of marketing on one channel, and by which message."""
+
+    state: Literal["granted", "denied", "withdrawn"]
+    at: datetime
+    message_id: str
+    source: str = ""
+
+
+class ComputedValue(Struct, kw_only=True, omit_defaults=True):
+    """The value of one computed trait for one person.
+
+    All-time aggregates fill ``count``, or ``sums`` by currency (``""`` for a property that
+    is no money: amounts of different currencies are never added). Windowed ones fill
+    ``times`` (event times in milliseconds since 1970, ascending) and, where a property is
+    aggregated, ``values`` in step with it; both hold what lies within the window before
+    the person's latest event, at most ``MAX_WINDOW`` entries, and ``capped`` says that
+    older ones were left out. ``currencies`` is in step with ``values`` where these are money:
+    only values of one currency may be added.
+    """
+
+    count: int | None = None
+    sums: dict[str, Decimal] | None = None
+    times: list[int] | None = None
+    values: list[Decimal] | None = None
+    currencies: list[str] | None = None
+    capped: bool = False
+
+
+MAX_WINDOW = 1_000
+
+
+class Profile(Struct, kw_only=True, omit_defaults=True):
+    """What is known of one person, as other services and teams may read it."""
+
+    profile_id: str
+    identifiers: list[Identifier] = field(default_factory=list)
+    traits: dict[str, Any] = field(default_factory=dict)
+    consent: dict[str, Consent] = field(default_factory=dict)
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    interactions: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    """How often each event name occurred."""
+    orders: list[Order] = field(default_factory=list)
+    order_count: int = 0
+    """Orders completed and not cancelled."""
+    revenue: list[Money] = field(default_factory=list)
+    """Revenue net of refunds and cancellations, one entry a currency."""
+    first_order_at: datetime | None = None
+    last_order_at: datetime | None = None
+    computed: dict[str, ComputedValue] = field(default_factory=dict)
+    """By computed trait key. A key that is missing is not computed yet for this person."""
+
+
+class Cause(Struct, kw_only=True, omit_defaults=True):
+    """The latest interaction behind a change; one that was not imported, if there is any."""
+
+    message_id: str
+    name: str
+    at: datetime
+    source: str = ""
+    history: bool = False
+    """Nothing but imported history is behind the change."""
+
+
+class ProfileChanged(Struct, kw_only=True, omit_defaults=True):
+    """``regulars.profile.changed.v1`` on ``profile.changes``: the whole profile, after.
+
+    After a merge, the former profile's last record has ``merged_into`` and no profile.
+    """
+
+    profile_id: str
+    version: int
+    """Rises with each change of this profile; a smaller one is older."""
+    changed_at: datetime
+    cause: Cause
+    changed: list[str] = field(default_factory=list)
+    """What differs: ``traits.email``, ``orders``, ``computed.<key>``, ``consent.email``..."""
+    merged_into: str | None = None
+    merged_from: list[str] = field(default_factory=list)
+    """Every former profile id of this person."""
+    profile: Profile | None = None

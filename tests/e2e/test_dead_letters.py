@@ -255,6 +255,57 @@ async def test_many_are_repaired_alike_and_the_others_stay(open_house: House) ->
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_many_are_made_anew_by_an_expression_and_the_rest_is_dismissed(
+    open_house: House,
+) -> None:
+    house = open_house
+    batch: list[dict[str, Any]] = [
+        {"type": "track", "userId": "u", "event": "Order Completed", "messageId": f"anew-{n}",
+         "number": n, "cents": 1000 + n}
+        for n in range(2)
+    ]  # fmt: skip
+    batch.append(
+        {"type": "track", "userId": "u", "event": "Order Completed", "messageId": "anew-x"}
+    )
+    await house.send("/v1/batch", {"batch": batch})
+    await house.arrived(3, text="anew-")
+    asked: dict[str, Any] = {
+        "filter": {"text": "anew-"},
+        "expression": "merge(@, {properties: {order_id: to_string(number),"
+        " total: shift(cents, `-2`), currency: 'EUR'}})",
+    }
+    dry = (await house.call("POST", "/replay", {**asked, "dry_run": True})).json()
+    shown = {one["before"]["json"]["messageId"]: one for one in dry["letters"]}
+    assert {name: one["accepted"] for name, one in shown.items()} == {
+        "anew-0": True, "anew-1": True, "anew-x": False,
+    }  # fmt: skip
+    assert shown["anew-1"]["before"] == {"json": batch[1]}
+    properties = {"order_id": "1", "total": 10.01, "currency": "EUR"}
+    assert shown["anew-1"]["after"]["json"]["properties"] == properties
+    assert await house.letters(text="anew-", state="replaying") == []
+    done = (await house.call("POST", "/replay", asked)).json()
+    assert (done["taken"], done["refused"]) == (2, 1)
+    await eventually(
+        lambda: house.letters(text="anew-", state="replayed"), lambda found: len(found) == 2
+    )
+    events = {one["messageId"]: one["properties"] for one in await house.events()}
+    assert events["anew-1"] == properties
+    (left,) = await house.letters(text="anew-", state="open")
+    these = {"filter": {"text": "anew-"}}
+    counted = await house.call("POST", "/dismiss", {**these, "dry_run": True})
+    assert (counted.json(), await house.state(left["id"])) == ({"dismissed": 1}, "open")
+    assert (await house.call("POST", "/dismiss", these)).json() == {"dismissed": 1}
+    after = await house.letter(left["id"])
+    assert (after["state"], [(one["deed"], one["by"]) for one in after["history"]]) == (
+        "dismissed", [("dismissed", "support")],
+    )  # fmt: skip
+    assert len(await house.letters(text="anew-", state="replayed")) == 2
+    assert (await house.call("POST", "/dismiss", these)).json() == {"dismissed": 0}
+    again = await house.call("POST", f"/{left['id']}/replay", {"body": {**batch[0], **REPAIRED}})
+    assert again.status_code == 202  # a dismissed one may still be replayed
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_pages_and_filters_show_each_letter_once(open_house: House) -> None:
     house = open_house
     await house.send("/v1/batch", {"batch": [{"messageId": f"page-{n}"} for n in range(5)]})
@@ -351,6 +402,12 @@ async def test_the_command_shows_repairs_and_replays(
     assert (code, text.splitlines()[-1]) == (0, "1 sent again, 0 still refused")
     code, text = await run("counts", "--reason", "bad_amount")
     assert (code, "events.rejected" in text) == (0, True)
+    (tmp_path / "anew.jmespath").write_text("merge(@, {userId: 'ann'})")
+    anew = ("--text", "cli-", "--expression", str(tmp_path / "anew.jmespath"), "--dry-run")
+    code, text = await run("replay", *anew)
+    assert (code, text) == (0, "0 sent again, 0 still refused\n")
+    code, text = await run("dismiss", "--text", "cli-", "--dry-run")
+    assert (code, text) == (0, "0 would be dismissed\n")
     code, text = await run("dismiss", "nothing")
     assert (code, "There is no dead letter with this id." in text) == (1, True)
     code, text = await run("erase", "--user-id", "nobody", "--email", "nobody@shop.example")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from services.ingest.expression import compiled, find
 from services.ingest.hooks import signature
-from services.ingest.hooks.expression import compiled, find
 from services.ingest.hooks.generic import Webhook
 from services.ingest.hooks.model import Delivery, Translated
 from services.ingest.hooks.registry import check_options
@@ -178,6 +178,10 @@ def test_an_empty_secret_signs_nothing() -> None:
             ["options.list: There is no function eval()."],
         ),
         (
+            {"events": [{"event": "'x'", "messageId": '`"\\ud800"`'}]},
+            ["options.events[0].messageId: No JMESPath expression: "],
+        ),
+        (
             {"events": [{"event": "'x'", "messageId": "x" * 401}]},
             ["options.events[0].messageId: An expression has at most 400 characters."],
         ),
@@ -224,6 +228,7 @@ def test_a_mapping_that_cannot_work_is_refused_with_its_place(
         ("to_number('12.10')", Decimal("12.10")),
         ("to_number('12,10')", None),
         ("to_string(prices[0])", "0.10"),
+        ("to_string(missing)", None),
         ("shift(cents, `-2`)", Decimal("12.50")),
         ("shift(missing, `-2`)", None),
         ("shift(cents, `0.5`)", None),
@@ -239,6 +244,13 @@ def test_expressions_count_exactly(expression: str, found: Any) -> None:
 def test_a_result_that_is_too_large_is_no_result() -> None:
     parsed = compiled("[@,@]|[@,@]|[@,@]|[@,@]")
     fault = find(parsed, list(range(400)))  # type: ignore[arg-type]
+    assert getattr(fault, "code", None) == "expression_failed"
+
+
+@pytest.mark.parametrize("expression", ["&item", "not_null(&item)", "[&item]"])
+def test_a_piece_of_an_expression_is_no_value(expression: str) -> None:
+    parsed = compiled(expression)
+    fault = find(parsed, {"item": 1})  # type: ignore[arg-type]
     assert getattr(fault, "code", None) == "expression_failed"
 
 

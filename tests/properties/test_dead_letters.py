@@ -12,7 +12,8 @@ from schemas.validation import Fault
 from services.ingest.dead_letters import life
 from services.ingest.dead_letters.model import Action, Letter, Returned
 from services.ingest.dead_letters.people import every_one_in, people_in
-from services.ingest.dead_letters.replay import outputs_of, patched
+from services.ingest.dead_letters.repair import by_expression, by_patch
+from services.ingest.dead_letters.replay import outputs_of
 from services.ingest.dead_letters.rules import Place, read
 from services.ingest.dead_letters.shapes import whole_of
 from services.ingest.dead_letters.store import document_of, letter_of
@@ -71,7 +72,10 @@ def test_any_record_becomes_a_letter_that_can_be_kept_shown_and_judged(
     for attempt in (None, body):
         outputs = outputs_of(letter, Source(name="web"), attempt)
         assert isinstance(outputs, Fault) or all(one.topic in TOPICS for one in outputs)
-    assert isinstance(patched(letter, [{"op": "add", "path": "/x", "value": 1}]), bytes | Fault)
+    patch, remake = by_patch([{"op": "add", "path": "/x", "value": 1}]), by_expression("{a: @}")
+    assert isinstance(patch(letter), bytes | Fault)
+    assert not isinstance(remake, Fault)
+    assert isinstance(remake(letter), bytes | Fault)
     found = every_one_in(value)
     assert len(people_in(value)) == len(found) or len(found) > 500
     gone = life.erased(letter, Action(at=NOW, deed="erased"))

@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from services.ingest.dead_letters.desk import Desk
+from services.ingest.dead_letters.means import Means
 from services.ingest.dead_letters.model import Letter
-from services.ingest.dead_letters.routes import Means, router
+from services.ingest.dead_letters.routes import router
 from services.ingest.sources.model import Source
 from services.runtime.http import create_api
 from services.runtime.keys import digest
@@ -84,6 +85,12 @@ async def test_without_its_database_it_says_when_to_come_again() -> None:
         ("/replay", b'{"filter": {"reason": "x"}, "cursor": "?"}', 400),
         ("/replay", b'{"filter": {"reason": "x"}, "patch": 7}', 422),
         ("/replay", b'{"filter": {"reason": "x"}, "limit": 501}', 422),
+        ("/replay", b'{"filter": {"reason": "x"}, "expression": "a ["}', 422),
+        ("/replay", b'{"filter": {"reason": "x"}, "expression": "@", "patch": []}', 422),
+        ("/replay", b'{"filter": {}, "expression": "@"}', 422),
+        ("/dismiss", b'{"filter": {}}', 422),
+        ("/dismiss", b'{"filter": {"state": ["open"]}}', 422),
+        ("/dismiss", b"{}", 422),
         ("/erase", b'{"identifiers": []}', 422),
         ("/erase", b'{"identifiers": [{"type": "", "value": "x"}]}', 422),
     ],
@@ -106,11 +113,24 @@ async def test_whoever_loses_a_race_judges_again_what_there_is_now() -> None:
     assert drawer.letters["abc"].version == 1
 
 
+async def test_what_is_done_with_is_not_asked_for_by_naming_its_state(
+    client: httpx.AsyncClient,
+) -> None:
+    done = {"filter": {"reason": "x", "state": ["replayed", "erased"]}}  # no letter is looked for
+    replayed, dismissed = (
+        await client.post("/replay", json=done),
+        await client.post("/dismiss", json=done),
+    )
+    assert (replayed.status_code, replayed.json()["letters"]) == (202, [])
+    assert (dismissed.status_code, dismissed.json()) == (200, {"dismissed": 0})
+
+
 async def test_readers_see_no_content_and_do_nothing() -> None:
     async with client_of(Drawer(refusal())) as client:
         client.headers["Authorization"] = "Bearer a-reader"
         whole = (await client.get("/abc")).json()
         assert "content" not in whole
         assert (await client.post("/abc/dismiss")).status_code == 403
+        assert (await client.post("/dismiss", json={"filter": {}})).status_code == 403
         client.headers["Authorization"] = "Bearer nobody"
         assert (await client.get("/abc")).status_code == 401

@@ -13,7 +13,7 @@ from schemas.validation import Fault
 from services.ingest.dead_letters import life, replay
 from services.ingest.dead_letters.model import Action, Letter, Returned, Suppressed
 from services.ingest.dead_letters.people import MANY, digest, every_one_in, people_in
-from services.ingest.dead_letters.replay import patched
+from services.ingest.dead_letters.repair import by_expression, by_patch
 from services.ingest.dead_letters.rules import Place, read
 from services.ingest.model import Shared, Verdict
 from services.ingest.sources.model import Source
@@ -365,7 +365,7 @@ def test_a_patch_changes_a_body_and_leaves_other_numbers_to_the_last_digit() -> 
         {"op": "move", "from": "/properties/orderId", "path": "/properties/order_id"},
         {"op": "add", "path": "/properties/total", "value": Decimal("1.10")},
     ]
-    after = patched(letter, patch)
+    after = by_patch(patch)(letter)
     assert isinstance(after, bytes)
     assert json.loads(after, parse_float=Decimal)["properties"] == {
         "x": Decimal("0.10000000000000000001"), "order_id": "o", "total": Decimal("1.10"),
@@ -389,4 +389,65 @@ def test_a_patch_changes_a_body_and_leaves_other_numbers_to_the_last_digit() -> 
     ],
 )
 def test_a_patch_that_does_not_fit_is_a_fault_and_no_crash(patch: Any) -> None:
-    assert code(patched(refusal(), patch)) == "bad_patch"
+    assert code(by_patch(patch)(refusal())) == "bad_patch"
+
+
+def remade(letter: Letter, expression: str) -> bytes | Fault:
+    repair = by_expression(expression)
+    return repair if isinstance(repair, Fault) else repair(letter)
+
+
+def test_an_expression_makes_a_body_anew_and_leaves_other_numbers_to_the_last_digit() -> None:
+    letter = refusal(
+        b'{"userId": "u", "number": 7, "cents": 1250, "x": 0.10000000000000000001,'
+        b' "lines": [{"sku": "tea", "cents": 625, "n": 2}]}'
+    )
+    after = remade(
+        letter,
+        """merge({userId: userId, event: 'Order Completed', x: x}, {properties: {
+             order_id: to_string(number), total: shift(cents, `-2`), currency: 'EUR',
+             products: lines[].{sku: sku, price: shift(cents, `-2`), quantity: n}}})""",
+    )
+    assert isinstance(after, bytes)
+    assert json.loads(after, parse_float=Decimal) == {
+        "userId": "u",
+        "event": "Order Completed",
+        "x": Decimal("0.10000000000000000001"),
+        "properties": {
+            "order_id": "7",
+            "total": Decimal("12.50"),
+            "currency": "EUR",
+            "products": [{"sku": "tea", "price": Decimal("6.25"), "quantity": 2}],
+        },
+    }
+
+
+def test_an_expression_may_name_every_field_of_a_large_event() -> None:
+    names = [f"f{number}" for number in range(40)]
+    body = {"properties": dict.fromkeys(names, 1)}
+    inner = ", ".join(f"{name}: properties.{name}" for name in names)
+    after = remade(refusal(body), f"merge(@, {{properties: merge(properties, {{{inner}}})}})")
+    assert isinstance(after, bytes)
+    assert json.loads(after) == body
+
+
+@pytest.mark.parametrize(
+    ("expression", "fault"),
+    [
+        ("properties.[", "bad_expression"),
+        ("open('/etc/passwd')", "bad_expression"),
+        ("a" * 4_001, "bad_expression"),
+        ("[@,@]|[@,@]|[@,@]|[@,@]|[@,@]|[@,@]|[@,@]|{a: @}", "bad_expression"),
+        ("properties.order_id", "not_an_object"),
+        ("nothing", "not_an_object"),
+        ("{a: sum(@)}", "expression_failed"),
+        ("{a: &properties}", "expression_failed"),
+        ("not_null(&properties)", "expression_failed"),
+        ('{a: `"\\ud800"`}', "bad_expression"),
+    ],
+)
+def test_an_expression_that_does_not_fit_is_a_fault_and_no_crash(
+    expression: str, fault: str
+) -> None:
+    assert code(remade(refusal(), expression)) == fault
+    assert code(remade(refusal(b"\xff"), "@")) == "bad_text"

@@ -101,6 +101,9 @@ def replay(
     patch: Annotated[
         Path | None, typer.Option(help="A file with a JSON Patch (RFC 6902) for each.")
     ] = None,
+    expression: Annotated[
+        Path | None, typer.Option(help="A file with JMESPath: the new body of each, from the old.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
     dry_run: Dry = False,
     url: Url = _URL,
@@ -114,6 +117,8 @@ def replay(
     wanted = {"source": source, "topic": topic, "reason": reason, "text": text}
     said = json.dumps({"filter": wanted, "limit": limit, "dry_run": dry_run})
     content = f', "patch": {_text(patch)}' if patch else ""
+    if expression:
+        content += f', "expression": {json.dumps(_read(expression))}'
     outcome = _call("POST", "/replay", url, content=said[:-1] + content + "}")
     _tell(outcome["letters"])
     more = "; there are more: repeat it" if outcome["next"] else ""
@@ -122,10 +127,24 @@ def replay(
 
 
 @app.command()
-def dismiss(id: Id, url: Url = _URL) -> None:
-    """Nothing is to be done about it."""
-    _call("POST", f"/{id}/dismiss", url)
-    typer.echo("dismissed")
+def dismiss(
+    id: Annotated[str, typer.Argument(help="One dead letter, or nothing for a filter.")] = "",
+    source: Source = "",
+    topic: Topic = "",
+    reason: Reason = "",
+    text: Text = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    url: Url = _URL,
+) -> None:
+    """Nothing is to be done about it, or about all that are open and fit a filter."""
+    if id:
+        _call("POST", f"/{id}/dismiss", url)
+        typer.echo("dismissed")
+        return
+    wanted = {"source": source, "topic": topic, "reason": reason, "text": text}
+    asked = json.dumps({"filter": wanted, "dry_run": dry_run})
+    number = _call("POST", "/dismiss", url, content=asked)["dismissed"]
+    typer.echo(f"{number} {'would be dismissed' if dry_run else 'dismissed'}")
 
 
 @app.command()
@@ -151,18 +170,26 @@ def _tell(letters: list[dict[str, Any]]) -> None:
     for one in letters:
         verdict = "accepted" if one["accepted"] else f"{one['code']}: {one['detail']}"
         _screen.print(f"{one['id']}  {escape(verdict)}", highlight=False, soft_wrap=True)
-        if one.get("after") and "json" in one["after"]:
-            typer.echo(json.dumps(one["after"]["json"], indent=2, ensure_ascii=False))
+        for side in ("before", "after"):
+            if one.get(side) and "json" in one[side]:
+                typer.echo(f"{side}: {json.dumps(one[side]['json'], indent=2, ensure_ascii=False)}")
 
 
 def _text(path: Path) -> str:
     """A file that holds JSON, as it is: no digit of it is touched."""
+    text = _read(path)
     try:
-        text = path.read_text("utf-8")
         json.loads(text)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         _fail(f"{path}: {error}")
     return text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        _fail(f"{path}: {error}")
 
 
 def _call(method: str, path: str, url: str, **request: Any) -> Any:

@@ -6,18 +6,21 @@ transaction. Whoever acts says which version of the letter they saw, so that of 
 click at once one acts.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from schemas.validation import Fault
 from services.ingest.dead_letters import life
-from services.ingest.dead_letters.model import ACTIONABLE, Action, Filter, Letter
+from services.ingest.dead_letters.model import ACTIONABLE, OPEN, Action, Filter, Letter, State
 from services.ingest.dead_letters.people import digests, every_one_in
-from services.ingest.dead_letters.replay import outputs_of, patched
+from services.ingest.dead_letters.repair import Repair
+from services.ingest.dead_letters.replay import outputs_of
 from services.ingest.handler import NoPlans, Plans
 from services.ingest.sources.model import Source
 from services.runtime.turn import Output
@@ -71,6 +74,10 @@ class Store(Protocol):
         self, wanted: Filter, limit: int, after: tuple[datetime, str] | None
     ) -> list[Letter]: ...
 
+    async def states(self, wanted: Filter) -> dict[str, int]: ...
+
+    async def dismiss(self, wanted: Filter, action: Action) -> int: ...
+
     async def naming(self, people: Collection[bytes]) -> list[Letter]: ...
 
     async def erase_later(
@@ -120,25 +127,23 @@ class Desk:
     async def replay_all(
         self,
         wanted: Filter,
-        patch: Sequence[Any] | None,
+        repair: Repair | None,
         by: str,
         *,
         limit: int,
         after: tuple[datetime, str] | None = None,
         dry: bool = False,
     ) -> Outcome:
-        """Replay letters, newest first, each changed by ``patch`` (JSON Patch) if there is one.
+        """Replay letters, newest first, each with what ``repair`` makes of its body, if given.
 
         Those that would be refused again are told of, and stay as they are.
         """
-        states = tuple(state for state in wanted.states or ("open", "edited"))
-        wanted = msgspec.structs.replace(
-            wanted, states=tuple(state for state in states if state in ACTIONABLE)
-        )
-        found = await self._letters.page(wanted, limit + 1, after)
+        these = _among(wanted, ACTIONABLE)
+        found = await self._letters.page(these, limit + 1, after) if these else []
         outcome = Outcome(letters=[], next=found[limit - 1] if len(found) > limit else None)
         for letter in found[:limit]:
-            body = None if patch is None else patched(letter, patch)
+            await asyncio.sleep(0)  # events go first
+            body = None if repair is None else repair(letter)
             outputs = body if isinstance(body, Fault) else self._outputs(letter, body)
             text = body if isinstance(body, bytes) else None
             outcome.letters.append(_preview(letter, letter.body, text, outputs))
@@ -164,6 +169,15 @@ class Desk:
             if await self._letters.change(after):
                 return after
         raise Conflict("changing")
+
+    async def dismiss_all(self, wanted: Filter, by: str, *, dry: bool = False) -> int:
+        """Nothing is to be done about all of these that are open; returns how many that are."""
+        these = _among(wanted, OPEN)
+        if these is None:
+            return 0
+        if dry:
+            return sum((await self._letters.states(these)).values())
+        return await self._letters.dismiss(these, Action(at=self._clock(), deed="dismissed", by=by))
 
     async def erase(self, identifiers: Collection[tuple[str, str]], by: str) -> int:
         """Remove what the letters of a person hold; returns how many letters that were.
@@ -196,6 +210,12 @@ class Desk:
                 return 1
             letter = await self._letters.get(found.id)
         raise Conflict("changing")
+
+
+def _among(wanted: Filter, states: Collection[State]) -> Filter | None:
+    """``wanted``, by default what is open, as far as it is in these states; None: none can be."""
+    kept = tuple(state for state in wanted.states or OPEN if state in states)
+    return replace(wanted, states=kept) if kept else None
 
 
 def _demand_actionable(letter: Letter) -> None:

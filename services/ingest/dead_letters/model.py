@@ -8,6 +8,8 @@ from msgspec import Struct, field
 State = Literal["open", "edited", "replaying", "replayed", "dismissed", "erased"]
 ACTIONABLE: tuple[State, ...] = ("open", "edited", "dismissed")
 """In these it may be edited, replayed and dismissed."""
+OPEN: tuple[State, ...] = ("open", "edited")
+"""In these something is yet to be done about it."""
 
 Deed = Literal["edited", "refused", "replaying", "replayed", "dismissed", "erased"]
 

@@ -6,13 +6,9 @@ is published it counts once. What a stage refused of an internal topic is publis
 was, for that stage alone: the topic's other readers have had it.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 
-import jsonpatch
-import jsonpointer
 import msgspec
 
 from schemas.topics import BY_NAME, EVENT_ACCEPTED, EVENTS, MEANT_FOR, REJECTED, REPLAY_OF
@@ -100,21 +96,6 @@ def events_of(
     return list(events.values())
 
 
-def patched(letter: Letter, patch: Sequence[Any]) -> bytes | Fault:
-    """The letter's body changed by a JSON Patch (RFC 6902). Codes: of ``decode``; bad_patch."""
-    said = decode(letter.body or b"")
-    if isinstance(said, Fault):
-        return said
-    try:
-        changed = jsonpatch.apply_patch(said, patch)
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
-        return Fault("bad_patch", _line(error))
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        # The library lets what its own types do not cover through.
-        return Fault("bad_patch", f"The patch does not fit this body ({type(error).__name__}).")
-    return _encode(changed)
-
-
 def _with_its_id(body: bytes, message_id: str | None) -> bytes:
     """``body`` under the messageId that the event came with, where it had a good one."""
     if not message_id or not message_id.strip() or len(message_id) > LONGEST_MESSAGE_ID:
@@ -176,7 +157,3 @@ def _as_it_was(letter: Letter) -> list[Output] | Fault:
     headers = [*letter.headers, (REPLAY_OF, letter.id.encode())]
     headers.append((MEANT_FOR, letter.stage.encode()))
     return [Output(topic.name, letter.partition, letter.key, letter.raw, headers)]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

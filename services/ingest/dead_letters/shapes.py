@@ -1,16 +1,14 @@
-"""What the API of dead letters takes and answers."""
+"""What the API of dead letters answers."""
 
 import base64
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from services.ingest.dead_letters.desk import Outcome, Preview
 from services.ingest.dead_letters.model import Count, Letter, State, Tally
-
-MOST_AT_ONCE = 500
 
 
 class Deed(BaseModel):
@@ -78,43 +76,6 @@ class Seen(BaseModel):
     after: Content | None = None
 
 
-class Replay(BaseModel):
-    """How one letter is to be replayed."""
-
-    model_config = ConfigDict(extra="forbid")
-    body: dict[str, Any] | None = Field(None, description="In place of its own.")
-    dry_run: bool = Field(False, description="Only say what would become of it.")
-
-
-class Wanted(BaseModel):
-    """Which letters: at least one of source, topic, reason and text."""
-
-    model_config = ConfigDict(extra="forbid")
-    source: str = ""
-    topic: str = ""
-    reason: str = ""
-    text: Annotated[str, Field(max_length=200)] = ""
-    state: list[State] = []
-    start: datetime | None = Field(None, alias="from")
-    end: datetime | None = Field(None, alias="to")
-
-
-class Replays(BaseModel):
-    """Which letters are to be replayed, and what is to be changed in each."""
-
-    model_config = ConfigDict(extra="forbid")
-    filter: Wanted
-    patch: list[dict[str, Any]] | None = Field(
-        None,
-        max_length=100,
-        description="JSON Patch (RFC 6902) for the body of each.",
-        examples=[[{"op": "add", "path": "/properties/currency", "value": "EUR"}]],
-    )
-    dry_run: bool = False
-    limit: int = Field(100, ge=1, le=MOST_AT_ONCE)
-    cursor: str | None = Field(None, description="`next` of the answer before.")
-
-
 class Replayed(BaseModel):
     """What came of it. Letters that would be refused again are left as they are."""
 
@@ -125,21 +86,10 @@ class Replayed(BaseModel):
     next: str | None = None
 
 
-class Identifier(BaseModel):
-    """A name of the person."""
+class Dismissed(BaseModel):
+    """How many dead letters were dismissed, or would be."""
 
-    type: str = Field(
-        pattern=r"^[a-z_]{1,40}$",
-        description="email, phone, user_id, anonymous_id, profile_id, or of an externalId.",
-    )
-    value: str = Field(min_length=1, max_length=512)
-
-
-class Erase(BaseModel):
-    """Whose dead letters are to be erased."""
-
-    model_config = ConfigDict(extra="forbid")
-    identifiers: list[Identifier] = Field(min_length=1, max_length=1_000)
+    dismissed: int
 
 
 class Erased(BaseModel):

@@ -14,12 +14,20 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.dead_letters.model import Count, Filter, Letter, Tally
+from services.ingest.dead_letters.model import (
+    MAX_HISTORY,
+    OPEN,
+    Action,
+    Count,
+    Filter,
+    Letter,
+    Tally,
+)
 from services.ingest.dead_letters.people import MANY
 from services.runtime.mongo import Database, ReplaceOne, Session, UpdateOne, create_collection
 
 _BY_SOURCE = [("source", 1), ("state", 1), ("at", 1), ("kept", 1)]
-_CLOSED, _OPEN = ("erased", "dismissed", "replayed"), ("open", "edited")
+_CLOSED = ("erased", "dismissed", "replayed")
 _MOST_MS = 5_000
 _ALL = 10_000
 
@@ -103,7 +111,7 @@ class Letters:
         gone: list[str] = []
         dropped: list[Letter] = []
         without = dict.fromkeys(("raw", "edited", "headers", "history", "people", "outputs"), 0)
-        for states in (_CLOSED, _OPEN):
+        for states in (_CLOSED, OPEN):
             query = {"source": source, "state": {"$in": states}}
             found = self._letters.find(query, without, session=session).sort("at", 1)
             async for one in found:
@@ -111,7 +119,7 @@ class Letters:
                     break
                 gone.append(one["_id"])
                 count, octets = count - 1, octets - one["kept"]
-                if states is _OPEN:
+                if states is OPEN:
                     dropped.append(letter_of({**one, "raw": None}))
         await self._letters.delete_many({"_id": {"$in": gone}}, session=session)
         return dropped
@@ -149,6 +157,16 @@ class Letters:
         found = self._letters.find(query, max_time_ms=_MOST_MS)
         found = found.sort([("at", -1), ("_id", -1)]).limit(limit)
         return [letter_of(one) for one in await found.to_list(None)]
+
+    async def dismiss(self, wanted: Filter, action: Action) -> int:
+        """What ``life.dismissed`` does, to all of these at once; returns how many they were."""
+        deed = msgspec.to_builtins(action, builtin_types=(datetime,))
+        change = {
+            "$set": {"state": "dismissed"},
+            "$inc": {"version": 1},
+            "$push": {"history": {"$each": [deed], "$slice": -MAX_HISTORY}},
+        }
+        return int((await self._letters.update_many(_query(wanted), change)).modified_count)
 
     async def states(self, wanted: Filter) -> dict[str, int]:
         """How many letters are in each state."""

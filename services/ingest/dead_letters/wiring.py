@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.ingest.dead_letters.desk import Desk
-from services.ingest.dead_letters.routes import Means, router
+from services.ingest.dead_letters.means import Means
+from services.ingest.dead_letters.routes import router
 from services.ingest.dead_letters.store import Letters
 from services.ingest.settings import IngestSettings
 from services.ingest.sources.model import Source

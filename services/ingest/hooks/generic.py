@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from schemas.validation import Fault
+from services.ingest.expression import compiled, find
 from services.ingest.hooks import body, generic_model, signed
 from services.ingest.hooks.body import present, text
 from services.ingest.hooks.event import context, message_id, time_of
-from services.ingest.hooks.expression import compiled, find
 from services.ingest.hooks.generic_model import Rule, WebhookOptions
 from services.ingest.hooks.model import Delivery, Options, Secrets, Translated, Verdict
 from services.ingest.hooks.reading import settled

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from schemas.validation import Fault
-from services.ingest.hooks.expression import compiled
+from services.ingest.expression import compiled
 from services.ingest.hooks.reading import settled
 from services.ingest.hooks.signature import Algorithm, Encoding
 

@@ -1,12 +1,14 @@
-"""JMESPath, by which a source says where in a provider's JSON something stands. Pure.
+"""JMESPath: where in a provider's JSON something stands, or what an event should have been. Pure.
 
 Nothing that a person wrote is ever run as code: an expression selects, and is bounded in
 length and in what it may multiply. Numbers stay exact decimals; ``shift`` moves their point,
 as providers who count in cents need it.
 """
 
+import json
 from decimal import Decimal
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import jmespath
@@ -23,6 +25,9 @@ _GROWTH = 64
 LARGEST = 5_000
 """Values in a result."""
 _FURTHEST = 12
+_MULTIPLY = ("join", "map")
+"""Functions whose result may be as large as what they are given, multiplied."""
+_JSON = (dict, list, str, bool, int, float, Decimal, type(None))
 
 
 class _Exact(Functions):
@@ -39,6 +44,8 @@ class _Exact(Functions):
 
     @signature({"types": []})
     def _func_to_string(self, value: Any) -> Any:
+        if value is None:
+            return None  # JMESPath says "null", which would become somebody's id
         if isinstance(value, Decimal):
             return format(value, "f")
         return super()._func_to_string(value)  # type: ignore[misc]
@@ -56,12 +63,13 @@ _OPTIONS = jmespath.Options(custom_functions=_Exact())
 
 
 @lru_cache(maxsize=2_000)
-def compiled(text: str) -> ParsedResult | Fault:
+def compiled(text: str, longest: int = LONGEST) -> ParsedResult | Fault:
     """An expression, ready to ``find``; or why it is none. Code: bad_expression."""
-    if len(text) > LONGEST:
-        return Fault("bad_expression", f"An expression has at most {LONGEST} characters.")
+    if len(text) > longest:
+        return Fault("bad_expression", f"An expression has at most {longest:,} characters.")
     try:
         parsed = jmespath.compile(text)
+        json.dumps(parsed.parsed, ensure_ascii=False).encode()  # a literal may be half an emoji
     except (JMESPathError, ValueError, RecursionError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         return Fault("bad_expression", f"No JMESPath expression: {line}")
@@ -80,15 +88,18 @@ def find(expression: ParsedResult, said: Any, most: int = LARGEST) -> Any | Faul
     """
     try:
         found = expression.search(said, options=_OPTIONS)
+        size = _size(found, most)
     except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         return Fault("expression_failed", f"{type(error).__name__}: it does not fit this value.")
-    if _size(found, most) < 0:
+    if size < 0:
         return Fault("expression_failed", f"It selects more than {most:,} values.")
     return found
 
 
 def _size(value: Any, left: int) -> int:
-    """``left`` less the values in ``value``; it stops below zero."""
+    """``left`` less the values in ``value``; it stops below zero. ``TypeError``: no JSON."""
+    if not isinstance(value, _JSON):  # `&name` selects a piece of an expression
+        raise TypeError
     left -= 1
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for one in inner:
@@ -100,12 +111,16 @@ def _size(value: Any, left: int) -> int:
 
 def _growth(node: Any) -> int:
     """An upper bound of how often the input stands in the output."""
-    children = node.get("children", ())
-    product = max(len(children), 1) if node["type"].startswith("multi_select") else 1
-    for child in children:
-        if isinstance(child, dict):
-            product = min(product * _growth(child), 10**9)
-    return int(product)
+    kind, children = node["type"], node.get("children", ())
+    if kind == "literal":
+        return 0
+    inner = [_growth(child) for child in children if isinstance(child, dict)]
+    behind = prod(max(one, 1) for one in inner)  # each is given what the one before found
+    if kind == "function_expression":
+        beside = sum(inner) + (behind if node["value"] in _MULTIPLY else 0)
+    else:
+        beside = sum(inner) if kind.startswith("multi_select") else behind
+    return int(min(beside, 10**9))
 
 
 def _unknown(node: Any) -> str | None:

@@ -24,7 +24,7 @@ from tests.contract.conformance import SCHEMAS
 from tests.contract.deployment import ROOT
 
 EVENTS = (ROOT / "docs/events.md").read_text()
-SUBSCRIBE = (ROOT / "docs/subscribe.md").read_text()
+SUBSCRIBE = (ROOT / "docs/feed.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 PAGES = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 GOOD = SCHEMAS / "examples" / "good"
@@ -127,7 +127,7 @@ def people() -> Any:
     """The class that the subscriber's example declares."""
     [source] = re.findall(r"```python\n(.*?)```", SUBSCRIBE, re.DOTALL)
     names: dict[str, Any] = {"__name__": "example"}
-    exec(compile(source, "docs/subscribe.md", "exec"), names)
+    exec(compile(source, "docs/feed.md", "exec"), names)
     return names["People"]()
 
 

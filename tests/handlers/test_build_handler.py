@@ -34,6 +34,28 @@ async def test_a_profile_is_announced_once_a_turn_with_its_last_message_as_the_c
     assert [change["version"] for change in journal(again)] == [2]
 
 
+async def test_a_change_tells_what_the_changed_names_held_before(world):
+    said = did("Cart Viewed", 1, identifiers=(("email", "a@x.io"),))
+    await world.turn(world.says(said, identified(2, plan="gold")))
+    later = did("Cart Viewed", 3, context={"traits": {"plan": "lead", "city": "Ulm"}})
+    (change,) = journal(await world.turn(world.says(later)))
+    assert change["before"] == {
+        "counters.Cart Viewed": 1, "last_seen": "2026-03-01T12:00:02Z",
+        "traits.city": None, "traits.plan": "gold",
+    }  # fmt: skip
+    linked = did("Cart Viewed", 3, id="x", identifiers=(("email", "b@x.io"),))
+    (change,) = journal(await world.turn(world.says(linked)))
+    assert change["before"] == {"counters.Cart Viewed": 2, "identifiers.email": ["a@x.io"]}
+
+
+async def test_old_values_that_are_too_much_to_tell_are_left_out(world):
+    names = [f"t{number}" for number in range(5)]
+    await world.turn(world.says(identified(1, **dict.fromkeys(names, "x" * 4_500))))
+    (change,) = journal(await world.turn(world.says(identified(2, **dict.fromkeys(names, 1)))))
+    assert set(change["changed"]) - set(change["before"]) == {"traits.t3", "traits.t4"}
+    assert change["before"]["traits.t0"] == "x" * 4_500
+
+
 async def test_records_that_do_not_fit_are_rejected_and_the_next_is_unharmed(world):
     good = world.says(did("Cart Viewed", 1))
     bad = [

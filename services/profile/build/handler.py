@@ -17,6 +17,7 @@ from services.profile.build.changes import Changes, Limits, Row
 from services.profile.build.inbox import Work, first_of, works_of
 from services.profile.build.model import Kept
 from services.profile.build.rebuild import History, rebuild
+from services.profile.build.rules.before import Earlier
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import differences
@@ -141,7 +142,7 @@ class Build:
         if not self.is_behind_definitions():
             return
         self._revision = self._definitions.revision
-        traits = Traits(_computed_traits(self._definitions.current.values()))
+        traits = Traits(computed_traits(self._definitions.current.values()))
         if traits.fingerprint != self._traits.fingerprint:
             self._traits = traits
             self._unswept |= set(self._owned)
@@ -190,6 +191,7 @@ class Build:
             return
         work.history = all(interaction.history for interaction in said)
         touched: set[str] = set()
+        work.earlier = Earlier(kept) if kept.version else None
         for interaction in said:
             fold(kept.state, interaction, self._traits, touched)
         _forget_vector(work.source, kept)
@@ -208,6 +210,7 @@ class Build:
             touched = differences(old.state, kept.state, keys)
             if old.members != kept.members:
                 touched.add("merged_from")
+            work.earlier = Earlier(old) if old.version else None
             work.history = _is_history(work, old, kept)
             if not changes.announce(profile_id, work, kept, touched):
                 changes.leave(profile_id, work, old, kept.fingerprint)
@@ -269,7 +272,8 @@ def _forget_vector(source: Source, kept: Kept) -> None:
         kept.vector = {o: seq for o, seq in kept.vector.items() if done.get(o, 0) < seq}
 
 
-def _computed_traits(definitions: Collection[Definition]) -> dict[str, ComputedTrait]:
+def computed_traits(definitions: Collection[Definition]) -> dict[str, ComputedTrait]:
+    """The computed traits among ``definitions``, by key."""
     traits = {}
     for definition in definitions:
         if definition.kind == "computed_trait":

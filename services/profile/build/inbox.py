@@ -7,6 +7,7 @@ import msgspec
 
 from schemas.messages import IdentityMerged, Interaction, ProfileAbsorbed
 from schemas.topics import MEANT_FOR
+from services.profile.build.rules.before import Earlier
 from services.runtime.turn import Record, Source, Turn
 
 RECORDED = "regulars.interaction.recorded.v1"
@@ -28,6 +29,8 @@ class Work:
     """A timer asks for it."""
     history: bool = False
     """Nothing but imported history is behind what it changes: known once it is folded."""
+    earlier: Earlier | None = None
+    """The profile before the turn, if it had been announced by then."""
 
 
 def works_of(turn: Turn) -> dict[str, Work]:

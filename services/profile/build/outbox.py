@@ -5,6 +5,7 @@ import msgspec
 from schemas.messages import Cause, Interaction, ProfileAbsorbed, ProfileChanged
 from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, Work, first_of
 from services.profile.build.model import Kept
+from services.profile.build.rules.before import told
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.view import profile_of
 from services.runtime.turn import Message, Record, Turn
@@ -42,7 +43,8 @@ def emit_changed(
     turn: Turn, work: Work, profile_id: str, kept: Kept, what: tuple[set[str], Traits]
 ) -> None:
     """The profile as it is now; ``what`` changed, and the traits it was computed with."""
-    changed, traits = what
+    touched, traits = what
+    changed = sorted(touched)
     _emit_change(
         turn,
         work,
@@ -51,7 +53,8 @@ def emit_changed(
             version=kept.version,
             changed_at=turn.now,
             cause=cause_of(turn, work),
-            changed=sorted(changed),
+            changed=changed,
+            before=told(work.earlier, changed) if work.earlier is not None else {},
             merged_from=kept.members,
             profile=profile_of(profile_id, kept.state, traits),
         ),

@@ -45,6 +45,7 @@ PASSIVE = frozenset(
 ours does not end "not seen for 30 days"."""
 
 _TRAIT_BYTES = 8_000
+_NOTHING: frozenset[str] = frozenset()
 
 
 class Body(Struct):
@@ -89,11 +90,9 @@ def fold(state: State, said: Interaction, traits: Traits, touched: set[str]) -> 
     if name not in PASSIVE:
         _see(state, at, traits, touched)
     for identifier in said.identifiers:
-        known = state.identifiers.get(identifier.type)
-        if known is None:
-            known = state.identifiers[identifier.type] = set()
+        known = state.identifiers.get(identifier.type, _NOTHING)
         if identifier.value not in known:
-            known.add(identifier.value)
+            state.identifiers[identifier.type] = {*known, identifier.value}
             touched.add("identifiers." + identifier.type)
     if said.type == "message":
         _message_step(state, said, at, touched)

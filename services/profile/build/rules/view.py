@@ -26,12 +26,7 @@ def profile_of(profile_id: str, state: State, traits: Traits) -> Profile:
             for name, write in state.traits.items()
             if write.value is not None
         },
-        consent={
-            channel: Consent(
-                state=said.state, at=said.at, message_id=said.message_id, source=said.source
-            )
-            for channel, said in state.consent.items()
-        },
+        consent=consent_of(state),
         first_seen=state.first_seen,
         last_seen=state.last_seen,
         interactions=state.interactions,
@@ -43,6 +38,16 @@ def profile_of(profile_id: str, state: State, traits: Traits) -> Profile:
         last_order_at=max(standing, default=None),
         computed=traits.values(state),
     )
+
+
+def consent_of(state: State) -> dict[str, Consent]:
+    """The last word on each channel."""
+    return {
+        channel: Consent(
+            state=said.state, at=said.at, message_id=said.message_id, source=said.source
+        )
+        for channel, said in state.consent.items()
+    }
 
 
 def identifiers_of(state: State) -> list[Identifier]:

@@ -1,0 +1,55 @@
+"""Whatever happens, in whatever turns: a change tells what the version before it said."""
+
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.messages import Interaction
+from services.profile.build.inbox import CHANGED
+from tests.build_world import World, again, journal
+from tests.properties.test_fold import HISTORIES
+
+TOLD = ("counters", "traits", "consent", "identifiers", "first_seen", "last_seen", "merged_from")
+
+
+def value(change: dict[str, Any], name: str) -> Any:
+    """What a published change says of one name of ``changed``; None where it says nothing."""
+    section, _, key = name.partition(".")
+    if section == "merged_from":
+        return change.get(section, [])
+    if section == "identifiers":
+        held = change["profile"].get(section, [])
+        return [one["value"] for one in held if one["type"] == key] or None
+    told = change["profile"].get(section)
+    return told if not key else (told or {}).get(key)
+
+
+def check(changes: list[dict[str, Any]]) -> None:
+    """Every change of a profile beside the one before it."""
+    assert "before" not in changes[0]
+    for earlier, change in pairwise(changes):
+        expected = {
+            name: value(earlier, name)
+            for name in change["changed"]
+            if name.partition(".")[0] in TOLD
+        }
+        assert change.get("before", {}) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(HISTORIES, st.integers(1, 5), st.booleans())
+async def test_before_is_what_the_version_before_said(
+    said: list[Interaction], size: int, merge: bool
+) -> None:
+    world = World()
+    changes = []
+    for start in range(0, len(said), size):
+        changes += journal(await world.turn(world.says(*said[start : start + size])))
+    if merge and changes:
+        absorbed = await world.turn(world.merges("B", into="p1"))
+        changes += journal(await world.turn([again(absorbed.messages[1][1], world)]))
+    ours = [change for change in changes if change["ce_type"] == CHANGED]
+    if ours:
+        check(ours)

@@ -20,3 +20,16 @@ WITHDRAWN = frozenset(
 """Codes of lately replaced money: orders of former years still name them."""
 
 CODES = ACTIVE | WITHDRAWN
+
+# ISO 4217 minor units, where they are not 2 (the standard's list one, 2024).
+_DIGITS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+_EXPONENTS = {code: digits for digits, codes in _DIGITS.items() for code in codes.split()}
+
+
+def digits(code: str) -> int:
+    """How many digits after the point prices in a currency have."""
+    return _EXPONENTS.get(code, 2)

@@ -32,13 +32,18 @@ class Refund(Struct, kw_only=True, omit_defaults=True):
 
     message_id: str
     amount: Decimal
+    """What was paid back, with tax and shipping."""
     at: datetime
+    revenue: Decimal | None = None
+    """What it takes from the order's revenue; a reader of older records may find none."""
 
 
 class Order(Struct, kw_only=True, omit_defaults=True):
     """An order as it stands: the latest version by event time, less what was taken back.
 
     ``revenue`` excludes shipping and tax (Segment's meaning); ``total`` is what was paid.
+    Net revenue is ``revenue`` less that of the refunds, which never take more; nothing once
+    the order is cancelled.
     """
 
     order_id: str

@@ -139,6 +139,11 @@ class OrderProperties(Struct, kw_only=True, omit_defaults=True):
     coupon: str | None = None
     currency: Currency | None = None
     """None means the source's currency, else US dollars."""
+    status: str | None = None
+    """Of an order that was cancelled, one such as ``processing``, ``paid`` or ``completed`` says
+    that it stands again; ``cancelled`` or ``voided`` that it does not. Others say neither."""
+    cancelled: bool | None = None
+    """The same in one word, where the shop has states of its own; it counts before ``status``."""
     email: str | None = None
     """The buyer's address: it names the person."""
     products: list[Product] | None = None
@@ -148,7 +153,8 @@ class RefundProperties(Struct, kw_only=True, omit_defaults=True):
     """Order Refunded: ``total``, else ``revenue``, else ``amount``, else the sum of the lines.
 
     One of them is needed, other than zero, of either sign. Lines are what was given back,
-    not the order's.
+    not the order's. Of net revenue it takes its ``revenue``, else what is left without its
+    ``tax`` and ``shipping``, else the order's revenue in proportion to the order's total.
     """
 
     order_id: Id

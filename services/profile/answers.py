@@ -39,8 +39,9 @@ class Refund(BaseModel):
     """One refund of an order, in the order's currency."""
 
     message_id: str
-    amount: str
+    amount: str = Field(description="What was paid back, with tax and shipping.")
     at: datetime
+    revenue: str | None = Field(None, description="What it takes from the order's revenue.")
 
 
 class OrderLine(BaseModel):

@@ -139,6 +139,7 @@ AFTER_REFUND = Order(
             message_id="shopify:refund:990001",
             amount=Decimal("15.61"),
             at=instant("2026-03-16T14:00:01Z") or NOW,
+            revenue=Decimal("9.00"),
         )
     ],
     products=[

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.messages import Order
 from services.ingest.hooks import signature
+from services.ingest.hooks.body import instant
 from services.ingest.hooks.model import Delivery, Translated
 from services.ingest.hooks.registry import check_options
 from services.ingest.hooks.woocommerce import TOPICS, WooCommerce
@@ -156,6 +158,19 @@ def test_a_cancelled_order_counts_no_more_and_one_never_placed_never_did() -> No
     [order] = orders_after(map(translate, [*STORY, cancelled]))
     assert (order.status, net_revenue([order])) == ("cancelled", [])
     assert orders_after(map(translate, [STORY[0], cancelled])) == []
+
+
+def test_an_order_that_is_opened_again_counts_again_until_it_is_cancelled_again() -> None:
+    cancelled = called("order-updated-cancelled")
+    opened = called("order-updated-completed", date_modified_gmt="2026-03-20T08:00:00")
+    again = called("order-updated-cancelled", date_modified_gmt="2026-03-21T08:00:00")
+    come = [STORY[1], cancelled, opened, again]
+    for told in permutations(come[:3]):
+        [order] = orders_after(map(translate, told))
+        assert (order.status, order.cancelled_at) == ("completed", None)
+    for told in permutations(come):
+        [order] = orders_after(map(translate, told))
+        assert (order.status, order.cancelled_at) == ("cancelled", instant("2026-03-21T08:00:00"))
 
 
 def test_a_plugins_own_state_counts_where_the_source_says_so() -> None:

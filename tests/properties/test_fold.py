@@ -39,6 +39,8 @@ def order_events(draw: st.DrawFn) -> Interaction:
         order_id=draw(st.sampled_from(["o1", "o2", None])),
         revenue=draw(AMOUNTS),
         currency=draw(CURRENCIES),
+        tax=draw(st.sampled_from([None, 0.2])),
+        status=draw(st.sampled_from([None, "paid", "cancelled"])),
     )
 
 

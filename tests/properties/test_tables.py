@@ -25,7 +25,13 @@ STATES = ["decided", "skipped", "sent", "opened", "clicked", "bounced"]
 
 days = st.integers(-3, 3).map(lambda n: datetime(2026, 1, 15, 23, 59, tzinfo=UTC) + n * DAY)
 amounts = st.sampled_from(AMOUNTS).map(money)
-refunds = st.builds(Refund, message_id=st.just("r"), amount=amounts, at=days)
+refunds = st.builds(
+    Refund,
+    message_id=st.just("r"),
+    amount=amounts,
+    at=days,
+    revenue=st.one_of(st.none(), amounts),
+)
 lines = st.builds(
     OrderLine,
     product_id=st.sampled_from(["a", "b/c"]),
@@ -170,9 +176,9 @@ def recompute(history: History) -> Rows:
             count("revenue_by_day", o.ordered_at, (o.currency,), "revenue", o.revenue)
             refunded = Fraction(0)
             for refund in sorted(o.refunds, key=lambda refund: (refund.at, refund.message_id)):
-                over = max(Fraction(0), refunded - Fraction(o.revenue))
-                refunded += Fraction(refund.amount)
-                extras = max(Fraction(0), refunded - Fraction(o.revenue)) - over
+                before = min(refunded, Fraction(o.revenue))
+                refunded += Fraction(refund.amount if refund.revenue is None else refund.revenue)
+                extras = Fraction(refund.amount) - (min(refunded, Fraction(o.revenue)) - before)
                 count("revenue_by_day", refund.at, (o.currency,), "refunds", refund.amount)
                 count("revenue_by_day", refund.at, (o.currency,), "refunded_extras", extras)
             if o.status == "cancelled":

@@ -83,6 +83,33 @@ def test_refunds_take_back_no_more_than_the_orders_revenue():
     assert net(ordered(1, revenue=100, tax=19), refund) == usd("0")
 
 
+@pytest.mark.parametrize(
+    ("says", "taken"),
+    [
+        ({"total": 23.8, "tax": 3.8}, "20"),
+        ({"total": -28, "tax": -3, "shipping": "-5"}, "20"),
+        ({"total": 23.8, "revenue": 20}, "20"),
+        ({"revenue": 20}, "20"),
+        ({"amount": 24, "shipping": 5}, "19"),
+        ({"total": 62}, "50"),  # half of the total is half of the revenue
+        ({"total": 10}, "8.06"),
+        ({"products": [{"price": 10, "quantity": 2}], "tax": 3.8}, "20"),
+        ({"total": 3, "tax": 19}, "0"),
+        ({"total": 124, "tax": 40}, "100"),  # all that was paid
+    ],
+)
+def test_a_refund_takes_from_revenue_what_is_neither_tax_nor_shipping(says, taken):
+    refund = ordered(2, name="Order Refunded", **says)
+    sale = ordered(1, revenue=100, tax=19, shipping=5, total=124)
+    assert net(sale, refund) == usd(str(100 - Decimal(taken)))
+
+
+def test_shares_of_a_refund_have_the_digits_of_the_currency():
+    sale = ordered(1, revenue=1000, total=1100, currency="JPY")
+    (order,) = orders(sale, ordered(2, name="Order Refunded", total=500))
+    assert [refund.revenue for refund in order.refunds] == [Decimal(455)]
+
+
 def test_a_refund_in_another_currency_is_not_subtracted():
     refund = ordered(2, name="Order Refunded", total=50, currency="EUR")
     assert net(ordered(1, revenue=100, currency="usd"), refund) == usd("100")
@@ -94,6 +121,30 @@ def test_a_cancelled_order_brings_nothing_even_if_it_was_cancelled_before_it_cam
     assert (order.status, order.cancelled_at) == ("cancelled", at(5))
     assert net(cancel, ordered(1, revenue=100)) == []
     assert orders(cancel) == []
+
+
+@pytest.mark.parametrize(
+    ("later", "status"),
+    [
+        (ordered(9, revenue=80), "completed"),
+        (ordered(9, name="Order Updated", revenue=80, status="Processing"), "completed"),
+        (ordered(9, name="Order Updated", revenue=80, cancelled=False), "completed"),
+        (ordered(5, name="Order Updated", revenue=80, status="processing"), "cancelled"),
+        (ordered(9, name="Order Updated", revenue=80), "cancelled"),
+        (ordered(9, name="Order Updated", revenue=80, status="refunded"), "cancelled"),
+        (ordered(9, name="Order Updated", status="paid", cancelled=True), "cancelled"),
+        (ordered(9, name="Order Updated", status=["paid"]), "cancelled"),
+    ],
+)
+def test_a_cancelled_order_stands_again_when_a_later_version_says_so(later, status):
+    (order,) = orders(later, ordered(5, name="Order Cancelled"), ordered(1, revenue=100))
+    assert order.status == status
+    assert (order.cancelled_at is None) == (status == "completed")
+
+
+def test_a_version_that_says_so_cancels_the_order():
+    (order,) = orders(ordered(1, revenue=5), ordered(3, name="Order Updated", status="Canceled"))
+    assert (order.status, order.cancelled_at) == ("cancelled", at(3))
 
 
 def test_revenue_is_never_added_across_currencies():

@@ -97,6 +97,16 @@ def test_a_refund_of_shipping_is_paid_back_but_takes_no_revenue() -> None:
     assert revenue.derive(sold(**cells))["net_revenue"] == 0
 
 
+def test_a_refund_takes_from_revenue_what_the_profile_says() -> None:
+    refunds = [
+        Refund(message_id="r1", amount=Decimal("5.95"), at=at(5), revenue=Decimal("5.00")),
+        Refund(message_id="r2", amount=Decimal("8.93"), at=at(6), revenue=Decimal("7.50")),
+    ]
+    [cells] = adds(Person(orders=[order(refunds=refunds)]), "revenue_by_day", "all").values()
+    assert (cells["refunds"], cells["refunded_extras"]) == (Decimal("14.88"), Decimal("2.38"))
+    assert revenue.derive(sold(**cells))["net_revenue"] == 0
+
+
 def test_the_day_is_the_utc_day() -> None:
     offset = datetime.fromisoformat("2026-01-01T23:30:00-05:00")
     person = Person(orders=[order(ordered_at=offset)])

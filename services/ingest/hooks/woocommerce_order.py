@@ -39,7 +39,9 @@ def changed(order: Order, call: Call) -> Translated:
         ]
         return Translated(events=events)
     if state == "cancelled":
-        cancelled = _event(ORDER_CANCELLED, order, call, ("cancelled", at))
+        # By the moment: an order may be reopened, and cancelled again.
+        mark = f"cancelled-{time_of(modified)}" if modified else "cancelled"
+        cancelled = _event(ORDER_CANCELLED, order, call, (mark, at))
         return Translated(events=[cancelled, *_refunds(order, call, at)])
     detail = f"An order that is {state[:40] or '(in no state)'} has not been placed."
     return Translated(ignored=[Fault("order_not_placed", detail)])
@@ -104,6 +106,8 @@ def _properties(order: Order, call: Call) -> dict[str, Any]:
             "coupons": coupons[1:] and coupons,
             "products": [_line(line) for line in parts(order, "line_items")],
             "status": text(order.get("status")),
+            # Said of every state that the source calls placed, a plugin's own too.
+            "cancelled": False,
             "payment_method": text(order.get("payment_method")),
         }
     )

@@ -40,6 +40,8 @@ class Refunded(Struct, array_like=True):
     at: datetime
     amount: Decimal
     currency: str = ""
+    revenue: Decimal | None = None
+    """What of it is revenue, where the event says so; None: its share of what was paid."""
 
 
 class OrderState(Struct, array_like=True):
@@ -52,8 +54,13 @@ class OrderState(Struct, array_like=True):
     first_at: datetime | None = None
     """The earliest version of either kind."""
     cancelled_at: datetime | None = None
+    """The earliest cancellation that is not before ``stood_at``."""
     refunds: dict[str, Refunded] = field(default_factory=dict)
     """By message id, so that none adds twice."""
+    cancelled_again: list[datetime] = field(default_factory=list)
+    """Further cancellations, ascending: a version between two that comes late undoes the first."""
+    stood_at: datetime | None = None
+    """When a version last said that the order stands."""
 
 
 class ConsentState(Struct, array_like=True):

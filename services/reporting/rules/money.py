@@ -10,19 +10,12 @@ subtracting takes back precisely what adding put in.
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
+from schemas.currencies import digits
 from services.reporting.model import Number
 
 EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 FINEST = Decimal("1e-9")
 LARGEST = Decimal("1e15")
-
-# ISO 4217 minor units, where they are not 2 (the standard's list one, 2024).
-_DIGITS = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-    3: "BHD IQD JOD KWD LYD OMR TND",
-    4: "CLF UYW",
-}
-EXPONENTS = {code: digits for digits, codes in _DIGITS.items() for code in codes.split()}
 
 
 def plus(left: Number, right: Number) -> Number:
@@ -61,10 +54,10 @@ def bounded(amount: Decimal) -> Decimal | None:
 def text(amount: Number, currency: str) -> str:
     """``12.50``: at least the currency's digits, more only where the amount has them."""
     exact = EXACT.normalize(Decimal(amount))
-    digits = EXPONENTS.get(currency, 2)
+    least = digits(currency)
     exponent = exact.as_tuple().exponent
-    if isinstance(exponent, int) and exponent > -digits:
-        exact = EXACT.quantize(exact, Decimal(1).scaleb(-digits))
+    if isinstance(exponent, int) and exponent > -least:
+        exact = EXACT.quantize(exact, Decimal(1).scaleb(-least))
     return f"{exact:f}" if exact else f"{abs(exact):f}"
 
 
@@ -72,8 +65,8 @@ def average(amount: Number, count: Number, currency: str) -> Decimal | None:
     """``amount / count`` rounded half to even to the currency's digits; None of nothing."""
     if not count:
         return None
-    digits = EXPONENTS.get(currency, 2)
-    return EXACT.quantize(EXACT.divide(Decimal(amount), Decimal(count)), Decimal(1).scaleb(-digits))
+    finest = Decimal(1).scaleb(-digits(currency))
+    return EXACT.quantize(EXACT.divide(Decimal(amount), Decimal(count)), finest)
 
 
 def utc(at: datetime) -> datetime:

@@ -1,9 +1,10 @@
 """``revenue_by_day``: what was sold, taken back, and what is left, by day and currency.
 
 An order is booked on the day it was placed, whole. A refund counts on its own day; of the
-revenue it takes back no more than is left, since a refund of all that was paid includes
-shipping and tax, which revenue does not. A cancellation, on its own day, takes back what
-refunds have not, so a cancelled order ends at nothing however the two arrived.
+revenue it takes back what the profile says, since what was paid back includes shipping and
+tax, which revenue does not; where a profile was written before it said so, all of it, up to
+what is left. A cancellation, on its own day, takes back what refunds have not, so a cancelled
+order ends at nothing however the two arrived.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,8 +35,10 @@ def contribution(person: Person) -> Iterator[tuple[str, tuple[str, ...], Cells]]
         left = max(revenue, Decimal(0))
         for refund in sorted(order.refunds, key=lambda refund: (refund.at, refund.message_id)):
             amount = bounded(refund.amount) or Decimal(0)
-            extras = max(EXACT.subtract(amount, left), Decimal(0))
-            left = EXACT.subtract(left, EXACT.subtract(amount, extras))
+            told = amount if refund.revenue is None else bounded(refund.revenue) or Decimal(0)
+            taken = min(told, left)
+            extras = EXACT.subtract(amount, taken)
+            left = EXACT.subtract(left, taken)
             yield day(refund.at), key, {"refunds": amount, "refunded_extras": extras}
         if order.status == "cancelled":
             cells: Cells = {
@@ -69,7 +72,7 @@ TABLE: Table[Person] = Table(
             "refunded_extras",
             "amount",
             "Of them beyond revenue",
-            "The part of the refunds that exceeds the order's revenue: shipping and tax.",
+            "The part of the refunds that is not of the order's revenue: shipping and tax.",
         ),
         Column("cancelled_orders", "orders", "Cancelled", "Cancelled on that day."),
         Column(

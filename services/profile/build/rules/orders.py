@@ -1,9 +1,12 @@
 """Orders as things with versions: content of the latest, less what was taken back.
 
 Order Completed and Order Updated say what the order is, Order Refunded and Order Cancelled
-take back, in whatever order they arrive: what precedes the order waits in its state.
+take back, in whatever order they arrive: what precedes the order waits in its state. A
+cancelled order stands again when a later version says so: a new completion, or an update
+that names a state in which orders stand.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -11,10 +14,20 @@ from typing import Any
 
 from schemas.messages import Money, Order, OrderLine, Refund
 from services.profile.build.model import OrderState, Refunded, State, Version
+from services.profile.build.rules.lines import lines_of, sum_of
+from services.profile.build.rules.refunds import amount_of, revenue_parts
 from services.profile.build.rules.values import canonical, currency, number, text
 
 _ZERO = Decimal("0.00")
-_REFUND_AMOUNTS = ("total", "revenue", "amount")
+_STANDS = frozenset(
+    [
+        *("active", "open", "reopened", "placed", "confirmed", "on-hold", "processing", "paid"),
+        *("shipped", "delivered", "fulfilled", "complete", "completed"),
+    ]
+)
+_CANCELLED = frozenset(["canceled", "cancelled", "voided"])
+"""What ``status`` of a version may say; other words, such as ``refunded``, decide nothing."""
+_MOST_CANCELLATIONS = 20
 
 Properties = dict[str, Any]
 
@@ -43,6 +56,8 @@ def _complete(order: OrderState, message: tuple[datetime, str], said: Properties
     flag = _update(order, message, said)
     if not flag:
         order.completed_at = _earliest(order.completed_at, message[0])
+        if _standing(said) is None:
+            _stand(order, message[0])
     return flag
 
 
@@ -53,9 +68,14 @@ def _update(order: OrderState, message: tuple[datetime, str], said: Properties) 
     order.first_at = _earliest(order.first_at, message[0])
     version = order.version
     if version is None or message > (version.at, version.message_id):
-        lines = _lines(said.get("products"))
+        lines = lines_of(said.get("products"))
         revenue, total = _amounts(said, lines)
         order.version = Version(*message, code, revenue, total, lines)
+    stands = _standing(said)
+    if stands:
+        _stand(order, message[0])
+    elif stands is not None:
+        _cancel(order, message, said)
     return ""
 
 
@@ -63,20 +83,50 @@ def _refund(order: OrderState, message: tuple[datetime, str], said: Properties) 
     code = currency(said["currency"]) if said.get("currency") else ""
     if code is None:
         return "refund_bad_currency"
-    given = (number(said.get(name)) for name in _REFUND_AMOUNTS)
-    amount = next((value for value in given if value is not None), None)
-    if amount is None:
-        amount = _sum(_lines(said.get("products")))
+    amount, revenue = amount_of(said)
     if not amount:
         return "refund_without_amount"
     at, message_id = message
-    order.refunds[message_id] = Refunded(at, abs(amount), code)
+    order.refunds[message_id] = Refunded(at, amount, code, revenue)
     return ""
 
 
 def _cancel(order: OrderState, message: tuple[datetime, str], said: Properties) -> str:
-    order.cancelled_at = _earliest(order.cancelled_at, message[0])
+    at = message[0]
+    if order.stood_at is None or at >= order.stood_at:
+        known = _cancellations(order)
+        place = bisect_left(known, at)
+        if known[place : place + 1] != [at]:
+            known.insert(place, at)
+            _set_cancellations(order, known)
     return ""
+
+
+def _stand(order: OrderState, at: datetime) -> None:
+    """Of one instant the cancellation counts."""
+    if order.stood_at is None or at > order.stood_at:
+        order.stood_at = at
+        _set_cancellations(order, [one for one in _cancellations(order) if one >= at])
+
+
+def _cancellations(order: OrderState) -> list[datetime]:
+    return [] if order.cancelled_at is None else [order.cancelled_at, *order.cancelled_again]
+
+
+def _set_cancellations(order: OrderState, ascending: list[datetime]) -> None:
+    # The latest are kept: those that are let go could matter only if all of these were undone.
+    kept = ascending[-_MOST_CANCELLATIONS:]
+    order.cancelled_at, order.cancelled_again = (kept[0], kept[1:]) if kept else (None, [])
+
+
+def _standing(said: Properties) -> bool | None:
+    """Whether a version says that the order stands; None: it does not say."""
+    cancelled = said.get("cancelled")
+    if isinstance(cancelled, bool):
+        return not cancelled
+    status = said.get("status")
+    word = status.strip().lower().replace("_", "-") if isinstance(status, str) else ""
+    return True if word in _STANDS else False if word in _CANCELLED else None
 
 
 _FOLDS: dict[str, Callable[[OrderState, tuple[datetime, str], Properties], str]] = {
@@ -96,33 +146,10 @@ def _amounts(said: Properties, lines: list[OrderLine]) -> tuple[Decimal, Decimal
     revenue, total = number(said.get("revenue")), number(said.get("total"))
     extras = (number(said.get("tax")) or _ZERO) + (number(said.get("shipping")) or _ZERO)
     if revenue is None:
-        revenue = _sum(lines) if total is None else total - extras
+        revenue = sum_of(lines) if total is None else total - extras
     if total is None:
         total = revenue + extras
     return canonical(revenue), canonical(total)
-
-
-def _lines(products: Any) -> list[OrderLine]:
-    if not isinstance(products, list):
-        return []
-    return [_line(product) for product in products if isinstance(product, dict)]
-
-
-def _line(product: dict[str, Any]) -> OrderLine:
-    quantity = number(product.get("quantity"))
-    return OrderLine(
-        product_id=text(product.get("product_id")) or text(product.get("sku")) or "",
-        name=text(product.get("name")),
-        category=text(product.get("category")),
-        brand=text(product.get("brand")),
-        price=number(product.get("price")),
-        quantity=1 if quantity is None else int(quantity),
-    )
-
-
-def _sum(lines: list[OrderLine]) -> Decimal:
-    total = sum((line.price * line.quantity for line in lines if line.price), _ZERO)
-    return number(total) or _ZERO
 
 
 def orders_of(state: State) -> list[Order]:
@@ -138,12 +165,17 @@ def orders_of(state: State) -> list[Order]:
 
 def _order(order_id: str, version: Version, order: OrderState) -> Order:
     # A refund in another currency cannot be subtracted without a rate, so it is left out.
-    refunds = [
-        Refund(message_id=message_id, amount=refund.amount, at=refund.at)
+    known = [
+        (refund.at, message_id, refund)
         for message_id, refund in order.refunds.items()
         if refund.currency in ("", version.currency)
     ]
-    refunds.sort(key=lambda refund: (refund.at, refund.message_id))
+    known.sort(key=lambda one: one[:2])
+    parts = revenue_parts(version, (refund for _, _, refund in known))
+    refunds = [
+        Refund(message_id=message_id, amount=refund.amount, at=at, revenue=part)
+        for (at, message_id, refund), part in zip(known, parts, strict=True)
+    ]
     taken_back = [refund.at for refund in refunds]
     if order.cancelled_at is not None:
         taken_back.append(order.cancelled_at)
@@ -162,15 +194,14 @@ def _order(order_id: str, version: Version, order: OrderState) -> Order:
 
 
 def net_revenue(orders: list[Order]) -> list[Money]:
-    """Revenue of the orders that stand, less refunds, a currency each, by its code.
-
-    An order's refunds count up to its revenue: a refund of the total includes the tax and
-    shipping that revenue excludes.
-    """
+    """Revenue of the orders that stand, less refunds, a currency each, by its code."""
     sums: dict[str, Decimal] = {}
     for order in orders:
         if order.status == "completed":
-            refunded = sum((refund.amount for refund in order.refunds), _ZERO)
-            net = order.revenue - min(refunded, max(order.revenue, _ZERO))
-            sums[order.currency] = sums.get(order.currency, _ZERO) + net
+            sums[order.currency] = sums.get(order.currency, _ZERO) + net_of(order)
     return [Money(canonical(sums[code]), code) for code in sorted(sums)]
+
+
+def net_of(order: Order) -> Decimal:
+    """What refunds have left of the revenue of one of ``orders_of``."""
+    return order.revenue - sum((refund.revenue or _ZERO for refund in order.refunds), _ZERO)

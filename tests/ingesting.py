@@ -85,7 +85,7 @@ class Kept:
 
     async def stop(self) -> None: ...
 
-    def record(
+    async def record(
         self, texts: Sequence[bytes], rejections: Sequence[Rejection], origin: Origin
     ) -> None:
         self.refused += [(texts[one.index], one, origin) for one in rejections]

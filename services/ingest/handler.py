@@ -58,9 +58,9 @@ class Turnstile(Protocol):
 
 
 class Refusals(Protocol):
-    """Where refused events go; must neither wait nor fail."""
+    """Where refused events go; waits a moment at most, and never fails."""
 
-    def record(
+    async def record(
         self, texts: Sequence[bytes], rejections: Sequence[Rejection], origin: Origin
     ) -> None:
         """Keep ``texts[rejection.index]`` for each of the rejections."""
@@ -150,7 +150,7 @@ class Ingest:
                 raise
         if rejected:  # only now: what was not delivered is sent again, and refused again
             origin = Origin(source=source.name, at=receipt.at, door=door, call=call, shared=shared)
-            self._refusals.record(texts, rejected, origin)
+            await self._refusals.record(texts, rejected, origin)
         generated = sum(event.generated for event in events.values())
         answer = Answer(True, len(events), duplicates, rejected, generated)
         self._turnstile.answered(source, judged, answer)
@@ -161,7 +161,7 @@ class Ingest:
         if records:
             await self._sink.deliver(records, source.name)
 
-    def refuse(
+    async def refuse(
         self,
         body: bytes,
         fault: Fault,
@@ -177,10 +177,10 @@ class Ingest:
         self._turnstile.answered(source, judged, refused)
         shared = Shared(history=history or source.kind == "history")
         origin = Origin(source=source.name, at=judged.at, door=door, call=call, shared=shared)
-        self._refusals.record([body], refused.rejected, origin)
+        await self._refusals.record([body], refused.rejected, origin)
 
-    def keep(self, delivery: bytes, fault: Fault, source: Source) -> None:
+    async def keep(self, delivery: bytes, fault: Fault, source: Source) -> None:
         """Keep a provider's delivery that could not be read."""
         at = milliseconds(self._clock())
         origin = Origin(source=source.name, at=at, door="hook", call="hook")
-        self._refusals.record([delivery], [Rejection(0, fault.code, fault.detail)], origin)
+        await self._refusals.record([delivery], [Rejection(0, fault.code, fault.detail)], origin)

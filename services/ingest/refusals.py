@@ -1,9 +1,10 @@
-"""Refused events on their way to ``events.rejected``; nobody who sends waits for them.
+"""Refused events on their way to ``events.rejected``, where they are before it is answered.
 
-What is refused is queued in memory and published behind the answer, so a crash loses what
-is still queued: its sender was told of it. A source that is refused too often is only
-counted (``suppressed``), and once a minute the topic is told how many there were, so that a
-broken client fills neither memory nor disk.
+So what a sender was told of is there for people to repair, whatever becomes of this process.
+While Kafka is away nobody waits: what is refused then is queued in memory and published
+behind the answer. A source that is refused too often is only counted (``suppressed``), and
+once a minute the topic is told how many there were, so that a broken client fills neither
+memory nor disk, and never waits.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ _QUEUED_BYTES = 16_000_000
 _RECORDS = 500
 _SUMMARY_SECONDS = 60.0
 _LAST_SECONDS = 5.0
+_PATIENCE_SECONDS = 1.0
 
 log = structlog.get_logger()
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -56,30 +58,44 @@ class Refusals:
         settings: IngestSettings,
         lane: Lane | None = None,
         clock: Callable[[], float] = time.monotonic,
+        patience: float = _PATIENCE_SECONDS,
     ) -> None:
         self._events = settings.refused_events_per_hour
         self._bytes = settings.refused_bytes_per_hour
         self._lane = lane or Publisher(settings, "ingest-refusals")
         self._clock = clock
+        self._patience = patience
         self._allowed: dict[str, tuple[Bucket, Bucket]] = {}
         self._queue: deque[Output] = deque()
         self._queued = 0
+        self._put_count = self._published = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._away = False
+        """Whether the broker lets records wait."""
         self._suppressed: dict[str, Counter[str]] = {}
         self._pump: asyncio.Task[None] | None = None
         self._summary: asyncio.TimerHandle | None = None
 
-    def record(
+    async def record(
         self, texts: Sequence[bytes], rejections: Sequence[Rejection], origin: Origin
     ) -> None:
-        """Keep ``texts[rejection.index]`` for each of the rejections; returns at once."""
+        """Keep ``texts[rejection.index]`` for each of the rejections.
+
+        Returns once Kafka has them, or without knowing after a second, or at once while
+        Kafka is away or when all of them are only counted.
+        """
+        recorded = False
         for rejection in rejections:
             text = texts[rejection.index]
             output = _record(text, rejection, origin)
             if self._may(origin.source, len(output.value or b"")):
                 self._put(output)
+                recorded = True
                 metrics.INGEST_REFUSALS.labels("recorded").inc()
             else:
                 self._suppress(origin.source, rejection.code)
+        if recorded and not self._away:
+            await self._acknowledged()
 
     async def stop(self) -> None:
         """Publish what is queued, if the broker takes it within seconds; then close."""
@@ -125,8 +141,26 @@ class Refusals:
             loop = asyncio.get_running_loop()
             self._summary = loop.call_later(_SUMMARY_SECONDS, self.summarise)
 
+    async def _acknowledged(self) -> None:
+        """Wait for what is queued until now, but not for long."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._put_count, done))
+        try:
+            async with asyncio.timeout(self._patience):
+                await done
+        except TimeoutError:
+            self._away = True
+
+    def _release(self, number: int | None = None) -> None:
+        """Have those who wait for the first ``number`` records wait no more; None: all."""
+        while self._waiting and (number is None or self._waiting[0][0] <= number):
+            _, done = self._waiting.popleft()
+            if not done.done():
+                done.set_result(None)
+
     def _put(self, output: Output) -> None:
         self._queue.append(output)
+        self._put_count += 1
         self._queued += len(output.value or b"")
         if self._pump is None:
             self._pump = asyncio.create_task(self._publish())
@@ -141,14 +175,20 @@ class Refusals:
                     await self._lane.publish(outputs)
                 except (KafkaError, OSError) as error:
                     log.warning("refused events wait for Kafka", error=type(error).__name__)
+                    self._away = True
+                    self._release()
                     await asyncio.sleep(backoff.next())
                     continue
                 backoff.reset()
+                self._away = False
+                self._published += len(outputs)
+                self._release(self._published)
                 for output in outputs:
                     self._queue.popleft()
                     self._queued -= len(output.value or b"")
         finally:
             self._pump = None
+            self._release()
 
 
 def _record(text: bytes, rejection: Rejection, origin: Origin) -> Output:

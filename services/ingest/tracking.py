@@ -120,13 +120,13 @@ class Tracking:
         envelope = open_batch(body)
         if isinstance(envelope, Fault):
             if source is not None:
-                self._ingest.refuse(body, envelope, source, history=history)
+                await self._ingest.refuse(body, envelope, source, history=history)
             raise _problem(envelope)
         if source is None:
             source = self._access.by_key(envelope.write_key)
         shared = shared_of(envelope)
         if isinstance(shared, Fault):
-            self._ingest.refuse(body, shared, source, history=history)
+            await self._ingest.refuse(body, shared, source, history=history)
             raise _problem(shared)
         shared.history = history
         return await self._take([bytes(text) for text in envelope.batch], None, shared, source)

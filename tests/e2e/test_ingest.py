@@ -171,6 +171,18 @@ async def test_the_sdks_of_others_need_no_change(service: Service) -> None:
         assert all("401" in failure for failure in failures)
 
 
+async def test_what_a_sender_was_told_of_is_recorded_though_ingest_dies_then(
+    service: Service,
+) -> None:
+    bad = [page(1), {**page(2), "type": "?"}]
+    async with service.client() as client:
+        answer = await client.post("/v1/batch", json={"batch": bad})
+        service.process.kill()
+    assert [one["code"] for one in answer.json()["rejected"]] == ["unknown_type"]
+    (record,) = await service.cluster.records("events.rejected")
+    assert json.loads(record.value) == bad[1]
+
+
 def scanned(events: Iterable[dict[str, Any]]) -> list[int]:
     return sorted(e["properties"]["number"] for e in events if e.get("event") == SCANNED)
 

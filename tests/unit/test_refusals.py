@@ -49,7 +49,7 @@ async def test_a_refused_event_is_kept_as_it_came_with_what_is_needed_to_judge_i
     refusals = Refusals(settings(), lane)
     shared = Shared(context={"locale": "de"}, sent_at="2026-03-01T12:00:00Z")
     origin = Origin(source="web", at=NOON, door="hook", shared=shared)
-    refusals.record([b"{}", b"\xff"], [Rejection(1, "bad_text", "Not JSON.")], origin)
+    await refusals.record([b"{}", b"\xff"], [Rejection(1, "bad_text", "Not JSON.")], origin)
     await refusals.stop()
     (output,) = lane.outputs
     assert (output.topic, output.key, output.value) == ("events.rejected", b"web", b"\xff")
@@ -68,7 +68,7 @@ async def test_a_refused_event_is_kept_as_it_came_with_what_is_needed_to_judge_i
 async def test_a_huge_body_is_cut_short_and_says_so() -> None:
     lane = Lane()
     refusals = Refusals(settings(), lane)
-    refusals.record([b"x" * (MAX_RAW + 1)], [BAD], WEB)
+    await refusals.record([b"x" * (MAX_RAW + 1)], [BAD], WEB)
     await refusals.stop()
     (output,) = lane.outputs
     assert output.value == b"x" * MAX_RAW
@@ -79,11 +79,11 @@ async def test_a_source_that_is_refused_too_often_is_only_counted() -> None:
     lane, now = Lane(), [0.0]
     refusals = Refusals(settings(refused_events_per_hour=3), lane, lambda: now[0])
     for _ in range(10):
-        refusals.record([b"{}"], [BAD], WEB)
-    refusals.record([b"{}"], [BAD], Origin(source="app", at=NOON))
+        await refusals.record([b"{}"], [BAD], WEB)
+    await refusals.record([b"{}"], [BAD], Origin(source="app", at=NOON))
     now[0] = 1_200.0  # a third of an hour: one more
     for _ in range(2):
-        refusals.record([b"{}"], [BAD], WEB)
+        await refusals.record([b"{}"], [BAD], WEB)
     await refusals.stop()
     *kept, summary = lane.outputs
     assert [output.key for output in kept] == [b"web"] * 3 + [b"app", b"web"]
@@ -95,18 +95,18 @@ async def test_a_source_may_not_fill_the_disk_with_few_large_events() -> None:
     lane = Lane()
     refusals = Refusals(settings(refused_bytes_per_hour=100_000), lane, lambda: 0.0)
     for _ in range(4):
-        refusals.record([b"x" * 40_000], [BAD], WEB)
+        await refusals.record([b"x" * 40_000], [BAD], WEB)
     await refusals.stop()
     assert [facts(output).get("dl_suppressed") for output in lane.outputs] == [None, None, "2"]
 
 
-async def test_while_the_broker_is_away_memory_is_bounded_and_nothing_waits() -> None:
+async def test_while_the_broker_is_away_memory_is_bounded_and_one_waits() -> None:
     lane = Lane()
     lane.up.clear()
     many = settings(refused_events_per_hour=10_000, refused_bytes_per_hour=1_000_000_000)
-    refusals = Refusals(many, lane)
+    refusals = Refusals(many, lane, patience=0.01)  # of the first alone: then it is known
     for _ in range(500):
-        refusals.record([b"x" * MAX_RAW], [BAD], WEB)
+        await refusals.record([b"x" * MAX_RAW], [BAD], WEB)
     lane.up.set()
     await refusals.stop()
     *kept, summary = lane.outputs
@@ -114,12 +114,42 @@ async def test_while_the_broker_is_away_memory_is_bounded_and_nothing_waits() ->
     assert len(kept) + int(facts(summary)["dl_suppressed"]) == 500
 
 
+async def test_whoever_is_refused_is_answered_when_it_is_recorded() -> None:
+    lane = Lane()
+    lane.up.clear()
+    refusals = Refusals(settings(refused_events_per_hour=2), lane, lambda: 0.0)
+    first = asyncio.create_task(refusals.record([b"1"], [BAD], WEB))
+    second = asyncio.create_task(refusals.record([b"2"], [BAD], WEB))
+    await asyncio.sleep(0)
+    await refusals.record([b"3"], [BAD], WEB)  # is only counted, and so does not wait
+    assert (first.done(), second.done(), lane.outputs) == (False, False, [])
+    lane.up.set()
+    await first
+    assert [output.value for output in lane.outputs][:1] == [b"1"]
+    await second
+    assert [output.value for output in lane.outputs] == [b"1", b"2"]
+    await refusals.stop()
+
+
+async def test_after_an_outage_who_is_refused_waits_again() -> None:
+    lane = Lane()
+    lane.trouble = 1
+    refusals = Refusals(settings(), lane)
+    await refusals.record([b"1"], [BAD], WEB)
+    assert lane.outputs == []  # the broker is away: it was answered all the same
+    while not lane.outputs:
+        await asyncio.sleep(0.01)
+    await refusals.record([b"2"], [BAD], WEB)
+    assert [output.value for output in lane.outputs] == [b"1", b"2"]
+    await refusals.stop()
+
+
 async def test_what_the_broker_did_not_take_is_sent_again_in_order() -> None:
     lane = Lane()
     lane.trouble = 1
     refusals = Refusals(settings(), lane)
     for text in (b"1", b"2"):
-        refusals.record([text], [BAD], WEB)
+        await refusals.record([text], [BAD], WEB)
     await refusals.stop()
     assert [output.value for output in lane.outputs] == [b"1", b"2"]
 

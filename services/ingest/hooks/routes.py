@@ -99,7 +99,7 @@ class Doorman:
         else:
             translated = hook.translate(delivery, source.options)
         if isinstance(translated, Fault):
-            self._ingest.keep(delivery.body, translated, source)
+            await self._ingest.keep(delivery.body, translated, source)
             raise self._refused(source, 400, translated)
         return await self._take(translated, source)
 

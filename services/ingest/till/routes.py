@@ -1,5 +1,6 @@
 """``POST /v1/store/sales``: a till uploads what it sold and took back, often hours later."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -70,7 +71,7 @@ class Cashier:
         envelope = _open(body)
         if isinstance(envelope, Fault):
             if source is not None:
-                self._ingest.refuse(body, envelope, source, call="upload", door=DOOR)
+                await self._ingest.refuse(body, envelope, source, call="upload", door=DOOR)
             raise _problem(envelope)
         source = _till_of(source or self._access.by_key(envelope.write_key))
         places: list[int] = []
@@ -84,9 +85,14 @@ class Cashier:
                 places.append(index)
                 texts.append(event)
         answer = await self._take(texts, source)
-        for raw_sale, one in refused:
-            fault = Fault(one.code, one.detail)
-            self._ingest.refuse(raw_sale, fault, source, call="sale", door=DOOR)
+        await asyncio.gather(
+            *(
+                self._ingest.refuse(
+                    sale, Fault(one.code, one.detail), source, call="sale", door=DOOR
+                )
+                for sale, one in refused
+            )
+        )
         for rejection in answer.rejected:
             rejection.index = places[rejection.index]
         rejected = sorted(

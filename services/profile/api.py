@@ -14,6 +14,8 @@ from services.profile import answers, traits
 from services.profile.build.model import Kept
 from services.profile.build.rules.consent import permission
 from services.profile.build.store import DefinitionStore, ProfileStore
+from services.profile.feed import export
+from services.profile.feed.snapshot import Stored
 from services.profile.render import identity, interaction, profile
 from services.profile.resolve.model import Person
 from services.profile.resolve.rules.identifiers import email_address
@@ -69,6 +71,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.state.people = People(ProfileStore(database), IdentityStore(database))
     app.state.catalogue = catalogue
     app.state.client = client
+    app.include_router(export.routes(Stored(database)))
     app.include_router(_profiles())
     app.include_router(_persons())
     app.include_router(traits.routes())

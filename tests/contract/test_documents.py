@@ -125,7 +125,7 @@ def test_the_record_of_the_example_is_an_event_with_all_that_it_needs() -> None:
 
 def people() -> Any:
     """The class that the subscriber's example declares."""
-    [source] = re.findall(r"```python\n(.*?)```", SUBSCRIBE, re.DOTALL)
+    [source] = re.findall(r"```python title=people.py\n(.*?)```", SUBSCRIBE, re.DOTALL)
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(source, "docs/feed.md", "exec"), names)
     return names["People"]()
@@ -152,7 +152,7 @@ def test_the_subscriber_of_the_example_keeps_people_up_to_date() -> None:
 
     tell(profile_id, None)
     assert example.get(profile_id) is None
-    assert list(example.profiles) == [former]
+    assert list(example.told) == [former]
 
 
 @pytest.mark.parametrize(

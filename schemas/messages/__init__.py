@@ -7,11 +7,19 @@ is compatible; readers ignore what they do not know, and events travel verbatim 
 interactions so that nothing a sender adds is lost.
 """
 
-from schemas.messages.definitions import ComputedTrait, Definition, PropertyCondition
+from schemas.messages.definitions import (
+    Aggregate,
+    Comparison,
+    ComputedTrait,
+    Definition,
+    PropertyCondition,
+)
 from schemas.messages.events import Event, EventType
 from schemas.messages.interactions import Identifier, IdentityMerged, Interaction, ProfileAbsorbed
 from schemas.messages.privacy import PrivacyRequest, SubjectIdentity
 from schemas.messages.profiles import (
+    MAX_ITEMS,
+    MAX_VALUES,
     MAX_WINDOW,
     Cause,
     ComputedValue,
@@ -27,9 +35,13 @@ from schemas.messages.segments import Reason, SegmentChanged
 from schemas.messages.sends import Channel, MessageChanged, MessageState
 
 __all__ = [
+    "MAX_ITEMS",
+    "MAX_VALUES",
     "MAX_WINDOW",
+    "Aggregate",
     "Cause",
     "Channel",
+    "Comparison",
     "ComputedTrait",
     "ComputedValue",
     "Consent",

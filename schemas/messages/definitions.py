@@ -5,6 +5,34 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+Aggregate = Literal[
+    "count",
+    "sum",
+    "average",
+    "min",
+    "max",
+    "first",
+    "last",
+    "most_frequent",
+    "unique_list",
+    "unique_count",
+]
+Comparison = Literal[
+    "equals",
+    "not_equals",
+    "in",
+    "contains",
+    "starts_with",
+    "gt",
+    "gte",
+    "lt",
+    "lte",
+    "between",
+    "before",
+    "after",
+    "exists",
+]
+
 
 class Definition(Struct, kw_only=True, omit_defaults=True):
     """``regulars.definition.changed.v1`` on ``control.definitions``, keyed ``kind/name``.
@@ -23,19 +51,24 @@ class ComputedTrait(Struct, kw_only=True, omit_defaults=True, frozen=True):
     """The body of a ``computed_trait`` definition: an aggregate over a person's events.
 
     ``event`` matches an interaction's name, trimmed and case-insensitively. ``where`` are
-    conditions on properties that must all hold. ``window_seconds`` None means all time.
+    conditions on properties that must all hold. ``window_seconds`` None means all time. Every
+    ``aggregate`` but ``count`` is of a ``property``.
     """
 
     event: str
-    aggregate: Literal["count", "sum"] = "count"
+    aggregate: Aggregate = "count"
     property: str | None = None
     where: tuple["PropertyCondition", ...] = ()
     window_seconds: int | None = None
 
 
 class PropertyCondition(Struct, kw_only=True, omit_defaults=True, frozen=True):
-    """A comparison with one property; a dotted ``property`` walks into objects and lists."""
+    """A comparison with one property; a dotted ``property`` walks into objects and lists.
+
+    ``in`` compares with a list of values, ``between`` with the least and the greatest number
+    (both included), ``before`` and ``after`` with an ISO 8601 date or time.
+    """
 
     property: str
-    op: Literal["equals", "not_equals", "contains", "gt", "gte", "lt", "lte", "exists"]
+    op: Comparison
     value: Any = None

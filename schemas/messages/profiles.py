@@ -70,13 +70,21 @@ class Consent(Struct, kw_only=True, omit_defaults=True):
 class ComputedValue(Struct, kw_only=True, omit_defaults=True):
     """The value of one computed trait for one person.
 
-    All-time aggregates fill ``count``, or ``sums`` by currency (``""`` for a property that
-    is no money: amounts of different currencies are never added). Windowed ones fill
-    ``times`` (event times in milliseconds since 1970, ascending) and, where a property is
-    aggregated, ``values`` in step with it; both hold what lies within the window before
-    the person's latest event, at most ``MAX_WINDOW`` entries, and ``capped`` says that
-    older ones were left out. ``currencies`` is in step with ``values`` where these are money:
-    only values of one currency may be added.
+    Over all time: ``count`` (also of a unique count, and of how often the most frequent value
+    occurred); ``sums`` or, of an average, min or max, ``amounts``, each by currency (``""`` for
+    a property that is no money: amounts of different currencies are never added or compared);
+    ``value``, with ``at`` for first and last; ``items``, the distinct values, the latest first.
+    What nothing matched is zero or empty, and has no ``value``.
+
+    Windowed ones fill ``times`` (event times in milliseconds since 1970, ascending) and in
+    step with it ``values`` where numbers are aggregated (``currencies`` where these are money:
+    only values of one currency may be added) or ``items`` where values of any kind are. They
+    hold what lies within the window before the person's latest event, at most ``MAX_WINDOW``
+    entries.
+
+    ``capped`` says that a bound was met: older entries of a window or of a unique list were
+    left out, a unique count is an estimate (3 % of standard error), or the most frequent value
+    is that of a fixed sample of ``MAX_VALUES`` different ones.
     """
 
     count: int | None = None
@@ -85,9 +93,18 @@ class ComputedValue(Struct, kw_only=True, omit_defaults=True):
     values: list[Decimal] | None = None
     currencies: list[str] | None = None
     capped: bool = False
+    amounts: dict[str, Decimal] | None = None
+    value: Any = None
+    at: datetime | None = None
+    items: list[Any] | None = None
 
 
 MAX_WINDOW = 1_000
+"""Entries of one window."""
+MAX_VALUES = 1_000
+"""Different values that a unique count and a most frequent value are exact for."""
+MAX_ITEMS = 200
+"""Values of a unique list over all time: the latest."""
 
 
 class Profile(Struct, kw_only=True, omit_defaults=True):

@@ -71,14 +71,22 @@ class Order(BaseModel):
 
 
 class Computed(BaseModel):
-    """A computed trait: a count, sums by currency, or the entries within its window."""
+    """A computed trait: its value over all time, or the entries within its window."""
 
-    count: int | None = None
-    sums: dict[str, str] | None = None
+    count: int | None = Field(None, description="Of matches, or of different values.")
+    sums: dict[str, str] | None = Field(None, description="By currency; empty: no money.")
+    amounts: dict[str, str] | None = Field(
+        None, description="Average, min or max, by currency; empty: no money."
+    )
+    value: Any = Field(None, description="First, last or most frequent.")
+    at: datetime | None = Field(None, description="When the first or last was.")
+    items: list[Any] | None = Field(
+        None, description="Different values, the latest first; in a window: in step with `times`."
+    )
     times: list[int] | None = Field(None, description="Milliseconds since 1970.")
-    values: list[str] | None = None
+    values: list[str] | None = Field(None, description="Numbers, in step with `times`.")
     currencies: list[str] | None = None
-    capped: bool = False
+    capped: bool = Field(False, description="A bound was met: it is not about everything.")
 
 
 class Profile(BaseModel):
@@ -206,45 +214,3 @@ class Permission(BaseModel):
     state: Literal["granted", "denied", "withdrawn", "none"]
     since: datetime | None
     reason: str = Field(examples=["consent_granted", "no_consent_recorded"])
-
-
-class PropertyCondition(BaseModel):
-    """A comparison with one property of the event; dots walk into objects and lists."""
-
-    model_config = ConfigDict(extra="forbid")
-    property: str = Field(min_length=1, max_length=200, examples=["products.category"])
-    op: Literal["equals", "not_equals", "contains", "gt", "gte", "lt", "lte", "exists"]
-    value: str | int | float | bool | None = None
-
-
-class ComputedTraitBody(BaseModel):
-    """An aggregate over a person's events."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "example": {
-                "event": "Product Viewed",
-                "aggregate": "count",
-                "where": [{"property": "category", "op": "equals", "value": "shoes"}],
-                "window_seconds": 604800,
-            }
-        },
-    )
-    event: str = Field(min_length=1, max_length=200, description="Matched without case.")
-    aggregate: Literal["count", "sum"] = "count"
-    property: str | None = Field(None, min_length=1, max_length=200, description="To be summed.")
-    where: list[PropertyCondition] = Field([], max_length=20)
-    window_seconds: int | None = Field(
-        None, ge=1, le=400 * 86_400, description="Null: over all time."
-    )
-
-
-class ComputedTraitDefinition(BaseModel):
-    """A computed trait as it is defined now."""
-
-    key: str
-    version: int
-    updated_at: datetime
-    published: bool = Field(description="Whether the workers were told of this version yet.")
-    definition: ComputedTraitBody

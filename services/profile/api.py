@@ -10,10 +10,13 @@ import msgspec
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 
 from schemas.messages import Identifier
-from services.profile import answers, traits
+from services.profile import answers
 from services.profile.build.model import Kept
 from services.profile.build.rules.consent import permission
-from services.profile.build.store import DefinitionStore, ProfileStore
+from services.profile.build.store import ProfileStore
+from services.profile.computed import routes as computed
+from services.profile.computed.catalogue import Catalogue
+from services.profile.computed.store import DefinitionStore
 from services.profile.feed import export
 from services.profile.feed.snapshot import Stored
 from services.profile.render import identity, interaction, profile
@@ -40,7 +43,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     database = client[settings.database("profile")]
     publisher = Publisher(settings, "profile-api")
     definitions = DefinitionStore(database)
-    catalogue = traits.Catalogue(definitions, publisher)
+    catalogue = Catalogue(definitions, publisher)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +77,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.include_router(export.routes(Stored(database)))
     app.include_router(_profiles())
     app.include_router(_persons())
-    app.include_router(traits.routes())
+    app.include_router(computed.routes())
     return app
 
 

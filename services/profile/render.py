@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 
-from schemas.messages import ComputedValue, Interaction
-from services.profile.build.model import Computed, Kept
+from schemas.messages import Interaction
+from services.profile.build.model import Kept
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.publication import value_of
 from services.profile.build.rules.view import profile_of
 from services.profile.resolve.model import Person
 
@@ -24,23 +25,10 @@ def profile(profile_id: str, kept: Kept) -> dict[str, Any]:
     fields = {name: getattr(known, name) for name in known.__struct_fields__}
     return fields | {
         "version": kept.version,
-        "computed": {key: _computed(value) for key, value in kept.state.computed.items()},
+        "computed": {key: value_of(value) for key, value in kept.state.computed.items()},
         "merged_from": kept.members,
         "flags": kept.state.flags,
     }
-
-
-def _computed(kept: Computed) -> ComputedValue:
-    if kept.count:
-        return ComputedValue(count=kept.count)
-    if kept.sums:
-        return ComputedValue(sums=kept.sums)
-    return ComputedValue(
-        times=kept.times,
-        values=kept.values or None,
-        currencies=kept.currencies if any(kept.currencies) else None,
-        capped=kept.dropped is not None,
-    )
 
 
 def interaction(body: bytes) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from schemas.messages import Definition, Interaction
 from services.profile.build.handler import Build
 from services.profile.build.inbox import RECORDED
 from services.profile.build.model import encode_state
-from services.profile.build.store import DefinitionStore, HistoryStore, ProfileStore
+from services.profile.build.store import HistoryStore, ProfileStore
+from services.profile.computed.store import DefinitionStore
 from services.profile.resolve.model import Changes, Person, Stored
 from services.profile.resolve.store import IdentityStore
 from services.runtime.mongo import Client, Database, connect, transaction

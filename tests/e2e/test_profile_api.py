@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import httpx
@@ -10,15 +10,16 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from schemas.messages import Event
+from schemas.messages import Aggregate, Event
 from services.profile import answers
 from services.profile.api import create_app
 from services.profile.build.handler import Build
-from services.profile.build.store import DefinitionStore, HistoryStore, ProfileStore
+from services.profile.build.store import HistoryStore, ProfileStore
+from services.profile.computed.catalogue import Catalogue
+from services.profile.computed.store import DefinitionStore
 from services.profile.resolve.handler import ResolveHandler
 from services.profile.resolve.store import IdentityStore
 from services.profile.settings import ProfileSettings
-from services.profile.traits import Catalogue
 from services.runtime.http import Page
 from services.runtime.keys import digest
 from services.runtime.mongo import connect, transaction
@@ -361,11 +362,49 @@ async def test_a_definition_that_makes_no_sense_is_refused_with_the_place(api, s
         {"where": [{"property": "a", "op": "like", "value": "x"}]},
         {"where": [{"property": "a", "op": "contains"}]},
         {"where": [{"property": "a", "op": "equals"}]},
+        {"where": [{"property": "a", "op": "equals", "value": ["x"]}]},
+        {"where": [{"property": "a", "op": "in", "value": []}]},
+        {"where": [{"property": "a", "op": "in", "value": "x"}]},
+        {"where": [{"property": "a", "op": "between", "value": [1, "x"]}]},
+        {"where": [{"property": "a", "op": "between", "value": [1]}]},
+        {"where": [{"property": "a", "op": "before", "value": "soon"}]},
+        {"aggregate": "unique_list"},
+        {"aggregate": "median", "property": "price"},
     ):
         response = await put(api, "views", VIEWS | change)
         assert (change, response.status_code) == (change, 422)
         assert response.json()["errors"][0]["at"].startswith("body")
     assert sent == []
+
+
+async def test_every_aggregate_is_shown_on_the_profile_as_documented(api, spine, catalogue):
+    for aggregate in get_args(Aggregate):
+        for window in (None, 60):
+            of = {} if aggregate == "count" else {"property": "n"}
+            body = {"event": "Product Viewed", "aggregate": aggregate, **of}
+            if window:
+                body["window_seconds"] = window
+            assert (await put(api, f"{aggregate}_{window}".lower(), body)).status_code == 200
+    spine.current = {("computed_trait", one.name): one for one in await catalogue.store.all()}
+    spine.revision += 1
+    await spine.happened(SHOWN)
+    shown = await get(api, "/v1/profiles/by/anonymous_id/phone")
+    answers.Profile.model_validate(shown)
+    whole = {key: value for key, value in shown["computed"].items() if key.endswith("_none")}
+    assert whole == {
+        "count_none": {"count": 1},
+        "sum_none": {"sums": {"": "1.50"}},
+        "average_none": {"amounts": {"": "1.50"}},
+        "min_none": {"amounts": {"": "1.50"}},
+        "max_none": {"amounts": {"": "1.50"}},
+        "first_none": {"value": 1.5, "at": "2026-03-01T12:00:01Z"},
+        "last_none": {"value": 1.5, "at": "2026-03-01T12:00:01Z"},
+        "most_frequent_none": {"value": 1.5, "count": 1},
+        "unique_list_none": {"items": [1.5]},
+        "unique_count_none": {"count": 1},
+    }
+    assert shown["computed"]["max_60"] == {"times": [1772366401000], "values": ["1.50"]}
+    assert shown["computed"]["last_60"] == {"times": [1772366401000], "items": [1.5]}
 
 
 async def test_only_marketers_declare_traits_and_never_under_a_segments_key(api):

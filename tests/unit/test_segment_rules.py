@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from schemas.messages import MAX_WINDOW, ComputedValue, Consent, Identifier, Money, Profile
-from services.profile.build.rules.computed import _MONEY as BUILD_MONEY
+from services.profile.build.rules.aggregates import MONEY as BUILD_MONEY
 from services.segmentation.model import Person, Segment, Standing, instant, micros
 from services.segmentation.rules.compile import compile_segment, evaluate, reasons
 from services.segmentation.rules.computed import body_of, key_of, traits_of

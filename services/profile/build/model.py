@@ -72,20 +72,39 @@ class ConsentState(Struct, array_like=True):
     source: str
 
 
+class Chosen(Struct, array_like=True):
+    """The value that an all-time first or last stands at; ``value`` is canonical JSON."""
+
+    at: datetime
+    message_id: str
+    value: str
+
+
 class Computed(Struct, array_like=True):
     """One computed trait: an aggregate over all time, or the entries within its window.
 
-    ``values`` and ``currencies`` are in step with ``times`` (milliseconds) where a property
-    is aggregated; entries are sorted by (time, currency, value). ``dropped`` is the latest
-    time that the cap on entries left out, None when all within the window are here.
+    ``values`` and ``currencies``, or ``items`` (canonical JSON), are in step with ``times``
+    (milliseconds) where a property is aggregated; entries are sorted by time, then by these.
     """
 
     count: int = 0
-    sums: dict[str, Decimal] = field(default_factory=dict)
+    amounts: dict[str, Decimal] = field(default_factory=dict)
+    """By currency: the sum, the smallest or the greatest."""
     times: list[int] = field(default_factory=list)
     values: list[Decimal] = field(default_factory=list)
     currencies: list[str] = field(default_factory=list)
     dropped: int | None = None
+    """What a bound left out, None when nothing: of a window the latest time, of a most frequent
+    value or a unique count the lowest digest; of a unique list it is zero."""
+    aggregate: str = ""
+    """Empty: a count or a sum."""
+    chosen: Chosen | None = None
+    tally: dict[str, int] = field(default_factory=dict)
+    """Average: numbers by currency. Most frequent: occurrences by value. Unique list: the
+    latest time by value. Values are canonical JSON."""
+    digests: list[int] = field(default_factory=list)
+    """Unique count: the lowest digests of the values, sorted."""
+    items: list[str] = field(default_factory=list)
 
 
 class State(Struct, array_like=True):

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.messages import Definition
 from services.profile.build.changes import Row
 from services.profile.build.model import Kept, decode
 from services.profile.resolve.store import IdentityStore
@@ -149,66 +148,3 @@ class HistoryStore:
     ) -> AsyncIterator[list[tuple[str, bytes]]]:
         """(profile id, encoded interaction), in lists."""
         return self._identities.interactions(profile_ids, session)
-
-
-class DefinitionStore:
-    """Computed traits as they were put: ``{_id: key, version, updated_at, body, published}``.
-
-    Stored before they are published, so that none is lost between the two: what is not
-    marked as published is published again at the next start.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._definitions = database["definitions"]
-
-    async def prepare(self) -> None:
-        """Create the collection."""
-        await create_collection(self._database, "definitions")
-
-    async def get(self, key: str) -> Definition | None:
-        """The definition of one computed trait."""
-        document = await self._definitions.find_one({"_id": key})
-        return None if document is None else _definition(document)
-
-    async def all(self) -> list[Definition]:
-        """Every computed trait, by key."""
-        found = self._definitions.find({}).sort("_id", 1)
-        return [_definition(document) for document in await found.to_list(None)]
-
-    async def put(self, key: str, body: dict[str, Any], now: datetime) -> Definition:
-        """Store a new version; the same body again keeps the version there is."""
-        document = await self._definitions.find_one({"_id": key, "body": body})
-        if document is None:
-            document = await self._definitions.find_one_and_update(
-                {"_id": key},
-                {
-                    "$set": {"body": body, "updated_at": now, "published": False},
-                    "$inc": {"version": 1},
-                },
-                upsert=True,
-                return_document=True,
-            )
-        assert document is not None  # upserted
-        return _definition(document)
-
-    async def published(self, definition: Definition) -> None:
-        """Mark this version as published."""
-        await self._definitions.update_one(
-            {"_id": definition.name, "version": definition.version}, {"$set": {"published": True}}
-        )
-
-    async def unpublished(self) -> list[Definition]:
-        """What was stored, and perhaps not published."""
-        found = self._definitions.find({"published": False})
-        return [_definition(document) for document in await found.to_list(None)]
-
-
-def _definition(document: dict[str, Any]) -> Definition:
-    return Definition(
-        kind="computed_trait",
-        name=document["_id"],
-        version=document["version"],
-        updated_at=document["updated_at"],
-        body=document["body"],
-    )

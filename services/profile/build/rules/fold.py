@@ -15,16 +15,17 @@ from msgspec import Raw, Struct, field
 from schemas.messages import Interaction, MessageChanged
 from services.profile.build.model import State, Write
 from services.profile.build.rules import consent
+from services.profile.build.rules.aggregates import Occurrence
 from services.profile.build.rules.computed import (
     Trait,
     Traits,
     event_key,
     fold_computed,
     matching,
-    prune,
 )
 from services.profile.build.rules.orders import fold_order, is_order_event
 from services.profile.build.rules.values import milliseconds, utc
+from services.profile.build.rules.windows import prune
 
 PASSIVE = frozenset(
     {
@@ -219,9 +220,10 @@ def _computed(
         except _UNREADABLE:
             _flag(state, "unreadable_body")
             return
-    time = milliseconds(utc(said.at))
+    at = utc(said.at)
+    event = Occurrence(at, milliseconds(at), said.interaction_id, properties)
     for trait in matching(candidates, properties):
-        if fold_computed(state, trait, time, properties):
+        if fold_computed(state, trait, event):
             touched.add("computed." + trait.key)
 
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+import msgspec
+
 DEFAULT_CURRENCY = "USD"
 """Of an amount without a currency."""
 
@@ -14,6 +16,8 @@ _PLACES = Decimal("0.000001")
 _CENTS = Decimal("0.01")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,30})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_LONGEST = 200
+_encode = msgspec.json.Encoder().encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -69,6 +73,34 @@ def text(value: Any) -> str | None:
     if isinstance(value, str):
         return value.strip() or None
     return None
+
+
+def plain(value: Any) -> str | None:
+    """A text, number or truth value as canonical JSON, or None when it is none of these.
+
+    Texts are trimmed and hold 1 to 200 characters; numbers are those of ``number``, without
+    zeros at their end: ``3.0`` is ``3``. A number in a text stays text.
+    """
+    if isinstance(value, str):
+        value = value.strip()
+        return _encode(value).decode() if 0 < len(value) <= _LONGEST else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    known = number(value)
+    if known is None:
+        return None
+    whole = int(known)
+    return str(whole) if whole == known else format(known.normalize(), "f")
+
+
+def moment(value: Any) -> datetime | None:
+    """The instant of an ISO 8601 date or time in a text, UTC unless it says otherwise."""
+    if not isinstance(value, str) or len(value) > 40:
+        return None
+    try:
+        return utc(datetime.fromisoformat(value.strip()))
+    except (ValueError, OverflowError):  # the calendar's last day, in a far time zone
+        return None
 
 
 def utc(at: datetime) -> datetime:

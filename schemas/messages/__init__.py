@@ -32,7 +32,7 @@ from schemas.messages.profiles import (
     Refund,
 )
 from schemas.messages.segments import Reason, SegmentChanged
-from schemas.messages.sends import Channel, MessageChanged, MessageState
+from schemas.messages.sends import Channel, Confirmation, MessageChanged, MessageState
 
 __all__ = [
     "MAX_ITEMS",
@@ -44,6 +44,7 @@ __all__ = [
     "Comparison",
     "ComputedTrait",
     "ComputedValue",
+    "Confirmation",
     "Consent",
     "Definition",
     "Event",

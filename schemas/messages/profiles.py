@@ -62,9 +62,15 @@ class Consent(Struct, kw_only=True, omit_defaults=True):
     """What a person last said of marketing on one channel, and by which message."""
 
     state: Literal["granted", "denied", "withdrawn"]
+    """Only ``granted`` is a permission."""
     at: datetime
     message_id: str
     source: str = ""
+    reason: str = ""
+    """What the state alone does not tell, as a code: ``consent_pending`` is a grant that the
+    person has yet to confirm, and so denied for now."""
+    by: str = ""
+    """Who said it, where it was not the person: ``agent``, ``import`` or ``provider``."""
 
 
 class ComputedValue(Struct, kw_only=True, omit_defaults=True):
@@ -114,6 +120,7 @@ class Profile(Struct, kw_only=True, omit_defaults=True):
     identifiers: list[Identifier] = field(default_factory=list)
     traits: dict[str, Any] = field(default_factory=dict)
     consent: dict[str, Consent] = field(default_factory=dict)
+    """By channel (marketing), and by ``channel/purpose`` for any other purpose."""
     first_seen: datetime | None = None
     last_seen: datetime | None = None
     interactions: int = 0

@@ -23,6 +23,18 @@ MessageState = Literal[
 ]
 
 
+class Confirmation(Struct, kw_only=True, omit_defaults=True):
+    """What the reader of a message confirmed by a link in it: a grant on its channel."""
+
+    purpose: str
+    statement_id: str
+    """The messageId of the event that granted it."""
+    statement_at: datetime
+    """The time of that event: what was refused since is not confirmed."""
+    ip: str = ""
+    """The address that the confirmation came from."""
+
+
 class MessageChanged(Struct, kw_only=True, omit_defaults=True):
     """``regulars.message.<state>.v1`` on ``message.changes``: one step of a message's life."""
 
@@ -41,3 +53,5 @@ class MessageChanged(Struct, kw_only=True, omit_defaults=True):
     reason: str = ""
     """Why it was skipped or failed, as a code such as ``no_consent``."""
     detail: str = ""
+    confirms: Confirmation | None = None
+    """Of ``clicked``: by this step the person has confirmed a consent (double opt-in)."""

@@ -29,10 +29,12 @@ class Amount(BaseModel):
 class Consent(BaseModel):
     """What the person last said of marketing on one channel, and by which message."""
 
-    state: ConsentWord
+    state: ConsentWord = Field(description="Only `granted` is a permission.")
     at: datetime
     message_id: str
     source: str = ""
+    reason: str = Field("", description="What the state alone does not tell: `consent_pending`...")
+    by: str = Field("", description="`agent`, `import` or `provider`; empty: the person.")
 
 
 class Refund(BaseModel):
@@ -126,7 +128,9 @@ class Profile(BaseModel):
     version: int = Field(description="Rises with every change.")
     traits: dict[str, Any]
     identifiers: list[Identifier]
-    consent: dict[str, Consent] = Field(description="By channel: email, sms, push.")
+    consent: dict[str, Consent] = Field(
+        description="By channel, or `channel/purpose` but for marketing."
+    )
     first_seen: datetime | None
     last_seen: datetime | None
     interactions: int
@@ -203,14 +207,3 @@ class Identity(BaseModel):
     former_ids: list[str]
     identifiers: list[HeldIdentifier]
     merges: list[Merge]
-
-
-class Permission(BaseModel):
-    """May we message her on this channel now, and why (not)."""
-
-    profile_id: str
-    channel: str
-    allowed: bool
-    state: Literal["granted", "denied", "withdrawn", "none"]
-    since: datetime | None
-    reason: str = Field(examples=["consent_granted", "no_consent_recorded"])

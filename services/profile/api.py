@@ -12,11 +12,14 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from schemas.messages import Identifier
 from services.profile import answers
 from services.profile.build.model import Kept
-from services.profile.build.rules.consent import permission
+from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.store import ProfileStore
 from services.profile.computed import routes as computed
 from services.profile.computed.catalogue import Catalogue
 from services.profile.computed.store import DefinitionStore
+from services.profile.consent import routes as consent
+from services.profile.consent.desk import Desk
+from services.profile.consent.store import ConsentStore
 from services.profile.feed import export
 from services.profile.feed.snapshot import Stored
 from services.profile.render import identity, interaction, profile
@@ -71,22 +74,28 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
         lifespan=lifespan,
         ready=ready,
     )
-    app.state.people = People(ProfileStore(database), IdentityStore(database))
+    policy = Policy.of(settings.profile_confirmed_consent)
+    app.state.people = People(ProfileStore(database), IdentityStore(database), policy)
+    app.state.consent = Desk(ConsentStore(database), app.state.people, publisher, policy)
     app.state.catalogue = catalogue
     app.state.client = client
     app.include_router(export.routes(Stored(database)))
     app.include_router(_profiles())
     app.include_router(_persons())
     app.include_router(computed.routes())
+    app.include_router(consent.routes())
     return app
 
 
 class People:
     """Profiles as build keeps them and persons as resolve does, under any of their ids."""
 
-    def __init__(self, profiles: ProfileStore, identities: IdentityStore) -> None:
+    def __init__(
+        self, profiles: ProfileStore, identities: IdentityStore, policy: Policy = OPEN
+    ) -> None:
         self.profiles = profiles
         self.identities = identities
+        self.policy = policy
 
     async def profile(self, profile_id: str) -> tuple[str, Kept]:
         """(surviving id, what is kept); 404 if nobody is known by that id."""
@@ -133,14 +142,14 @@ def _profiles() -> APIRouter:
         found = await people.profiles.listed(query.strip().lower(), limit + 1, after)
         shown = found[:limit]
         last = (shown[-1][2], shown[-1][0]) if len(found) > limit else None
-        return _page([profile(id_, kept) for id_, kept, _ in shown], last)
+        return _page([profile(id_, kept, people.policy) for id_, kept, _ in shown], last)
 
     @router.post("/batch", summary="Many people at once", response_model=answers.Batch)
     async def show_profiles(request: Request, asked: answers.BatchBody) -> Response:
         """As they are now. A former id answers with the profile that absorbed it."""
         people: People = request.app.state.people
         found = await people.known(asked.profile_ids)
-        shown = {id_: profile(id_, kept) for id_, kept in found.values()}
+        shown = {id_: profile(id_, kept, people.policy) for id_, kept in found.values()}
         return _json({"profiles": {former: shown[id_] for former, (id_, _) in found.items()}})
 
     @router.get(
@@ -160,13 +169,13 @@ def _profiles() -> APIRouter:
         person = await people.identities.person_by(Identifier(type, known))
         if person is None:
             raise Problem(404, "Not Found", "Nobody is known by this identifier.")
-        return _json(profile(*await people.profile(person.profile_id)))
+        return _json(profile(*await people.profile(person.profile_id), people.policy))
 
     @router.get("/{profile_id}", summary="One person", response_model=answers.Profile)
     async def show_profile(request: Request, profile_id: ProfileId) -> Response:
         """A former id answers with the profile that absorbed it."""
         people: People = request.app.state.people
-        return _json(profile(*await people.profile(profile_id)))
+        return _json(profile(*await people.profile(profile_id), people.policy))
 
     return router
 
@@ -198,22 +207,6 @@ def _persons() -> APIRouter:
         """Each identifier with the message that brought it, each merge with its evidence."""
         people: People = request.app.state.people
         return _json(identity(await people.person(profile_id)))
-
-    @router.get(
-        "/consent/{channel}",
-        summary="May we message them now, and why?",
-        response_model=answers.Permission,
-    )
-    async def show_consent(
-        request: Request,
-        profile_id: ProfileId,
-        channel: Literal["email", "sms", "push", "webhook"],
-    ) -> Response:
-        """Without a record the answer is no."""
-        people: People = request.app.state.people
-        survivor, kept = await people.profile(profile_id)
-        answer = msgspec.structs.asdict(permission(kept.state, channel))
-        return _json({"profile_id": survivor, "channel": channel, **answer})
 
     return router
 

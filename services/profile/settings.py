@@ -14,5 +14,9 @@ class ProfileSettings(Settings):
     """The port of the resolve worker's metrics and health."""
     profile_build_worker_port: int = 8220
     """The port of the build worker's metrics and health."""
+    profile_confirmed_consent: tuple[str, ...] = ()
+    """Which grants count only once the person has confirmed them (double opt-in), as patterns of
+    what is granted and the source: ``["email@website", "email/newsletter"]``. After a change:
+    ``regulars profile rebuild --all``."""
     profile_cached_profiles: int = Field(50_000, ge=1)
     """How many profiles a build worker keeps decoded in memory."""

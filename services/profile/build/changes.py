@@ -8,6 +8,7 @@ from services.profile.build.cache import Cache
 from services.profile.build.inbox import Work
 from services.profile.build.model import Kept, encode
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.view import Search, search_of
 from services.runtime.turn import Turn
 
@@ -42,8 +43,17 @@ class Limits(Struct, frozen=True):
 class Changes:
     """Collects a turn's changes; ``rows`` are to be stored in its transaction."""
 
-    def __init__(self, turn: Turn, traits: Traits, cache: Cache, limits: Limits) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        traits: Traits,
+        cache: Cache,
+        limits: Limits,
+        *,
+        policy: Policy = OPEN,
+    ) -> None:
         self._turn = turn
+        self._policy = policy
         self._traits = traits
         self._cache = cache
         self._limits = limits
@@ -66,7 +76,8 @@ class Changes:
         search = search_of(kept.state) if searched else None
         self._put(profile_id, work, kept, (stored, search))
         if touched:
-            outbox.emit_changed(self._turn, work, profile_id, kept, (touched, self._traits))
+            what = (touched, self._traits, self._policy)
+            outbox.emit_changed(self._turn, work, profile_id, kept, what)
         return True
 
     def leave(self, profile_id: str, work: Work, kept: Kept, fingerprint: str) -> None:

@@ -19,6 +19,7 @@ from services.profile.build.model import Kept
 from services.profile.build.rebuild import History, rebuild
 from services.profile.build.rules.before import Earlier
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import differences
 from services.runtime.turn import Source, Turn
@@ -58,11 +59,14 @@ class Build:
         history: History,
         definitions: Definitions,
         limits: Limits | None = None,
+        *,
+        policy: Policy = OPEN,
     ) -> None:
         self._profiles = profiles
         self._history = history
         self._definitions = definitions
         self._limits = limits or Limits()
+        self._policy = policy
         self._cache = Cache(self._limits.cached)
         self._revision: int | None = None
         self._traits = Traits({})
@@ -83,7 +87,7 @@ class Build:
         works = works_of(turn)
         await self._take_timers(turn, works)
         known = await self._load(works, turn.session)
-        changes = Changes(turn, self._traits, self._cache, self._limits)
+        changes = Changes(turn, self._traits, self._cache, self._limits, policy=self._policy)
         olds: dict[str, Kept] = {}
         for profile_id, work in works.items():
             kept = known.get(profile_id)

@@ -7,12 +7,12 @@ canonical form: two states are equal exactly when their bytes are.
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 import msgspec
 from msgspec import Struct, field
 
 from schemas.messages import OrderLine
+from services.profile.consent.model import Word
 
 
 class Write(Struct, array_like=True):
@@ -63,13 +63,37 @@ class OrderState(Struct, array_like=True):
     """When a version last said that the order stands."""
 
 
-class ConsentState(Struct, array_like=True):
-    """The last word on one channel."""
+class Confirmed(Struct, array_like=True):
+    """A person has confirmed, by a link that we sent, what they said at ``of``."""
 
-    state: Literal["granted", "denied", "withdrawn"]
+    of: datetime
+    at: datetime
+    message_id: str
+
+    @property
+    def order(self) -> tuple[datetime, datetime, str]:
+        """The greatest one is kept."""
+        return self.of, self.at, self.message_id
+
+
+class ConsentState(Struct, array_like=True):
+    """The last word on one channel and purpose, and what decides whether it suffices."""
+
+    state: Word
     at: datetime
     message_id: str
     source: str
+    by: str = "person"
+    """The kind of who said it: see ``consent.model.Actor``."""
+    conflict: bool = False
+    """Another word was said at the same instant."""
+    refused_at: datetime | None = None
+    """The latest word that does not grant."""
+    withdrawn_at: datetime | None = None
+    """The latest withdrawal."""
+    grants: dict[str, datetime] = field(default_factory=dict)
+    """Source -> its latest grant; ``""``: the latest one that must be confirmed anyway."""
+    confirmed: Confirmed | None = None
 
 
 class Chosen(Struct, array_like=True):
@@ -119,7 +143,7 @@ class State(Struct, array_like=True):
     """Type -> values."""
     orders: dict[str, OrderState] = field(default_factory=dict)
     consent: dict[str, ConsentState] = field(default_factory=dict)
-    """By channel."""
+    """By channel (marketing), and by ``channel/purpose``."""
     computed: dict[str, Computed] = field(default_factory=dict)
     """By computed trait key; one that is missing has matched nothing."""
     flags: dict[str, int] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, Work, firs
 from services.profile.build.model import Kept
 from services.profile.build.rules.before import told
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.view import profile_of
 from services.runtime.turn import Message, Record, Turn
 
@@ -40,10 +41,10 @@ def cause_of(turn: Turn, work: Work) -> Cause:
 
 
 def emit_changed(
-    turn: Turn, work: Work, profile_id: str, kept: Kept, what: tuple[set[str], Traits]
+    turn: Turn, work: Work, profile_id: str, kept: Kept, what: tuple[set[str], Traits, Policy]
 ) -> None:
-    """The profile as it is now; ``what`` changed, and the traits it was computed with."""
-    touched, traits = what
+    """The profile as it is now; ``what`` changed, and what it is computed and judged with."""
+    touched, traits, policy = what
     changed = sorted(touched)
     _emit_change(
         turn,
@@ -54,9 +55,9 @@ def emit_changed(
             changed_at=turn.now,
             cause=cause_of(turn, work),
             changed=changed,
-            before=told(work.earlier, changed) if work.earlier is not None else {},
+            before=told(work.earlier, changed, policy) if work.earlier is not None else {},
             merged_from=kept.members,
-            profile=profile_of(profile_id, kept.state, traits),
+            profile=profile_of(profile_id, kept.state, traits, policy),
         ),
     )
 

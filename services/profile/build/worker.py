@@ -7,7 +7,9 @@ from faust import Service
 
 from services.profile.build.changes import Limits
 from services.profile.build.handler import NAME, TOPICS, Build
+from services.profile.build.rules.consent import Policy
 from services.profile.build.store import HistoryStore, ProfileStore
+from services.profile.consent.store import ConsentStore
 from services.profile.resolve.handler import NAME as RESOLVE
 from services.profile.resolve.store import IdentityStore
 from services.profile.settings import ProfileSettings
@@ -21,17 +23,19 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
     """The Faust app of the build worker."""
     settings = settings or ProfileSettings()
     limits = Limits(cached=settings.profile_cached_profiles)
+    policy = Policy.of(settings.profile_confirmed_consent)
 
     def wire(parts: Parts) -> Wired:
         profiles = ProfileStore(parts.database)
         identities = IdentityStore(parts.database)
         history = HistoryStore(parts.database, identities, settings.namespace + RESOLVE)
-        handler = Build(profiles, history, parts.definitions, limits)
+        handler = Build(profiles, history, parts.definitions, limits, policy=policy)
         handler.wake = parts.complete
 
         async def prepare() -> None:
             await identities.prepare()
             await profiles.prepare()
+            await ConsentStore(parts.database).prepare()
 
         return Wired(handler=handler, prepare=prepare, services=[Watch(handler)])
 

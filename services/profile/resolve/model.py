@@ -132,6 +132,8 @@ class Stored(Struct):
     at: datetime
     name: str
     body: bytes
+    consent: bool = False
+    """It may speak of consent: the ledger reads it."""
 
 
 class Entry(Struct):

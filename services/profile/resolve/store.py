@@ -1,8 +1,9 @@
 """Identity and interactions in MongoDB, in the database of the service ``profile``.
 
 ``interactions`` ``{_id: interaction id, p: profile id it was attributed to, t: event time,
-n: name, b: the encoded Interaction}``; ``identifiers`` ``{_id: "<type>:<value>", p}``;
-``people``: a ``Person``, its times as RFC 3339 text, exact to the microsecond.
+n: name, b: the encoded Interaction, c: true where it may speak of consent, else missing}``;
+``identifiers`` ``{_id: "<type>:<value>", p}``; ``people``: a ``Person``, its times as RFC 3339
+text, exact to the microsecond.
 
 Several workers change the graph at once, each in a snapshot transaction of its own. Two
 that would decide differently, had one seen the other, always write a document in common:
@@ -40,6 +41,11 @@ class IdentityStore:
             await create_collection(self._database, name)
         await self._interactions.create_index(
             [("p", ASCENDING), ("t", DESCENDING), ("_id", ASCENDING)], name="timeline"
+        )
+        await self._interactions.create_index(
+            [("p", ASCENDING), ("t", DESCENDING), ("_id", ASCENDING), ("c", ASCENDING)],
+            name="consent",
+            partialFilterExpression={"c": True},
         )
 
     # -- what the stage asks and writes (the handler's protocol) -----------------------------
@@ -98,6 +104,7 @@ class IdentityStore:
                         "t": interaction.at,
                         "n": interaction.name,
                         "b": interaction.body,
+                        **({"c": True} if interaction.consent else {}),
                     }
                     for interaction in stored
                 ],

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from services.profile.build.model import ConsentState, Kept, State, Write
+from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.view import consent_of
 
 TOLD_BYTES = 16_000
@@ -48,7 +49,7 @@ class Earlier:
         self.members: list[str] = kept.members
 
 
-def told(earlier: Earlier, changed: Iterable[str]) -> dict[str, Any]:
+def told(earlier: Earlier, changed: Iterable[str], policy: Policy = OPEN) -> dict[str, Any]:
     """The old values of the ``changed`` names, each as the published profile had it.
 
     None: there was no value. Names whose old value is not kept aside (``orders``,
@@ -70,7 +71,7 @@ def told(earlier: Earlier, changed: Iterable[str]) -> dict[str, Any]:
                 values[name] = None if old is None else Raw(old)
         elif section == "consent":
             held = _unpack(earlier.consent) if earlier.consent else {}
-            values[name] = consent_of(State(consent=held)).get(key)
+            values[name] = consent_of(State(consent=held), policy).get(key)
         elif section == "identifiers":
             values[name] = sorted(earlier.identifiers.get(key, ())) or None
         elif section == "first_seen":

@@ -1,114 +1,194 @@
-"""Consent per channel: what a person last said, and whether we may message them now.
+"""Consent as it stands: what a person last said, and whether we may message them now.
 
-Fail-closed: no record means no message, and of two words at the same instant the more
-restrictive one holds.
+Fail-closed: no record means no message; of two words at the same instant the more restrictive
+one holds; what cannot be understood, or must be confirmed and is not, is no permission.
 """
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from services.profile.build.model import ConsentState, State
+from schemas.messages import Confirmation
+from services.profile.build.model import Confirmed, ConsentState, State
+from services.profile.build.rules.values import utc
+from services.profile.consent.model import MARKETING, Said, Word, key_of, parts_of
+from services.profile.consent.rules import WEB
 
-Said = Literal["granted", "denied", "withdrawn"]
+MOST_PURPOSES = 20
+"""Of one person, beside marketing; of more, the first by name are kept, whatever the order."""
 
-CHANNELS = {
-    "email": "email",
-    "email_marketing": "email",
-    "marketing_email": "email",
-    "newsletter": "email",
-    "sms": "sms",
-    "sms_marketing": "sms",
-    "marketing_sms": "sms",
-    "push": "push",
-    "push_marketing": "push",
-    "marketing_push": "push",
-}
-"""Consent category (lower case, ``_`` for space and dash) -> channel; others mean nothing."""
-
-WITHDRAWALS = frozenset({"Unsubscribed", "Email Marked as Spam"})
-"""Events by which a person takes back consent to email."""
-MESSAGE_WITHDRAWALS = frozenset({"Message Unsubscribed", "Message Complained"})
-"""Steps of our own messages by which consent to the message's channel is taken back."""
-
-_RESTRICTION = {"granted": 0, "denied": 1, "withdrawn": 2}
-_STATES: dict[str, Said] = {
-    "granted": "granted",
-    "opted_in": "granted",
-    "subscribed": "granted",
-    "true": "granted",
-    "denied": "denied",
-    "false": "denied",
-    "withdrawn": "withdrawn",
-    "opted_out": "withdrawn",
-    "unsubscribed": "withdrawn",
-    "revoked": "withdrawn",
-}
+_RESTRICTION: dict[Word, int] = {
+    "none": -1, "granted": 0, "pending": 1, "unclear": 2, "denied": 3, "withdrawn": 4,
+}  # fmt: skip
+_PERMISSIVE = frozenset({"granted", "pending"})
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def categories(preferences: Any) -> Iterator[tuple[str, Said]]:
-    """(channel, state) for each of ``context.consent.categoryPreferences``."""
-    if isinstance(preferences, dict):
-        for category, granted in preferences.items():
-            channel = CHANNELS.get(_code(category))
-            if channel is not None and isinstance(granted, bool):
-                yield channel, "granted" if granted else "denied"
+class Voice(NamedTuple):
+    """The message that says a word, by whom (``Actor.kind``), and over which source."""
+
+    at: datetime
+    message_id: str
+    source: str
+    by: str = "person"
 
 
-def updated(said: dict[str, Any]) -> tuple[str, Said] | None:
-    """(channel, state) of a Consent Updated event; None when it cannot be understood.
+class Policy(Struct, frozen=True):
+    """Which grants must be confirmed before they count (double opt-in)."""
 
-    Its properties are ``channel`` (or ``category``) and ``state``, or ``granted`` (true or
-    false); a grant that becomes false is a withdrawal.
-    """
-    channel = CHANNELS.get(_code(said.get("channel", said.get("category"))))
-    if channel is None:
-        return None
-    granted = said.get("granted")
-    if isinstance(granted, bool):
-        return channel, "granted" if granted else "withdrawn"
-    state = _STATES.get(_code(said.get("state")))
-    return None if state is None else (channel, state)
+    patterns: tuple[tuple[str, str], ...] = ()
+    """(what it is about, source), each with ``*`` for any text."""
+
+    @classmethod
+    def of(cls, rules: Sequence[str]) -> "Policy":
+        """From ``email``, ``email/newsletter@website``, ``*@website``."""
+        split = (rule.strip().partition("@") for rule in rules)
+        return cls(tuple((key.strip(), source.strip() or "*") for key, _, source in split))
+
+    def requires(self, key: str, source: str) -> bool:
+        """Whether a grant of ``key`` by way of ``source`` must be confirmed."""
+        return any(
+            fnmatchcase(key, about) and fnmatchcase(source, way) for about, way in self.patterns
+        )
 
 
-def _code(value: Any) -> str:
-    return str(value).strip().lower().replace(" ", "_").replace("-", "_")
+OPEN = Policy()
+"""Nothing needs to be confirmed."""
 
 
-def fold_consent(
-    state: State, channel: str, said: Said, message: tuple[datetime, str], source: str
-) -> bool:
-    """Take in one statement, ``message`` being its (time, id); True if it is the last word."""
-    at, message_id = message
-    old = state.consent.get(channel)
-    if old is not None and _rank(old.at, old.state, old.message_id) >= _rank(at, said, message_id):
+def hear(state: State, said: Iterable[Said], voice: Voice, touched: set[str]) -> None:
+    """Take in what one message says, in any order of messages."""
+    for key, word in said:
+        if _hear(state, key, word, voice):
+            touched.add("consent." + key)
+
+
+def _hear(state: State, key: str, word: Word, voice: Voice) -> bool:
+    kept = _kept(state, key)
+    if kept is None:
         return False
-    state.consent[channel] = ConsentState(said, at, message_id, source)
-    return True
+    changed = _mark(kept, word, voice)
+    heard = (voice.at, _RESTRICTION[word], voice.message_id)
+    if kept.state == "none" or heard > (kept.at, _RESTRICTION[kept.state], kept.message_id):
+        together = kept.state != "none" and kept.at == voice.at
+        kept.conflict = together and (kept.conflict or kept.state != word)
+        kept.state, kept.at, kept.message_id = word, voice.at, voice.message_id
+        kept.source, kept.by = voice.source, voice.by
+        return True
+    if kept.at == voice.at and kept.state != word and not kept.conflict:
+        kept.conflict = changed = True
+    return changed
 
 
-def _rank(at: datetime, said: str, message_id: str) -> tuple[datetime, int, str]:
-    return at, _RESTRICTION[said], message_id
+def _mark(kept: ConsentState, word: Word, voice: Voice) -> bool:
+    """Keep the latest grant of each source, refusal and withdrawal; True if one is new."""
+    if word in _PERMISSIVE:
+        # A pending grant is one that must be confirmed whatever the policy is.
+        source = voice.source if word == "granted" else ""
+        old = kept.grants.get(source)
+        if old is not None and old >= voice.at:
+            return False
+        kept.grants[source] = voice.at
+        return True
+    changed = False
+    if kept.refused_at is None or kept.refused_at < voice.at:
+        kept.refused_at, changed = voice.at, True
+    if word == "withdrawn" and (kept.withdrawn_at is None or kept.withdrawn_at < voice.at):
+        kept.withdrawn_at, changed = voice.at, True
+    return changed
 
 
-class Permission(Struct):
+def confirm(
+    state: State, channel: str, confirms: Confirmation, voice: Voice, touched: set[str]
+) -> None:
+    """Take in that the person has confirmed a statement, which need not be known yet."""
+    key = key_of(channel, confirms.purpose)
+    kept = _kept(state, key)
+    if kept is None:
+        return
+    confirmed = Confirmed(utc(confirms.statement_at), voice.at, voice.message_id)
+    if kept.confirmed is None or kept.confirmed.order < confirmed.order:
+        kept.confirmed = confirmed
+        touched.add("consent." + key)
+
+
+def _kept(state: State, key: str) -> ConsentState | None:
+    """What is kept of ``key``; None where it is one purpose too many."""
+    kept = state.consent.get(key)
+    if kept is not None:
+        return kept
+    if "/" in key:
+        purposes = [known for known in state.consent if "/" in known]
+        if len(purposes) >= MOST_PURPOSES:
+            last = max(purposes)
+            if key > last:
+                return None
+            del state.consent[last]
+    kept = state.consent[key] = ConsentState("none", NEVER, "", "")
+    return kept
+
+
+class Permission(Struct, frozen=True):
     """May we message this person on this channel now, and why (not)."""
 
     allowed: bool
-    state: str
-    """``granted``, ``denied``, ``withdrawn`` or ``none``."""
+    state: Word
     since: datetime | None
     reason: str
+    message_id: str = ""
+    """The message that says so; empty where none does."""
+    source: str = ""
+    by: str = ""
+    """``person``, ``agent``, ``import`` or ``provider``."""
 
 
-def permission(state: State | None, channel: str) -> Permission:
+def permission(
+    state: State | None, channel: str, purpose: str = MARKETING, policy: Policy = OPEN
+) -> Permission:
     """The answer for one person; ``state`` None: nobody is known by that id."""
     if state is None:
         return Permission(False, "none", None, "unknown_profile")
-    consent = state.consent.get(channel)
-    if consent is None:
+    return standing(state, key_of(channel, purpose), policy)
+
+
+def standing(state: State, key: str, policy: Policy = OPEN) -> Permission:
+    """What holds for one ``key`` of a person.
+
+    A withdrawal of marketing on a channel on which people are written to takes back what was
+    granted before for any other purpose.
+    """
+    kept = state.consent.get(key)
+    if kept is None or kept.state == "none":
         return Permission(False, "none", None, "no_consent_recorded")
-    allowed = consent.state == "granted"
-    return Permission(allowed, consent.state, consent.at, f"consent_{consent.state}")
+    channel, purpose = parts_of(key)
+    refused = kept.refused_at or NEVER
+    if purpose != MARKETING and channel != WEB:
+        umbrella = state.consent.get(channel)
+        withdrawn = (umbrella and umbrella.withdrawn_at) or NEVER
+        if umbrella is not None and withdrawn >= kept.at:
+            return Permission(False, "withdrawn", withdrawn, "marketing_withdrawn")
+        refused = max(refused, withdrawn)
+    word, reason = kept.state, f"consent_{kept.state}"
+    if word == "unclear":
+        reason = "consent_not_understood"
+    elif word in _PERMISSIVE:
+        word, reason = _granted(kept, key, refused, policy)
+    elif kept.conflict:
+        reason = "consent_conflicting"
+    return Permission(
+        word == "granted", word, kept.at, reason, kept.message_id, kept.source, kept.by
+    )
+
+
+def _granted(
+    kept: ConsentState, key: str, refused: datetime, policy: Policy
+) -> tuple[Literal["granted", "pending"], str]:
+    if kept.confirmed is not None and kept.confirmed.of > refused:
+        return "granted", "consent_confirmed"
+    for source, at in kept.grants.items():
+        if source and at > refused and not policy.requires(key, source):
+            return "granted", "consent_granted"
+    return "pending", "consent_pending"

@@ -26,6 +26,8 @@ from services.profile.build.rules.computed import (
 from services.profile.build.rules.orders import fold_order, is_order_event
 from services.profile.build.rules.values import milliseconds, utc
 from services.profile.build.rules.windows import prune
+from services.profile.consent import rules as spoken
+from services.profile.consent.model import Said
 
 PASSIVE = frozenset(
     {
@@ -47,6 +49,7 @@ ours does not end "not seen for 30 days"."""
 
 _TRAIT_BYTES = 8_000
 _NOTHING: frozenset[str] = frozenset()
+_WITHDRAWN: tuple[Said, ...] = (("email", "withdrawn"),)
 
 
 class Body(Struct):
@@ -121,11 +124,9 @@ def _see(state: State, at: datetime, traits: Traits, touched: set[str]) -> None:
 def _event(state: State, said: Interaction, at: datetime, touched: set[str]) -> None:
     name, raw = said.name, bytes(said.event)
     message = (at, said.interaction_id)
-    if name in consent.WITHDRAWALS and consent.fold_consent(
-        state, "email", "withdrawn", message, said.source
-    ):
-        touched.add("consent.email")
-    special = said.type == "track" and (is_order_event(name) or name == "Consent Updated")
+    if name in spoken.WITHDRAWALS:
+        consent.hear(state, _WITHDRAWN, _voice(said, at), touched)
+    special = said.type == "track" and (is_order_event(name) or name == spoken.UPDATED)
     # Looking for the names is far cheaper than decoding events that do not carry them.
     if not special and b'"traits"' not in raw and b'"categoryPreferences"' not in raw:
         return
@@ -133,7 +134,8 @@ def _event(state: State, said: Interaction, at: datetime, touched: set[str]) -> 
         body = _body_decoder.decode(raw)
         context = _context_decoder.decode(body.context)
         if b'"categoryPreferences"' in bytes(context.consent):
-            _preferences(state, said, context, message, touched)
+            preferences = _consent_decoder.decode(context.consent).category_preferences
+            consent.hear(state, spoken.preferences(preferences), _voice(said, at), touched)
         _traits(state, _traits_decoder.decode(context.traits), message, touched)
         if said.type == "identify":
             _traits(state, _traits_decoder.decode(body.traits), message, touched)
@@ -142,19 +144,6 @@ def _event(state: State, said: Interaction, at: datetime, touched: set[str]) -> 
             _special(state, said, properties, message, touched)
     except _UNREADABLE:
         _flag(state, "unreadable_body")
-
-
-def _preferences(
-    state: State,
-    said: Interaction,
-    context: _Context,
-    message: tuple[datetime, str],
-    touched: set[str],
-) -> None:
-    preferences = _consent_decoder.decode(context.consent).category_preferences
-    for channel, word in consent.categories(preferences):
-        if consent.fold_consent(state, channel, word, message, said.source):
-            touched.add("consent." + channel)
 
 
 def _traits(
@@ -190,24 +179,31 @@ def _special(
         if flag:
             _flag(state, flag)
         return
-    update = consent.updated(properties)
-    if update is None:
+    words = spoken.updated(properties)
+    if not words or any(word == "unclear" for _, word in words):
         _flag(state, "consent_not_understood")
-    elif consent.fold_consent(state, *update, message, said.source):
-        touched.add("consent." + update[0])
+    consent.hear(state, words, _voice(said, message[0], properties), touched)
 
 
 def _message_step(state: State, said: Interaction, at: datetime, touched: set[str]) -> None:
-    if said.name not in consent.MESSAGE_WITHDRAWALS:
+    if said.name not in spoken.STEPS or not spoken.speaks(said.name, bytes(said.event)):
         return
     try:
-        channel = _step_decoder.decode(said.event).channel
+        step = _step_decoder.decode(said.event)
     except _UNREADABLE:
         _flag(state, "unreadable_body")
         return
-    message = (at, said.interaction_id)
-    if consent.fold_consent(state, channel, "withdrawn", message, said.source):
-        touched.add("consent." + channel)
+    if said.name in spoken.MESSAGE_WITHDRAWALS:
+        consent.hear(state, [(step.channel, "withdrawn")], _voice(said, at), touched)
+    elif step.confirms is not None:
+        consent.confirm(state, step.channel, step.confirms, _voice(said, at), touched)
+
+
+def _voice(
+    said: Interaction, at: datetime, properties: dict[str, Any] | None = None
+) -> consent.Voice:
+    by = spoken.actor_of(said.name, said.history, properties or {}).kind
+    return consent.Voice(at, said.interaction_id, said.source, by)
 
 
 def _computed(

@@ -1,6 +1,6 @@
 """From the kept state to what others read: the published profile, and what differs."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -8,10 +8,12 @@ from msgspec import Raw, Struct
 from schemas.messages import Consent, Identifier, Profile
 from services.profile.build.model import State
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.consent import OPEN, Policy, standing
 from services.profile.build.rules.orders import net_revenue, orders_of
+from services.profile.consent.model import Word
 
 
-def profile_of(profile_id: str, state: State, traits: Traits) -> Profile:
+def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy = OPEN) -> Profile:
     """The profile as published; trait values are the JSON that the sender wrote.
 
     It shares parts with ``state``: encode it before the state goes on.
@@ -26,7 +28,7 @@ def profile_of(profile_id: str, state: State, traits: Traits) -> Profile:
             for name, write in state.traits.items()
             if write.value is not None
         },
-        consent=consent_of(state),
+        consent=consent_of(state, policy),
         first_seen=state.first_seen,
         last_seen=state.last_seen,
         interactions=state.interactions,
@@ -40,14 +42,32 @@ def profile_of(profile_id: str, state: State, traits: Traits) -> Profile:
     )
 
 
-def consent_of(state: State) -> dict[str, Consent]:
-    """The last word on each channel."""
-    return {
-        channel: Consent(
-            state=said.state, at=said.at, message_id=said.message_id, source=said.source
+_PUBLISHED: dict[Word, Literal["granted", "denied", "withdrawn"]] = {
+    "granted": "granted",
+    "pending": "denied",
+    "unclear": "denied",
+    "denied": "denied",
+    "withdrawn": "withdrawn",
+}
+"""The word for readers that know three: what is no permission is a denial to them."""
+
+
+def consent_of(state: State, policy: Policy = OPEN) -> dict[str, Consent]:
+    """What holds on each channel (marketing), and by ``channel/purpose`` for each other purpose."""
+    published = {}
+    for key in state.consent:
+        said = standing(state, key, policy)
+        if said.since is None:
+            continue
+        published[key] = Consent(
+            state=_PUBLISHED[said.state],
+            at=said.since,
+            message_id=said.message_id,
+            source=said.source,
+            reason="" if said.reason == f"consent_{_PUBLISHED[said.state]}" else said.reason,
+            by="" if said.by == "person" else said.by,
         )
-        for channel, said in state.consent.items()
-    }
+    return published
 
 
 def identifiers_of(state: State) -> list[Identifier]:

@@ -6,6 +6,7 @@ from msgspec import Raw
 from msgspec.json import Encoder
 
 from schemas.messages import Event, IdentityMerged, Interaction, MessageChanged
+from services.profile.consent.rules import speaks
 from services.profile.resolve.model import Link, Merge, Stored
 
 NAMES: Mapping[str, str] = {
@@ -89,6 +90,7 @@ def stored(interaction: Interaction) -> Stored:
         interaction.at,
         interaction.name,
         _encoder.encode(interaction),
+        speaks(interaction.name, bytes(interaction.event)),
     )
 
 

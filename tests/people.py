@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from schemas.messages import Identifier, Interaction
+from schemas.messages import Confirmation, Identifier, Interaction, MessageChanged
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -53,3 +53,20 @@ def ordered(seconds: float = 0, *, name: str = "Order Completed", **properties: 
     """An order event, of the order o1 unless it says otherwise."""
     id = properties.pop("id", None)
     return did(name, seconds, id=id, properties={"order_id": "o1", **properties})
+
+
+def confirmed(seconds: float, of: datetime, purpose: str = "marketing") -> Interaction:
+    """A click on the link by which what was granted at ``of`` is confirmed."""
+    step = MessageChanged(
+        change_id=f"clicked@{seconds}",
+        message_id="m1",
+        profile_id="p1",
+        campaign="c",
+        campaign_version=0,
+        state="clicked",
+        at=at(seconds),
+        confirms=Confirmation(purpose=purpose, statement_id="s1", statement_at=of, ip="192.0.2.7"),
+    )
+    said = did("Message Clicked", seconds, type="message")
+    said.event, said.source = Raw(msgspec.json.encode(step)), "notifier"
+    return said

@@ -79,7 +79,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.state.consent = Desk(ConsentStore(database), app.state.people, publisher, policy)
     app.state.catalogue = catalogue
     app.state.client = client
-    app.include_router(export.routes(Stored(database)))
+    app.include_router(export.routes(Stored(database, policy)))
     app.include_router(_profiles())
     app.include_router(_persons())
     app.include_router(computed.routes())

@@ -7,7 +7,7 @@ import msgspec
 from schemas.messages import Interaction
 from services.profile.build.model import Kept
 from services.profile.build.rules.computed import Traits
-from services.profile.build.rules.consent import OPEN, Policy
+from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.publication import value_of
 from services.profile.build.rules.view import profile_of
 from services.profile.resolve.model import Person
@@ -20,7 +20,7 @@ _EXPLANATIONS = {
 }
 
 
-def profile(profile_id: str, kept: Kept, policy: Policy = OPEN) -> dict[str, Any]:
+def profile(profile_id: str, kept: Kept, policy: Policy) -> dict[str, Any]:
     """A profile as ``answers.Profile`` declares it."""
     known = profile_of(profile_id, kept.state, _NONE, policy)
     fields = {name: getattr(known, name) for name in known.__struct_fields__}

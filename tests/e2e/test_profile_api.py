@@ -1,81 +1,23 @@
 """The profile API on a real MongoDB, behind resolve and build: what a client sees of people."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any, get_args
-from uuid import uuid4
 
 import httpx
 import msgspec
 import pytest
 import pytest_asyncio
 
-from schemas.messages import Aggregate, Event
+from schemas.messages import Aggregate
 from services.profile import answers
 from services.profile.api import create_app
-from services.profile.build.handler import Build
-from services.profile.build.store import HistoryStore, ProfileStore
 from services.profile.computed.catalogue import Catalogue
 from services.profile.computed.store import DefinitionStore
-from services.profile.resolve.handler import ResolveHandler
-from services.profile.resolve.store import IdentityStore
 from services.profile.settings import ProfileSettings
 from services.runtime.http import Page
-from services.runtime.keys import digest
-from services.runtime.mongo import connect, transaction
-from services.runtime.publish import output_of
-from services.runtime.turn import Message, Record, Source, Turn
-from tests.people import at
+from tests.spine import Sent, Spine, event, settings_of
 
 pytestmark = pytest.mark.broker
-
-
-class Spine:
-    """Resolve and build on one database; what they publish goes from one to the other."""
-
-    def __init__(self, settings: ProfileSettings) -> None:
-        self.client = connect(settings)
-        self.database = self.client[settings.database("profile")]
-        self.identities, self.profiles = IdentityStore(self.database), ProfileStore(self.database)
-        history = HistoryStore(self.database, self.identities, "profile-resolve")
-        self.resolve = ResolveHandler(self.identities)
-        self.build = Build(self.profiles, history, self)
-        self.current: dict[Any, Any] = {}
-        self.revision = 0
-        self.seq = 0
-
-    async def prepare(self) -> None:
-        await self.identities.prepare()
-        await self.profiles.prepare()
-        await self.database.create_collection("checkpoints")
-
-    async def happened(self, *events: Event) -> None:
-        """Each event in a turn of its own, through both stages, until nothing is left."""
-        for event in events:
-            record = self._record("events.clicks", b"k", msgspec.json.encode(event), [])
-            messages = await self._turn(self.resolve, record)
-            while messages:
-                output = output_of(messages.pop(0), "/test")
-                if output.topic == "profile.interactions":
-                    record = self._record(output.topic, output.key, output.value, output.headers)
-                    messages += await self._turn(self.build, record)
-
-    def _record(self, topic: str, key: Any, value: Any, headers: Any) -> Record:
-        return Record(Source(f"x/{topic}/0", topic, 0), 0, key, value, dict(headers))
-
-    async def _turn(self, handler: Any, record: Record) -> list[Message]:
-        async with await self.client.start_session() as session, transaction(session):
-            turn = Turn(now=datetime.now(UTC), session=session, records=[record])
-            await handler.handle(turn)
-        await handler.committed(turn)
-        assert turn.rejected == []
-        return [message for _, message in turn.messages]
-
-
-def event(message_id: str, seconds: float, type: str = "track", **fields: Any) -> Event:
-    return Event(
-        message_id=message_id, type=type, timestamp=at(seconds), received_at=at(seconds), **fields
-    )
 
 
 SHOWN = event(
@@ -95,13 +37,7 @@ OTHER = event("m4", 9, event="Product Viewed", anonymous_id="somebody")
 
 @pytest.fixture
 def settings(stack: Any) -> ProfileSettings:
-    tokens = {digest(role): role for role in ("reader", "marketer", "support", "admin")}
-    return ProfileSettings(
-        mongo_url=stack.mongo_url,
-        kafka_url=stack.kafka_url,
-        namespace=f"t{uuid4().hex[:8]}.",
-        tokens=tokens,
-    )
+    return settings_of(stack)
 
 
 @pytest_asyncio.fixture
@@ -111,17 +47,6 @@ async def spine(settings: ProfileSettings) -> AsyncIterator[Spine]:
     yield spine
     await spine.client.drop_database(spine.database.name)
     spine.client.close()
-
-
-class Sent(list[Message]):
-    """A publisher that only remembers."""
-
-    fails = False
-
-    async def send(self, message: Message) -> None:
-        if self.fails:
-            raise TimeoutError
-        self.append(message)
 
 
 @pytest.fixture
@@ -261,9 +186,12 @@ async def test_why_it_is_one_person_is_told_with_the_evidence(api, spine):
 async def test_consent_answers_yes_no_and_why(api, spine):
     shown = await ann(api, spine)
     path = f"/v1/profiles/{shown['profile_id']}/consent"
-    assert await get(api, f"{path}/email") == {
-        "profile_id": shown["profile_id"], "channel": "email", "allowed": True,
-        "state": "granted", "since": "2026-03-01T12:00:03Z", "reason": "consent_granted",
+    said = await get(api, f"{path}/email")
+    assert said.pop("statement")["statement_id"] == "m3"
+    assert said == {
+        "profile_id": shown["profile_id"], "channel": "email", "purpose": "marketing",
+        "allowed": True, "state": "granted", "since": "2026-03-01T12:00:03Z",
+        "reason": "consent_granted",
     }  # fmt: skip
     told = await get(api, f"{path}/sms")
     assert (told["allowed"], told["reason"]) == (False, "no_consent_recorded")

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from schemas.messages import ComputedTrait, Interaction, PropertyCondition
 from services.profile.build.model import Kept, State, decode, encode, encode_state
-from services.profile.build.rules import aggregates, windows
+from services.profile.build.rules import aggregates, consent, windows
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
-from tests.people import did, ordered
+from services.profile.consent import ledger
+from services.profile.consent.model import parts_of
+from services.profile.consent.rules import speaks
+from tests.people import at, confirmed, did, ordered
 
 TRAITS = Traits(
     {
@@ -45,10 +48,14 @@ TRAITS = Traits(
     }
 )
 TAGS = st.sampled_from(["a", " a ", "b", 1, 1.0, True, None, {}, ["c", "a", 2.5], "x" * 201])
+PURPOSES = st.sampled_from(["marketing", "newsletter", "research"])
 INSTANTS = st.integers(0, 12).map(lambda step: step / 2)
 AMOUNTS = st.sampled_from([1, "2.50", 0.1, 59.970000000000006, "12,50", None, 3.005])
 CURRENCIES = st.sampled_from(["USD", "eur", None, "nonsense"])
-PREFERENCES = st.dictionaries(st.sampled_from(["email", "sms", "ads"]), st.booleans())
+PREFERENCES = st.dictionaries(
+    st.sampled_from(["email", "sms", "newsletter", "ads", "c1", "c2"]),
+    st.sampled_from([True, True, False, "yes"]),
+)
 
 
 @st.composite
@@ -98,6 +105,18 @@ def others(draw: st.DrawFn) -> Interaction:
     return did(name, draw(INSTANTS), properties=properties)
 
 
+@st.composite
+def consents(draw: st.DrawFn) -> Interaction:
+    if draw(st.booleans()):
+        return confirmed(draw(INSTANTS), at(draw(INSTANTS)), draw(PURPOSES))
+    state = draw(st.sampled_from(["granted", "granted", "pending", "denied", "withdrawn", "?"]))
+    said = {"channel": draw(st.sampled_from(["email", None])), "state": state}
+    said |= {"purpose": draw(PURPOSES)} if draw(st.booleans()) else {}
+    told = did("Consent Updated", draw(INSTANTS), properties=said)
+    told.source = draw(st.sampled_from(["shop", "till"]))
+    return told
+
+
 def _numbered(said: list[Interaction]) -> list[Interaction]:
     for number, interaction in enumerate(said):
         interaction.interaction_id = f"m{number * 7919 % 31:02}-{number}"
@@ -112,16 +131,19 @@ VIEWS = st.builds(
     AMOUNTS,
     TAGS,
 )
-HISTORIES = st.lists(order_events() | identifies() | others() | VIEWS, max_size=25).map(_numbered)
+HISTORIES = st.lists(
+    order_events() | identifies() | others() | consents() | VIEWS, max_size=25
+).map(_numbered)
 
 
 @contextmanager
 def bounded(most: int) -> Iterator[None]:
-    """Every bound of a computed trait, lowered to what a short history meets."""
+    """Every bound of what is kept, lowered to what a short history meets."""
     with (
         patch.object(windows, "MAX_WINDOW", most),
         patch.object(aggregates, "MAX_ITEMS", most),
         patch.object(aggregates, "MAX_VALUES", most),
+        patch.object(consent, "MOST_PURPOSES", most),
     ):
         yield
 
@@ -156,3 +178,21 @@ def test_no_bound_depends_on_the_order_either(history, random, most):
     with bounded(most):
         expected = encode_state(state_of(history))
         assert encode_state(state_of(random.sample(history, len(history)))) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(HISTORIES, st.randoms(use_true_random=False), st.integers(1, 3))
+def test_the_ledger_alone_tells_what_stands_and_never_permits_on_a_tie(history, random, most):
+    with bounded(most):
+        state = state_of(history)
+        spoken = [said for said in history if speaks(said.name, bytes(said.event))]
+        assert state_of(random.sample(spoken, len(spoken))).consent == state.consent
+    told = [line for said in spoken for line in ledger.statements_of(said)]
+    for key in state.consent:
+        channel, purpose = parts_of(key)
+        words = [one for one in told if (one.channel, one.purpose) == (channel, purpose)]
+        confirms = any(one.state == "confirmed" for one in words)
+        spoken_at = [one.at for one in words if one.state != "confirmed"]
+        last = {one.state for one in words if one.at == max(spoken_at, default=None)}
+        willing = last <= {"granted", "confirmed"} | ({"pending"} if confirms else set())
+        assert not consent.permission(state, channel, purpose).allowed or willing

@@ -19,7 +19,10 @@ merged = st.tuples(st.just("merge"), st.sampled_from(PEOPLE), st.sampled_from(PE
 declared = st.tuples(st.just("declare"), st.sampled_from(["Cart Viewed", "Order Completed"]))
 turns = st.tuples(st.just("turn"), st.sampled_from(PEOPLE), st.integers(1, 8))
 lost = st.tuples(st.just("lost"))
-STORIES = st.lists(said | bought | merged | declared | turns | turns | lost, max_size=50)
+consented = st.tuples(st.just("consents"), st.sampled_from(PEOPLE), st.integers(0, 20))
+STORIES = st.lists(
+    said | bought | consented | merged | declared | turns | turns | lost, max_size=50
+)
 
 
 class Shards(World):
@@ -88,6 +91,9 @@ async def play(story: Story, steps: list[tuple]) -> None:
             case ("says", person, second):
                 # resolve may still attribute to an absorbed profile what it read before
                 story.says(person, did("Cart Viewed", second))
+            case ("consents", person, second):
+                said = {"channel": "email", "state": ("granted", "pending", "denied")[second % 3]}
+                story.says(person, did("Consent Updated", second // 2, properties=said))
             case ("buys", person, second):
                 story.says(person, ordered(second, order_id=f"o{second}", revenue=second))
             case ("merge", one, other):

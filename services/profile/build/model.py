@@ -92,7 +92,7 @@ class ConsentState(Struct, array_like=True):
     withdrawn_at: datetime | None = None
     """The latest withdrawal."""
     grants: dict[str, datetime] = field(default_factory=dict)
-    """Source -> its latest grant; ``""``: the latest one that must be confirmed anyway."""
+    """Source -> the latest grant that came over it."""
     confirmed: Confirmed | None = None
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from schemas.messages import Interaction, MessageChanged
 from services.profile.build.model import State
@@ -25,15 +25,9 @@ _PROOF_BYTES = 4_000
 _NONE = Traits({})
 
 
-class _Context(Struct):
-    consent: Any = None
-    ip: Any = None
-    page: Any = None
-
-
 class _Event(Struct):
     properties: Any = None
-    context: Any = field(default_factory=dict)
+    context: Any = None
 
 
 _interactions = msgspec.json.Decoder(Interaction)
@@ -75,11 +69,11 @@ def statements_of(said: Interaction) -> list[Statement]:
         if said.type == "message":
             return _of_step(said)
         event = _events.decode(said.event)
-        context = msgspec.convert(event.context, _Context)
     except _UNREADABLE:
         return []
-    properties = event.properties if isinstance(event.properties, dict) else {}
-    statements = [_statement(said, word, {}, context) for word in _preferences(context.consent)]
+    properties, context = _object(event.properties), _object(event.context)
+    preferences = _object(context.get("consent")).get("categoryPreferences")
+    statements = [_statement(said, word, {}, context) for word in rules.preferences(preferences)]
     if said.name in rules.WITHDRAWALS:
         statements.append(_statement(said, ("email", "withdrawn"), properties, context))
     if said.type == "track" and said.name == rules.UPDATED:
@@ -87,11 +81,6 @@ def statements_of(said: Interaction) -> list[Statement]:
             _statement(said, word, properties, context) for word in rules.updated(properties)
         ]
     return statements
-
-
-def _preferences(consent: Any) -> list[Said]:
-    said = consent.get("categoryPreferences") if isinstance(consent, dict) else None
-    return list(rules.preferences(said))
 
 
 def _of_step(said: Interaction) -> list[Statement]:
@@ -112,22 +101,21 @@ def _of_step(said: Interaction) -> list[Statement]:
         return []
     proof = {"message_id": step.message_id, "campaign": step.campaign}
     word: Said = (step.channel, "withdrawn")
-    return [_statement(said, word, {"proof": proof}, _Context())]
+    return [_statement(said, word, {"proof": proof}, {})]
 
 
 def _statement(
-    said: Interaction, word: Said, properties: dict[str, Any], context: _Context
+    said: Interaction, word: Said, properties: dict[str, Any], context: dict[str, Any]
 ) -> Statement:
     channel, purpose = parts_of(word[0])
-    page = context.page if isinstance(context.page, dict) else {}
     return Statement(
         **_origin(said, properties),
         channel=channel,
         purpose=purpose,
         state=word[1],
         text_version=_text(properties.get("text_version", properties.get("textVersion"))),
-        ip=_text(properties.get("ip")) or _text(context.ip),
-        page=_text(page.get("url")),
+        ip=_text(properties.get("ip")) or _text(context.get("ip")),
+        page=_text(_object(context.get("page")).get("url")),
         proof=_proof(properties.get("proof")),
     )
 
@@ -141,6 +129,10 @@ def _origin(said: Interaction, properties: dict[str, Any]) -> dict[str, Any]:
         "source": said.source,
         "event": said.name,
     }
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,8 @@ ledger lists them: all three read by these rules.
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 from services.profile.consent.model import MARKETING, Actor, Said, Word, key_of
 
@@ -106,7 +107,7 @@ def updated(said: dict[str, Any]) -> list[Said]:
         channel = CHANNELS.get(_plain(named))
         key = None if channel is None else key_of(channel, code)
     else:
-        key = _category(named, code)
+        key = _category(str(named), code)
     return [] if key is None else [(key, word)]
 
 
@@ -117,9 +118,14 @@ def actor_of(name: str, history: bool, properties: dict[str, Any]) -> Actor:
         return Actor("agent", actor.strip()[:_LONGEST])
     if isinstance(actor, dict) and actor.get("kind", "agent") == "agent":
         return Actor("agent", str(actor.get("name", "")).strip()[:_LONGEST])
+    return Actor(kind_of(name, history))
+
+
+def kind_of(name: str, history: bool) -> Literal["person", "import", "provider"]:
+    """By whom an event was said that names nobody itself."""
     if history:
-        return Actor("import")
-    return Actor("provider" if name in _REPORTED else "person")
+        return "import"
+    return "provider" if name in _REPORTED else "person"
 
 
 def _word(said: dict[str, Any]) -> Word:
@@ -129,7 +135,8 @@ def _word(said: dict[str, Any]) -> Word:
     return _WORDS.get(_plain(said.get("state")), "unclear")
 
 
-def _category(category: Any, purpose: str) -> str | None:
+@lru_cache(maxsize=1_000)
+def _category(category: str, purpose: str) -> str | None:
     plain = _plain(category)
     channel = CHANNELS.get(plain)
     if channel is not None:

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from schemas.messages import Profile
 from services.profile.build.model import Kept, decode
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.view import profile_of
 from services.runtime.mongo import Database
 
@@ -49,6 +50,9 @@ class Exported(Struct, kw_only=True, omit_defaults=True):
 class People(Protocol):
     """What is stored, in the order of ids."""
 
+    policy: Policy
+    """Which grants of consent must be confirmed."""
+
     async def after(self, profile_id: str, limit: int) -> Sequence[tuple[str, Kept]]:
         """Up to ``limit`` profiles and redirects behind an id."""
 
@@ -56,8 +60,9 @@ class People(Protocol):
 class Stored:
     """``People`` on MongoDB, as build writes them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, policy: Policy = OPEN) -> None:
         self._profiles = database["profiles"]
+        self.policy = policy
 
     async def after(self, profile_id: str, limit: int) -> Sequence[tuple[str, Kept]]:
         """Up to ``limit`` profiles and redirects behind an id."""
@@ -71,14 +76,14 @@ async def pages(
 ) -> AsyncIterator[tuple[bytes, Position]]:
     """Lines of JSON, a page at a time, each with the position behind it."""
     while found := await people.after(position.after, page):
-        lines = b"".join(_encode(exported(*one, traits)) + b"\n" for one in found)
+        lines = b"".join(_encode(exported(*one, traits, people.policy)) + b"\n" for one in found)
         position = msgspec.structs.replace(
             position, after=found[-1][0], told=position.told + len(found)
         )
         yield lines, position
 
 
-def exported(profile_id: str, kept: Kept, traits: Traits) -> Exported:
+def exported(profile_id: str, kept: Kept, traits: Traits, policy: Policy) -> Exported:
     """One profile as its latest record on ``profile.changes`` says it."""
     if kept.into is not None:
         return Exported(profile_id=profile_id, version=kept.version, merged_into=kept.into)
@@ -86,7 +91,7 @@ def exported(profile_id: str, kept: Kept, traits: Traits) -> Exported:
         profile_id=profile_id,
         version=kept.version,
         merged_from=kept.members,
-        profile=profile_of(profile_id, kept.state, traits),
+        profile=profile_of(profile_id, kept.state, traits, policy),
     )
 
 

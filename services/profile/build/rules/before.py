@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from services.profile.build.model import ConsentState, Kept, State, Write
-from services.profile.build.rules.consent import OPEN, Policy
+from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.view import consent_of
 
 TOLD_BYTES = 16_000
@@ -49,7 +49,7 @@ class Earlier:
         self.members: list[str] = kept.members
 
 
-def told(earlier: Earlier, changed: Iterable[str], policy: Policy = OPEN) -> dict[str, Any]:
+def told(earlier: Earlier, changed: Iterable[str], policy: Policy) -> dict[str, Any]:
     """The old values of the ``changed`` names, each as the published profile had it.
 
     None: there was no value. Names whose old value is not kept aside (``orders``,

@@ -85,13 +85,13 @@ def _hear(state: State, key: str, word: Word, voice: Voice) -> bool:
 
 def _mark(kept: ConsentState, word: Word, voice: Voice) -> bool:
     """Keep the latest grant of each source, refusal and withdrawal; True if one is new."""
-    if word in _PERMISSIVE:
-        # A pending grant is one that must be confirmed whatever the policy is.
-        source = voice.source if word == "granted" else ""
-        old = kept.grants.get(source)
+    if word == "pending":
+        return False
+    if word == "granted":
+        old = kept.grants.get(voice.source)
         if old is not None and old >= voice.at:
             return False
-        kept.grants[source] = voice.at
+        kept.grants[voice.source] = voice.at
         return True
     changed = False
     if kept.refused_at is None or kept.refused_at < voice.at:
@@ -188,7 +188,7 @@ def _granted(
 ) -> tuple[Literal["granted", "pending"], str]:
     if kept.confirmed is not None and kept.confirmed.of > refused:
         return "granted", "consent_confirmed"
-    for source, at in kept.grants.items():
-        if source and at > refused and not policy.requires(key, source):
+    for source, at in kept.grants.items() if kept.state == "granted" else ():
+        if at > refused and not policy.requires(key, source):
             return "granted", "consent_granted"
     return "pending", "consent_pending"

@@ -66,7 +66,7 @@ class _Context(Struct):
 
 
 class _Consent(Struct):
-    category_preferences: dict[str, Any] = field(name="categoryPreferences", default_factory=dict)
+    category_preferences: Any = field(name="categoryPreferences", default_factory=dict)
 
 
 _body_decoder = msgspec.json.Decoder(Body)
@@ -132,16 +132,18 @@ def _event(state: State, said: Interaction, at: datetime, touched: set[str]) -> 
         return
     try:
         body = _body_decoder.decode(raw)
+        if special:  # First: odd traits beside it must not undo a withdrawal.
+            properties = _properties_decoder.decode(body.properties)
+            _special(state, said, properties, message, touched)
         context = _context_decoder.decode(body.context)
         if b'"categoryPreferences"' in bytes(context.consent):
             preferences = _consent_decoder.decode(context.consent).category_preferences
+            if not isinstance(preferences, dict):
+                _flag(state, "unreadable_body")
             consent.hear(state, spoken.preferences(preferences), _voice(said, at), touched)
         _traits(state, _traits_decoder.decode(context.traits), message, touched)
         if said.type == "identify":
             _traits(state, _traits_decoder.decode(body.traits), message, touched)
-        if special:
-            properties = _properties_decoder.decode(body.properties)
-            _special(state, said, properties, message, touched)
     except _UNREADABLE:
         _flag(state, "unreadable_body")
 
@@ -202,7 +204,9 @@ def _message_step(state: State, said: Interaction, at: datetime, touched: set[st
 def _voice(
     said: Interaction, at: datetime, properties: dict[str, Any] | None = None
 ) -> consent.Voice:
-    by = spoken.actor_of(said.name, said.history, properties or {}).kind
+    by: str = spoken.kind_of(said.name, said.history)
+    if properties is not None:
+        by = spoken.actor_of(said.name, said.history, properties).kind
     return consent.Voice(at, said.interaction_id, said.source, by)
 
 

@@ -8,12 +8,12 @@ from msgspec import Raw, Struct
 from schemas.messages import Consent, Identifier, Profile
 from services.profile.build.model import State
 from services.profile.build.rules.computed import Traits
-from services.profile.build.rules.consent import OPEN, Policy, standing
+from services.profile.build.rules.consent import Policy, standing
 from services.profile.build.rules.orders import net_revenue, orders_of
 from services.profile.consent.model import Word
 
 
-def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy = OPEN) -> Profile:
+def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy) -> Profile:
     """The profile as published; trait values are the JSON that the sender wrote.
 
     It shares parts with ``state``: encode it before the state goes on.
@@ -52,7 +52,7 @@ _PUBLISHED: dict[Word, Literal["granted", "denied", "withdrawn"]] = {
 """The word for readers that know three: what is no permission is a denial to them."""
 
 
-def consent_of(state: State, policy: Policy = OPEN) -> dict[str, Consent]:
+def consent_of(state: State, policy: Policy) -> dict[str, Consent]:
     """What holds on each channel (marketing), and by ``channel/purpose`` for each other purpose."""
     published = {}
     for key in state.consent:

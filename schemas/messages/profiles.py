@@ -73,6 +73,18 @@ class Consent(Struct, kw_only=True, omit_defaults=True):
     """Who said it, where it was not the person: ``agent``, ``import`` or ``provider``."""
 
 
+class Device(Struct, omit_defaults=True):
+    """A device that a person uses; families without versions, empty where unknown."""
+
+    type: str
+    """``desktop``, ``mobile``, ``tablet`` or ``other``."""
+    os: str
+    browser: str
+    """Empty in an app."""
+    model: str
+    last_seen: datetime
+
+
 class ComputedValue(Struct, kw_only=True, omit_defaults=True):
     """The value of one computed trait for one person.
 
@@ -135,6 +147,25 @@ class Profile(Struct, kw_only=True, omit_defaults=True):
     last_order_at: datetime | None = None
     computed: dict[str, ComputedValue] = field(default_factory=dict)
     """By computed trait key. A key that is missing is not computed yet for this person."""
+    revenue_gross: list[Money] = field(default_factory=list)
+    """Revenue of the orders that count in ``order_count``, before refunds."""
+    average_order_value: list[Money] = field(default_factory=list)
+    """``revenue_gross`` by order, one entry a currency, to the cent."""
+    days_between_orders: Decimal | None = None
+    """Mean number of days from one order to the next; from the second order on."""
+    favourite_category: str | None = None
+    """Of which most was bought; who bought nothing: of which most was viewed."""
+    favourite_brand: str | None = None
+    preferred_channel: str | None = None
+    """On which the person answers most often: ``email``, ``sms``, ``push``, ``chat``..."""
+    preferred_hour: int | None = None
+    """Hour of day, 0 to 23, in which the person is most often active, in their time zone."""
+    devices: list[Device] = field(default_factory=list)
+    """The last used first, at most 20."""
+    locale: str | None = None
+    """The latest, such as ``en-GB``."""
+    time_zone: str | None = None
+    """The latest, an IANA name such as ``Europe/Berlin``."""
 
 
 class Cause(Struct, kw_only=True, omit_defaults=True):

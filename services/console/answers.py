@@ -65,6 +65,13 @@ class Order(Struct, frozen=True):
     products: list[Line] = []
 
 
+class Device(Struct, frozen=True):
+    type: str
+    os: str = ""
+    browser: str = ""
+    model: str = ""
+
+
 class Profile(Struct, frozen=True):
     profile_id: str
     version: int
@@ -78,6 +85,16 @@ class Profile(Struct, frozen=True):
     order_count: int
     revenue: list[Amount]
     merged_from: list[str] = []
+    revenue_gross: list[Amount] = []
+    average_order_value: list[Amount] = []
+    days_between_orders: Decimal | None = None
+    favourite_category: str | None = None
+    favourite_brand: str | None = None
+    preferred_channel: str | None = None
+    preferred_hour: int | None = None
+    devices: list[Device] = []
+    locale: str | None = None
+    time_zone: str | None = None
 
 
 class HeldIdentifier(Struct, frozen=True):

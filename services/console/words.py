@@ -33,6 +33,7 @@ _FACTS = {
     "order_count": "number of orders",
     "first_order_at": "first order",
     "last_order_at": "last order",
+    "revenue_gross": "revenue before refunds",
 }
 _DETAILS = ("name", "product", "title", "query", "url", "path", "subject", "campaign", "coupon")
 

@@ -91,6 +91,16 @@ class Computed(BaseModel):
     capped: bool = Field(False, description="A bound was met: it is not about everything.")
 
 
+class Device(BaseModel):
+    """A device of a person: families without versions, empty where unknown."""
+
+    type: Literal["desktop", "mobile", "tablet", "other"]
+    os: str = Field("", examples=["iOS"])
+    browser: str = Field("", description="Empty in an app.")
+    model: str = ""
+    last_seen: datetime
+
+
 class Profile(BaseModel):
     """What is known of one person."""
 
@@ -141,6 +151,16 @@ class Profile(BaseModel):
     first_order_at: datetime | None
     last_order_at: datetime | None
     computed: dict[str, Computed] = Field(description="A trait that matched nothing is left out.")
+    revenue_gross: list[Amount] = Field([], description="Of `order_count`, before refunds.")
+    average_order_value: list[Amount] = Field([], description="`revenue_gross` by order.")
+    days_between_orders: str | None = Field(None, description="The mean.", examples=["30.50"])
+    favourite_category: str | None = Field(None, description="Most bought; else most viewed.")
+    favourite_brand: str | None = None
+    preferred_channel: str | None = Field(None, description="On which they answer most often.")
+    preferred_hour: int | None = Field(None, description="0 to 23, in their time zone.")
+    devices: list[Device] = Field([], description="The last used first, at most 20.")
+    locale: str | None = Field(None, examples=["en-GB"])
+    time_zone: str | None = Field(None, examples=["Europe/Berlin"])
     merged_from: list[str] = Field(description="Every former profile id of this person.")
     flags: dict[str, int] = Field(description="How often an event held what could not be used.")
 

@@ -15,6 +15,7 @@ from schemas.messages import (
     Cause,
     ComputedValue,
     Consent,
+    Device,
     Identifier,
     Money,
     PropertyCondition,
@@ -56,6 +57,16 @@ class Person(Struct, kw_only=True):
     first_order_at: datetime | None = None
     last_order_at: datetime | None = None
     computed: dict[str, ComputedValue] = field(default_factory=dict)
+    revenue_gross: list[Money] = field(default_factory=list)
+    average_order_value: list[Money] = field(default_factory=list)
+    days_between_orders: Decimal | None = None
+    favourite_category: str | None = None
+    favourite_brand: str | None = None
+    preferred_channel: str | None = None
+    preferred_hour: int | None = None
+    devices: list[Device] = field(default_factory=list)
+    locale: str | None = None
+    time_zone: str | None = None
 
 
 class Change(Struct, kw_only=True):

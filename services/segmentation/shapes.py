@@ -68,8 +68,11 @@ class TraitCondition(_Shape):
 
 class FactCondition(_Shape):
     """Compares what is known of everyone: `order_count`, `interactions`, `revenue` (with
-    `currency`), `first_seen`, `last_seen`, `first_order_at`, `last_order_at`,
-    `counters.<event>`, `consent.<channel>`, `identifiers.<type>`.
+    `currency`, as `revenue_gross` and `average_order_value`), `days_between_orders`,
+    `first_seen`, `last_seen`, `first_order_at`, `last_order_at`, `favourite_category`,
+    `favourite_brand`, `preferred_channel`, `preferred_hour`, `locale`, `time_zone`,
+    `counters.<event>`, `consent.<channel>`, `identifiers.<type>`, `devices.<part>` (`type`,
+    `os`, `browser` or `model`).
     """
 
     model_config = ConfigDict(

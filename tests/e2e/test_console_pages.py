@@ -53,6 +53,28 @@ ANN = {
     "order_count": 1,
     "revenue": [{"amount": "1000.00", "currency": "USD"}],
     "merged_from": ["p_old"],
+    "average_order_value": [{"amount": "1012.50", "currency": "USD"}],
+    "days_between_orders": "30.50",
+    "favourite_category": "Shoes",
+    "preferred_channel": "email",
+    "preferred_hour": 9,
+    "devices": [
+        {
+            "type": "desktop",
+            "os": "Windows",
+            "browser": "Chrome",
+            "model": "",
+            "last_seen": "2026-03-05T09:30:00Z",
+        },
+        {
+            "type": "mobile",
+            "os": "iOS",
+            "browser": "",
+            "model": "iPhone",
+            "last_seen": "2026-03-05T09:30:00Z",
+        },
+    ],
+    "time_zone": "Europe/Rome",
 }
 SEGMENT = {
     "key": "lapsing",
@@ -323,6 +345,8 @@ async def test_a_customer_page_answers_who_what_and_why(visitor: User) -> None:
     await sees(visitor, "Merged with p_old on 2 Mar 2026, 12:00 UTC")
     await sees(visitor, "One event named identifiers of both. Shared: anonymous id web-1.")
     await sees(visitor, "Order Completed", "order A-1 · 12.50 USD")
+    await sees(visitor, "Favourite category", "Shoes", "09:00 to 09:59", "30.50")
+    await sees(visitor, "Chrome on Windows, iPhone (iOS)")
 
 
 async def test_messages_to_former_ids_belong_to_the_customer(stub: Stub, visitor: User) -> None:

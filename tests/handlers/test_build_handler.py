@@ -27,7 +27,7 @@ async def test_a_profile_is_announced_once_a_turn_with_its_last_message_as_the_c
     }  # fmt: skip
     assert change["changed"] == [
         "counters.Cart Viewed", "counters.Identify", "first_seen",
-        "identifiers.anonymous_id", "last_seen", "traits.plan",
+        "identifiers.anonymous_id", "last_seen", "preferred_hour", "traits.plan",
     ]  # fmt: skip
     assert change["profile"]["traits"] == {"plan": "gold"}
     again = await world.turn(world.says(did("Cart Viewed", 3)))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.messages import ComputedTrait, Interaction, PropertyCondition
 from services.profile.build.model import Kept, State, decode, encode, encode_state
 from services.profile.build.rules import aggregates, consent, windows
+from services.profile.build.rules import habits as habit_rules
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
 from services.profile.consent import ledger
@@ -58,6 +59,16 @@ PREFERENCES = st.dictionaries(
 )
 
 
+CONTEXTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "locale": st.sampled_from(["en", "de-DE", 7]),
+        "timezone": st.sampled_from(["Asia/Kolkata", "UTC", "Nowhere"]),
+        "device": st.sampled_from("abcd").map(lambda model: {"model": model}),
+    },
+)
+
+
 @st.composite
 def order_events(draw: st.DrawFn) -> Interaction:
     name = draw(st.sampled_from(["Completed", "Updated", "Refunded", "Cancelled"]))
@@ -102,7 +113,19 @@ def others(draw: st.DrawFn) -> Interaction:
         "channel": "email",
         "granted": draw(st.booleans()),
     }
-    return did(name, draw(INSTANTS), properties=properties)
+    return did(name, draw(INSTANTS), properties=properties, context=draw(CONTEXTS))
+
+
+@st.composite
+def habits(draw: st.DrawFn) -> Interaction:
+    name = draw(st.sampled_from(["Product Viewed", "Email Opened", "Cart Viewed"]))
+    properties = {
+        "category": draw(st.sampled_from(["shoes", "hats", "tea", "mugs"])),
+        "brand": draw(st.sampled_from(["a", "b", None])),
+    }
+    at = draw(st.integers(0, 30)) * 3_600
+    history = draw(st.booleans())
+    return did(name, at, properties=properties, context=draw(CONTEXTS), history=history)
 
 
 @st.composite
@@ -131,9 +154,8 @@ VIEWS = st.builds(
     AMOUNTS,
     TAGS,
 )
-HISTORIES = st.lists(
-    order_events() | identifies() | others() | consents() | VIEWS, max_size=25
-).map(_numbered)
+EVENTS = order_events() | identifies() | others() | consents() | habits() | VIEWS
+HISTORIES = st.lists(EVENTS, max_size=25).map(_numbered)
 
 
 @contextmanager
@@ -166,6 +188,14 @@ def test_any_order_and_any_batches_give_the_same_bytes(history, random, batch):
         for interaction in shuffled[start : start + batch]:
             fold(kept.state, interaction, TRAITS, set())
     assert encode_state(kept.state) == expected
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(habits(), max_size=20).map(_numbered), st.randoms(use_true_random=False))
+def test_bounds_on_what_is_kept_of_habits_do_not_depend_on_the_order_either(history, random):
+    with patch.multiple(habit_rules, MOST_NAMES=2, MOST_DEVICES=2):
+        expected = encode_state(state_of(history))
+        assert encode_state(state_of(random.sample(history, len(history)))) == expected
 
 
 @settings(max_examples=300, deadline=None)

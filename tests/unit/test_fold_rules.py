@@ -96,6 +96,7 @@ def test_the_names_of_what_changed_are_told():
     fold(state, identified(1, plan="gold"), NONE, touched)
     assert touched == {
         "counters.Identify", "first_seen", "last_seen", "identifiers.anonymous_id", "traits.plan",
+        "preferred_hour",
     }  # fmt: skip
     touched.clear()
     fold(state, identified(2, plan="gold"), NONE, touched)

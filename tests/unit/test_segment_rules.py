@@ -7,7 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.messages import MAX_WINDOW, ComputedValue, Consent, Identifier, Money, Profile
+from schemas.messages import (
+    MAX_WINDOW,
+    ComputedValue,
+    Consent,
+    Device,
+    Identifier,
+    Money,
+    Profile,
+)
 from services.profile.build.rules.aggregates import MONEY as BUILD_MONEY
 from services.segmentation.model import Person, Segment, Standing, instant, micros
 from services.segmentation.rules.compile import compile_segment, evaluate, reasons
@@ -86,6 +94,7 @@ def ms(*ago: int) -> list[int]:
         ({"trait": "a", "op": "older_than", "seconds": 0}, "$.rule.seconds", "must be whole sec"),
         ({"trait": "a", "op": "equals", "value": 1, "seconds": 5}, "$.rule.seconds", "does not"),
         ({"fact": "age", "op": "gt", "value": 1}, "$.rule.fact", "must be one of order_count"),
+        ({"fact": "devices.price", "op": "exists"}, "$.rule.fact", "must name one of type"),
         ({"fact": "counters.", "op": "gt", "value": 1}, "$.rule.fact", "must be one of"),
         ({"fact": "revenue", "op": "gt", "value": 1}, "$.rule.currency", "is required"),
         (
@@ -361,10 +370,69 @@ def test_a_dotted_trait_walks_into_objects_and_lists() -> None:
             {"first_seen": NOW - timedelta(90)},
         ),
         ({"not": {"fact": "last_order_at", "op": "exists"}}, {}),
+        (
+            {"fact": "average_order_value", "currency": "EUR", "op": "gte", "value": "12.50"},
+            {"average_order_value": [Money(Decimal("12.50"), "EUR")]},
+        ),
+        (
+            {"fact": "revenue_gross", "currency": "EUR", "op": "in", "value": ["3"]},
+            {"revenue_gross": [Money(Decimal("3.00"), "EUR")]},
+        ),
+        (
+            {"fact": "days_between_orders", "op": "lt", "value": 30.5},
+            {"days_between_orders": Decimal("30.49")},
+        ),
+        (
+            {"fact": "favourite_category", "op": "equals", "value": "tea"},
+            {"favourite_category": "tea"},
+        ),
+        (
+            {"fact": "favourite_brand", "op": "starts_with", "value": "ida"},
+            {"favourite_brand": "Ida B"},
+        ),
+        ({"fact": "preferred_channel", "op": "in", "value": ["sms"]}, {"preferred_channel": "sms"}),
+        ({"fact": "preferred_hour", "op": "gte", "value": 18}, {"preferred_hour": 18}),
+        ({"fact": "locale", "op": "starts_with", "value": "en"}, {"locale": "en-GB"}),
+        ({"fact": "time_zone", "op": "contains", "value": "europe/"}, {"time_zone": "Europe/Rome"}),
+        (
+            {"fact": "devices.type", "op": "equals", "value": "tablet"},
+            {"devices": [Device("mobile", "iOS", "", "", NOW), Device("tablet", "", "", "", NOW)]},
+        ),
+        (
+            {"fact": "devices.model", "op": "exists", "value": False},
+            {"devices": [Device("mobile", "iOS", "", "", NOW)]},
+        ),
     ],
 )
 def test_facts_are_known_of_everyone(rule: Any, person: dict[str, Any]) -> None:
     assert ask(rule, **person)[0] is True
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"fact": "average_order_value", "currency": "EUR", "op": "lt", "value": "12.50"},
+        {"fact": "days_between_orders", "op": "lt", "value": 30},
+        {"fact": "preferred_hour", "op": "in", "value": [0, 1]},
+        {"fact": "favourite_category", "op": "exists"},
+        {"fact": "devices.os", "op": "equals", "value": ""},
+    ],
+)
+def test_a_fact_that_somebody_lacks_compares_with_nothing(rule: Any) -> None:
+    assert ask(rule)[0] is False
+
+
+def test_a_score_computed_elsewhere_is_a_trait_whose_parts_can_be_asked() -> None:
+    score = {"value": Decimal("0.83"), "model": "churn", "version": "2026-03"}
+    rule = {
+        "all": [
+            {"trait": "churn.value", "op": "gte", "value": 0.8},
+            {"trait": "churn.version", "op": "equals", "value": "2026-03"},
+        ]
+    }
+    assert ask(rule, traits={"churn": score})[0]
+    assert not ask(rule, traits={"churn": score | {"version": "2026-02"}})[0]
+    assert not ask(rule, traits={"churn": score | {"value": Decimal("0.79")}})[0]
 
 
 # -- time --------------------------------------------------------------------------------------

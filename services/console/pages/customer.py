@@ -23,7 +23,7 @@ from services.console.elements import (
     link,
     table,
 )
-from services.console.pages import belonging, timeline
+from services.console.pages import belonging, habits, timeline
 from services.console.pages.visit import Visit
 
 TITLE = "Customer"
@@ -72,6 +72,7 @@ async def build(visit: Visit) -> None:
             timeline.show(apis, profile.profile_id, past)
         with box("div", "column"):
             _traits(profile)
+            habits.show(profile)
             _consent(profile)
             belonging.show_segments(apis, profile.profile_id, segments, memberships)
             belonging.show_identity(identity)

@@ -131,6 +131,39 @@ class Computed(Struct, array_like=True):
     items: list[str] = field(default_factory=list)
 
 
+class Latest(Struct, array_like=True):
+    """The latest that was said of something; of two at one instant the greater value holds."""
+
+    at: datetime
+    value: str
+
+
+class Tally(Struct, array_like=True):
+    """How often each of some names came, and which came most."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    first: str = ""
+    """The one with the highest count; of several the first in order. Empty without any."""
+
+
+class Habits(Struct, array_like=True):
+    """What a person tends to do, and with what: each part is bounded."""
+
+    hours: Tally = field(default_factory=Tally)
+    """Hour of day, ``00`` to ``23``, of own actions, in the time zone that the event named."""
+    utc_hours: Tally = field(default_factory=Tally)
+    """The same in UTC, of actions that named no time zone."""
+    categories: Tally = field(default_factory=Tally)
+    """Of products viewed."""
+    brands: Tally = field(default_factory=Tally)
+    responses: Tally = field(default_factory=Tally)
+    """The channels on which the person answered."""
+    devices: dict[str, datetime] = field(default_factory=dict)
+    """Device, as ``rules.devices`` writes it -> last seen."""
+    locale: Latest | None = None
+    time_zone: Latest | None = None
+
+
 class State(Struct, array_like=True):
     """One person, folded from their interactions."""
 
@@ -150,6 +183,7 @@ class State(Struct, array_like=True):
     """How often something in an event could not be used, by reason."""
     imported: int = 0
     """How many of the interactions were imported history."""
+    habits: Habits = field(default_factory=Habits)
 
     @property
     def live(self) -> int:

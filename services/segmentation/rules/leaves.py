@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from schemas.messages import Reason
+from schemas.messages import Money, Reason
 from services.segmentation.model import SECOND, FactCondition, TraitCondition, micros
 from services.segmentation.rules import wording
 from services.segmentation.rules.moment import Moment, walk
@@ -17,6 +17,11 @@ Holds = Callable[[Moment], bool | None]
 """Whether a condition holds; None: it cannot be told yet."""
 Flip = Callable[[Moment], int | None]
 """The earliest later instant at which time alone may change that; None: it never does."""
+
+
+_OF_ALL = frozenset({"preferred_channel", "preferred_hour", "locale", "time_zone"})
+_PERHAPS = _OF_ALL | {"days_between_orders", "favourite_category", "favourite_brand"}
+"""Facts that somebody may lack; those not in ``_OF_ALL`` change with the orders."""
 
 
 class Compiled(Struct, frozen=True, kw_only=True):
@@ -67,10 +72,15 @@ def fact_leaf(condition: FactCondition) -> Compiled:
     words = wording.comparison(wording.fact(condition), condition)
     if name:
         return _named_leaf(condition, family, name.strip(), words)
-    if condition.fact == "revenue":
-        reads = frozenset({"revenue", "orders"})
-        return _number_leaf(condition, _revenue(condition.currency), words, reads)
     attribute = condition.fact
+    if attribute in ("revenue", "revenue_gross"):
+        reads = frozenset({attribute, "orders"})
+        find = _money(attribute, condition.currency)
+        return _number_leaf(condition, lambda m: next(iter(find(m)), Decimal(0)), words, reads)
+    if attribute == "average_order_value":
+        return _found_leaf(condition, _money(attribute, condition.currency), words)
+    if attribute in _PERHAPS:
+        return _found_leaf(condition, _single_fact(attribute), words)
     reads = frozenset({attribute, "orders"} if "order" in attribute else {attribute})
     if attribute.startswith(("first_", "last_")):
         return _instant_leaf(condition, attribute, words, reads)
@@ -84,8 +94,18 @@ def _named_leaf(condition: FactCondition, family: str, name: str, words: str) ->
         return _number_leaf(condition, lambda m: m.counters.get(event, 0), words, reads)
     if family == "consent":
         find, reads = _consent(name), frozenset({f"consent.{name}"})
+    elif family == "devices":
+        find, reads = _devices(name), frozenset({"devices"})
     else:
         find, reads = (lambda m: m.identifiers.get(name, [])), frozenset({"identifiers"})
+    test = test_of(condition.op, condition.value)
+    return leaf(lambda moment: test(find(moment)), lambda m: _single(find(m)), words, reads=reads)
+
+
+def _found_leaf(condition: FactCondition, find: Callable[[Moment], Found], words: str) -> Compiled:
+    """A fact that a person may lack; then only ``not_equals`` holds, as with a trait."""
+    name = condition.fact
+    reads = frozenset({name} if name in _OF_ALL else {name, "orders"})
     test = test_of(condition.op, condition.value)
     return leaf(lambda moment: test(find(moment)), lambda m: _single(find(m)), words, reads=reads)
 
@@ -176,14 +196,24 @@ def _consent(channel: str) -> Callable[[Moment], Found]:
     return find
 
 
-def _revenue(currency: str | None) -> Callable[[Moment], Decimal]:
-    def amount(moment: Moment) -> Decimal:
-        for money in moment.person.revenue:
-            if money.currency == currency:
-                return money.amount
-        return Decimal(0)
+def _devices(part: str) -> Callable[[Moment], Found]:
+    return lambda moment: [said for one in moment.person.devices if (said := getattr(one, part))]
 
-    return amount
+
+def _money(attribute: str, currency: str | None) -> Callable[[Moment], Found]:
+    def amounts(moment: Moment) -> Found:
+        sums: list[Money] = getattr(moment.person, attribute)
+        return [money.amount for money in sums if money.currency == currency]
+
+    return amounts
+
+
+def _single_fact(attribute: str) -> Callable[[Moment], Found]:
+    def find(moment: Moment) -> Found:
+        value = getattr(moment.person, attribute)
+        return [] if value is None else [value]
+
+    return find
 
 
 def _instants(found: Found) -> list[int]:

@@ -109,7 +109,10 @@ def _fact(fields: Fields) -> Node | None:
         known = [*words.FACTS, *(f"{family}.<name>" for family in words.FAMILIES)]
         fields.fail("fact", f"must be one of {', '.join(known)}")
         return None
-    currency = _currency(fields, needed=kind == "money", why="only revenue has one")
+    if family == "devices" and rest not in words.DEVICE_PARTS:
+        fields.fail("fact", f"must name one of {', '.join(words.DEVICE_PARTS)} of devices")
+        return None
+    currency = _currency(fields, needed=kind == "money", why="only money has one")
     op = fields.choice("op", words.OPERATORS[kind])
     if op is None:
         return None

@@ -12,9 +12,25 @@ FACTS: dict[str, Kind] = {
     "last_seen": "instant",
     "first_order_at": "instant",
     "last_order_at": "instant",
+    "revenue_gross": "money",
+    "average_order_value": "money",
+    "days_between_orders": "number",
+    "favourite_category": "texts",
+    "favourite_brand": "texts",
+    "preferred_channel": "text",
+    "preferred_hour": "number",
+    "locale": "texts",
+    "time_zone": "texts",
 }
-FAMILIES: dict[str, Kind] = {"counters": "number", "consent": "text", "identifiers": "texts"}
+FAMILIES: dict[str, Kind] = {
+    "counters": "number",
+    "consent": "text",
+    "identifiers": "texts",
+    "devices": "texts",
+}
 """Facts with a name behind a dot: ``counters.Product Viewed``, ``consent.email``."""
+DEVICE_PARTS = ("type", "os", "browser", "model")
+"""The names behind ``devices.``"""
 
 COMPARISONS = ("equals", "not_equals", "gt", "gte", "lt", "lte")
 OPERATORS: dict[Kind, tuple[str, ...]] = {

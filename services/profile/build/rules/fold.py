@@ -23,6 +23,7 @@ from services.profile.build.rules.computed import (
     fold_computed,
     matching,
 )
+from services.profile.build.rules.habits import MESSAGE_RESPONSES, fold_habits, respond
 from services.profile.build.rules.orders import fold_order, is_order_event
 from services.profile.build.rules.values import milliseconds, utc
 from services.profile.build.rules.windows import prune
@@ -102,6 +103,8 @@ def fold(state: State, said: Interaction, traits: Traits, touched: set[str]) -> 
         _message_step(state, said, at, touched)
     else:
         _event(state, said, at, touched)
+        if name not in PASSIVE:
+            fold_habits(state.habits, said, at, touched)
     computed = traits.by_event.get(event_key(name))
     if computed is not None:
         _computed(state, said, computed, touched)
@@ -188,16 +191,20 @@ def _special(
 
 
 def _message_step(state: State, said: Interaction, at: datetime, touched: set[str]) -> None:
-    if said.name not in spoken.STEPS or not spoken.speaks(said.name, bytes(said.event)):
+    answers = said.name in MESSAGE_RESPONSES
+    speaks = said.name in spoken.STEPS and spoken.speaks(said.name, bytes(said.event))
+    if not answers and not speaks:
         return
     try:
         step = _step_decoder.decode(said.event)
     except _UNREADABLE:
         _flag(state, "unreadable_body")
         return
-    if said.name in spoken.MESSAGE_WITHDRAWALS:
+    if answers:
+        respond(state.habits, step.channel, touched)
+    if speaks and said.name in spoken.MESSAGE_WITHDRAWALS:
         consent.hear(state, [(step.channel, "withdrawn")], _voice(said, at), touched)
-    elif step.confirms is not None:
+    elif speaks and step.confirms is not None:
         consent.confirm(state, step.channel, step.confirms, _voice(said, at), touched)
 
 

@@ -6,9 +6,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from schemas.messages import Consent, Identifier, Profile
-from services.profile.build.model import State
+from services.profile.build.model import Habits, State
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy, standing
+from services.profile.build.rules.devices import devices_of
+from services.profile.build.rules.facts import days_between, favourites, gross_revenue
+from services.profile.build.rules.habits import preferred_hour
 from services.profile.build.rules.orders import net_revenue, orders_of
 from services.profile.consent.model import Word
 
@@ -19,7 +22,10 @@ def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy) ->
     It shares parts with ``state``: encode it before the state goes on.
     """
     orders = orders_of(state) if state.orders else []
-    standing = [order.ordered_at for order in orders if order.status == "completed"]
+    standing = [order for order in orders if order.status == "completed"]
+    gross, average = gross_revenue(standing) if standing else ([], [])
+    category, brand = favourites(standing) if standing else (None, None)
+    habits = state.habits
     return Profile(
         profile_id=profile_id,
         identifiers=identifiers_of(state),
@@ -36,9 +42,20 @@ def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy) ->
         orders=orders,
         order_count=len(standing),
         revenue=net_revenue(orders),
-        first_order_at=min(standing, default=None),
-        last_order_at=max(standing, default=None),
+        # By (ordered_at, order_id): the first and the last in time.
+        first_order_at=standing[0].ordered_at if standing else None,
+        last_order_at=standing[-1].ordered_at if standing else None,
         computed=traits.values(state),
+        revenue_gross=gross,
+        average_order_value=average,
+        days_between_orders=days_between(standing),
+        favourite_category=category or habits.categories.first or None,
+        favourite_brand=brand or habits.brands.first or None,
+        preferred_channel=habits.responses.first or None,
+        preferred_hour=preferred_hour(habits),
+        devices=devices_of(habits.devices),
+        locale=None if habits.locale is None else habits.locale.value,
+        time_zone=None if habits.time_zone is None else habits.time_zone.value,
     )
 
 
@@ -90,8 +107,23 @@ def differences(old: State, new: State, keys: tuple[str, ...]) -> set[str]:
     for section in ("counters", "identifiers", "consent"):
         changed |= _differing(section, getattr(old, section), getattr(new, section))
     changed |= _differing("traits", _values(old), _values(new))
+    before, after = _habits(old.habits), _habits(new.habits)
+    changed.update(name for name in after if after[name] != before[name])
     changed.update("computed." + key for key in keys)
     return changed
+
+
+def _habits(habits: Habits) -> dict[str, Any]:
+    """What is published of habits; whether favourites show depends on the orders, too."""
+    return {
+        "favourite_category": habits.categories.first,
+        "favourite_brand": habits.brands.first,
+        "preferred_channel": habits.responses.first,
+        "preferred_hour": preferred_hour(habits),
+        "devices": habits.devices.keys(),
+        "locale": None if habits.locale is None else habits.locale.value,
+        "time_zone": None if habits.time_zone is None else habits.time_zone.value,
+    }
 
 
 def _values(state: State) -> dict[str, bytes | None]:

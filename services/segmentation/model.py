@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from schemas.messages import (
+    Aggregate,
     Cause,
     ComputedValue,
     Consent,
@@ -111,16 +112,20 @@ class FactCondition(Struct, frozen=True, kw_only=True):
 
 
 class BehaviourCondition(Struct, frozen=True, kw_only=True):
-    """A comparison with a count or sum over the events of a person."""
+    """A comparison with an aggregate over the events of a person.
+
+    ``value`` is a whole number for counts, a ``Decimal`` for sums, averages, min and max, and
+    what the operator takes for values of any kind.
+    """
 
     event: str
-    aggregate: str = "count"
+    aggregate: Aggregate = "count"
     property: str | None = None
     currency: str | None = None
     where: tuple[PropertyCondition, ...] = ()
     within_seconds: int | None = None
     op: str
-    value: Any
+    value: Any = None
 
 
 class All(Struct, frozen=True):

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag
 
+from schemas.messages import Aggregate, Comparison
 from services.segmentation.rules import vocabulary as words
 
 Scalar = bool | int | float | str
@@ -24,8 +25,6 @@ Operator = Literal[
     "older_than",
     "newer_than",
 ]
-Comparison = Literal["equals", "not_equals", "gt", "gte", "lt", "lte"]
-PropertyOperator = Literal["equals", "not_equals", "contains", "gt", "gte", "lt", "lte", "exists"]
 
 
 class _Shape(BaseModel):
@@ -88,16 +87,27 @@ class FactCondition(_Shape):
 
 
 class PropertyCondition(_Shape):
-    """Compares a property of an event, as computed traits do."""
+    """Compares a property of an event, as computed traits do.
+
+    `in` takes a list, `between` the least and the greatest number, `before` and `after` a date.
+    """
 
     property: str
-    op: PropertyOperator
-    value: Scalar | None = None
+    op: Comparison
+    value: Scalar | list[Scalar] | None = None
 
 
 class BehaviourCondition(_Shape):
-    """Compares how often an event happened, or the sum of one of its properties, within
-    `within_seconds` before now or over all time. Sums of money need a `currency`.
+    """Compares an aggregate of what happened within `within_seconds` before now, or over all time.
+
+    * `count` of the events and `unique_count` of a `property`: whole numbers;
+    * `sum`, `average`, `min`, `max` of a `property`: numbers, of money with a `currency`;
+    * `first`, `last`, `most_frequent` of a `property`, and `unique_list`, of which one value
+      that passes is enough: any operator of a trait but `older_than` and `newer_than`.
+
+    Of nothing there is no average, min or max, and no value: then only `not_equals` holds.
+    Within a window, a count and a unique count are exact up to 999; over all time a unique
+    count above 1,000 is an estimate (3 % of standard error).
     """
 
     model_config = ConfigDict(
@@ -112,13 +122,13 @@ class BehaviourCondition(_Shape):
         }
     )
     event: str
-    aggregate: Literal["count", "sum"] = "count"
+    aggregate: Aggregate = "count"
     property: str | None = None
     currency: str | None = Field(None, pattern="^[A-Z]{3}$")
     where: list[PropertyCondition] = Field([], max_length=words.MAX_WHERE)
     within_seconds: int | None = Field(None, ge=1, le=words.MAX_SECONDS)
-    op: Comparison
-    value: int | float | str
+    op: Operator
+    value: Scalar | list[Scalar] | None = None
 
 
 def _kind(body: Any) -> str | None:

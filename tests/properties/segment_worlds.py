@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from hypothesis import strategies as st
@@ -107,11 +107,62 @@ sums = st.builds(
     compare,
     st.sampled_from(["0", "5.50", "20"]),
 )
+amount_rules = st.builds(
+    lambda aggregate, window, op, value: {
+        "event": "Order Completed",
+        "aggregate": aggregate,
+        "property": "revenue",
+        "currency": "USD",
+        "within_seconds": window,
+        "op": op,
+        "value": value,
+    },
+    st.sampled_from(["average", "min", "max"]),
+    st.none() | spans,
+    compare,
+    st.sampled_from(["0", "5.50", "7.745", "20"]),
+)
+different = st.builds(
+    lambda window, op, value: {
+        "event": "Product Viewed",
+        "aggregate": "unique_count",
+        "property": "brand",
+        "within_seconds": window,
+        "op": op,
+        "value": value,
+    },
+    st.none() | spans,
+    compare,
+    st.integers(0, 4),
+)
+items = st.sampled_from(["Ox", "oxen", "7", 7, Decimal("2.5"), 1, True])
+picks = st.builds(
+    lambda aggregate, window, asked: {
+        "event": "Product Viewed",
+        "aggregate": aggregate,
+        "property": "brand",
+        "within_seconds": window,
+        **asked,
+    },
+    st.sampled_from(["first", "last", "most_frequent", "unique_list"]),
+    st.none() | spans,
+    st.one_of(
+        st.builds(
+            lambda op, value: {"op": op, "value": value},
+            st.sampled_from(["equals", "not_equals"]),
+            items,
+        ),
+        st.builds(lambda value: {"op": "in", "value": value}, st.lists(items, min_size=1)),
+        st.builds(lambda value: {"op": "starts_with", "value": value}, st.just("ox")),
+        st.builds(lambda value: {"op": "exists", "value": value}, st.booleans()),
+        st.builds(lambda value: {"op": "gte", "value": value}, st.sampled_from([2, 7])),
+    ),
+)
 rules = st.recursive(
     # Each kind as likely as the others, however many forms it has.
-    st.sampled_from([trait_conditions, fact_conditions, counts, counts, sums]).flatmap(
-        lambda kind: kind
-    ),
+    st.sampled_from(
+        [trait_conditions, fact_conditions, counts, counts, sums, amount_rules, different, picks]
+    ).flatmap(lambda kind: kind),
     lambda parts: st.one_of(
         st.lists(parts, min_size=1, max_size=3).map(lambda some: {"all": some}),
         st.lists(parts, min_size=1, max_size=3).map(lambda some: {"any": some}),
@@ -126,20 +177,27 @@ amounts = st.sampled_from([Decimal("-2.00"), Decimal("5.50"), Decimal("9.99"), D
 @st.composite
 def computed_values(draw: Any, condition: Any, now: datetime) -> ComputedValue:
     """What profile could hold for a behaviour condition; a few times are yet to come."""
-    summed = condition.aggregate == "sum"
+    aggregate = condition.aggregate
     if condition.within_seconds is None:
-        if not summed:
+        if aggregate in ("count", "unique_count"):
             return ComputedValue(count=draw(st.integers(0, 5)))
-        return ComputedValue(sums=draw(st.dictionaries(st.sampled_from(["USD", "EUR"]), amounts)))
+        if aggregate == "unique_list":
+            return ComputedValue(items=draw(st.lists(items, max_size=4)))
+        if aggregate in ("first", "last", "most_frequent"):
+            return ComputedValue(value=draw(st.none() | items))
+        held = draw(st.dictionaries(st.sampled_from(["USD", "EUR"]), amounts))
+        return ComputedValue(sums=held) if aggregate == "sum" else ComputedValue(amounts=held)
     offsets = draw(st.lists(st.integers(-2_000, 0) | st.integers(-90, 30), max_size=6))
     base = int(now.timestamp() * 1000)
     times = sorted(base + offset * 1000 + draw(st.integers(0, 3)) for offset in offsets)
-    if not summed:
+    if aggregate == "count":
         return ComputedValue(times=times)
     size = len(times)
-    values = draw(st.lists(amounts, min_size=size, max_size=size))
-    codes = draw(st.lists(st.sampled_from(["USD", "EUR"]), min_size=size, max_size=size))
-    return ComputedValue(times=times, values=values, currencies=codes)
+    if aggregate in ("sum", "average", "min", "max"):
+        values = draw(st.lists(amounts, min_size=size, max_size=size))
+        codes = draw(st.lists(st.sampled_from(["USD", "EUR"]), min_size=size, max_size=size))
+        return ComputedValue(times=times, values=values, currencies=codes)
+    return ComputedValue(times=times, items=draw(st.lists(items, min_size=size, max_size=size)))
 
 
 @st.composite
@@ -320,19 +378,55 @@ def _judge_behaviour(rule: dict[str, Any], person: Person, now: datetime) -> boo
     value = person.computed.get(key)
     if value is None:
         return None
-    summed = rule.get("aggregate") == "sum"
-    limit = Decimal(rule["value"])
-    if rule.get("within_seconds") is None:
-        actual: Any = (value.sums or {}).get("USD", Decimal(0)) if summed else value.count
-        return bool(_OPS[rule["op"]](actual, limit))
-    window = timedelta(seconds=rule["within_seconds"])
-    times = [datetime(1970, 1, 1, tzinfo=UTC) + t * timedelta(milliseconds=1) for t in value.times]
-    inside = [now - window < at <= now for at in times]
-    if not summed:
-        return bool(_OPS[rule["op"]](sum(inside), limit))
-    entries = zip(inside, value.values or [], value.currencies or [], strict=True)
-    total = sum((amount for yes, amount, code in entries if yes and code == "USD"), Decimal(0))
-    return bool(_OPS[rule["op"]](total, limit))
+    aggregate = rule.get("aggregate", "count")
+    found = _whole(aggregate, value)
+    if rule.get("within_seconds") is not None:
+        window = timedelta(seconds=rule["within_seconds"])
+        times = [
+            datetime(1970, 1, 1, tzinfo=UTC) + t * timedelta(milliseconds=1) for t in value.times
+        ]
+        inside = [now - window < at <= now for at in times]
+        found = _inside(aggregate, value, inside)
+    if isinstance(found, list):
+        return _judge_values(rule, found, now)
+    if found is None:
+        return bool(rule["op"] == "not_equals")
+    return bool(_OPS[rule["op"]](found, Decimal(rule["value"])))
+
+
+def _whole(aggregate: str, value: ComputedValue) -> Any:
+    if aggregate in ("count", "unique_count"):
+        return value.count
+    if aggregate == "sum":
+        return (value.sums or {}).get("USD", Decimal(0))
+    if aggregate in ("average", "min", "max"):
+        return (value.amounts or {}).get("USD")
+    if aggregate == "unique_list":
+        return value.items
+    return [] if value.value is None else [value.value]
+
+
+def _inside(aggregate: str, value: ComputedValue, inside: list[bool]) -> Any:
+    """The aggregate of the entries that are in the window."""
+    if aggregate == "count":
+        return sum(inside)
+    if aggregate in ("sum", "average", "min", "max"):
+        entries = zip(inside, value.values or [], value.currencies or [], strict=True)
+        some = [amount for yes, amount, code in entries if yes and code == "USD"]
+        if aggregate == "sum":
+            return sum(some, Decimal(0))
+        if not some:
+            return None
+        mean = (sum(some, Decimal(0)) / len(some)).quantize(Decimal("0.000001"), ROUND_HALF_EVEN)
+        return {"average": mean, "min": min(some), "max": max(some)}[aggregate]
+    held = [item for yes, item in zip(inside, value.items or [], strict=True) if yes]
+    if aggregate == "unique_count":
+        return len({(type(item), item) for item in held})
+    if aggregate == "most_frequent":
+        written = [str(item).lower() if not isinstance(item, str) else f'"{item}"' for item in held]
+        best = sorted(written, key=lambda text: (-written.count(text), text))[:1]
+        return [held[written.index(text)] for text in best]
+    return {"first": held[:1], "last": held[-1:], "unique_list": held}[aggregate]
 
 
 def edges(rule: dict[str, Any], person: Person) -> set[datetime]:

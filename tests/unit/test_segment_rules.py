@@ -133,7 +133,7 @@ def ms(*ago: int) -> list[int]:
         (
             {"event": "x", "property": "p", "op": "gte", "value": 1},
             "$.rule.property",
-            "is for sums",
+            "is for other aggregates",
         ),
         (
             {"event": "x", "aggregate": "sum", "property": "revenue", "op": "gt", "value": 1},
@@ -159,7 +159,7 @@ def ms(*ago: int) -> list[int]:
                         "event": "x",
                         "op": "gte",
                         "value": 1,
-                        "where": [{"property": "p", "op": "in"}],
+                        "where": [{"property": "p", "op": "is"}],
                     }
                 ]
             },

@@ -21,7 +21,7 @@ def trait_of(condition: BehaviourCondition) -> ComputedTrait:
     distinct = {_encoder.encode(item): item for item in map(_plain, condition.where)}
     return ComputedTrait(
         event=condition.event.strip().lower(),
-        aggregate="sum" if condition.aggregate == "sum" else "count",
+        aggregate=condition.aggregate,
         property=condition.property,
         where=tuple(distinct[body] for body in sorted(distinct)),
         window_seconds=condition.within_seconds,

@@ -14,6 +14,7 @@ from services.segmentation.model import (
     Not,
     Segment,
 )
+from services.segmentation.rules.vocabulary import NUMERIC
 
 encode = json.Encoder(decimal_format="number", order="sorted").encode
 """The canonical bytes of a dumped definition: equal exactly when the definitions are."""
@@ -44,7 +45,7 @@ def _node(node: Node) -> dict[str, Any]:
         ]
         if not node.where:
             del fields["where"]
-        if node.aggregate == "sum":
+        if node.aggregate in NUMERIC:
             fields["value"] = str(node.value)
     if isinstance(node, FactCondition) and node.currency is not None:
         many = isinstance(node.value, list)

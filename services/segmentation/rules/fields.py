@@ -133,6 +133,15 @@ class Fields:
             self.fail(name, f"must be {_WANTED[kind]}")
         return value
 
+    def span(self, name: str) -> list[Any] | None:
+        """The least and the greatest of some numbers."""
+        values = self.body.get(name)
+        ends = [_number(value) for value in values] if isinstance(values, list) else []
+        if len(ends) != 2 or None in ends:
+            self.fail(name, "must be a list of two numbers, the least and the greatest")
+            return None
+        return ends
+
     def choices(self, name: str, kind: Kind) -> list[Any] | None:
         """A list of values to compare with a fact of ``kind``."""
         values = self.body.get(name)

@@ -4,7 +4,6 @@ Definitions are data: nothing that a user typed is ever evaluated as code.
 """
 
 import re
-from decimal import Decimal
 from typing import Any
 
 from schemas.messages import PropertyCondition
@@ -124,19 +123,23 @@ def _behaviour(fields: Fields) -> Node | None:
     names = ("event", "aggregate", "property", "currency", "where", "within_seconds", "op", "value")
     fields.only(*names)
     event = fields.text("event", longest=200)
-    aggregate = "count"
+    aggregate: Any = "count"
     if "aggregate" in fields.body:
-        aggregate = fields.choice("aggregate", ("count", "sum")) or "count"
-    property_ = fields.text("property", longest=200, required=aggregate == "sum")
+        aggregate = fields.choice("aggregate", words.AGGREGATES) or "count"
+    property_ = fields.text("property", longest=200, required=aggregate != "count")
     if property_ is not None and aggregate == "count":
-        fields.fail("property", "is for sums: a count takes none (see where)")
-    money = (property_ or "").rpartition(".")[2].lower() in words.MONEY
-    currency = _currency(fields, needed=money, why="only sums of money have one")
+        fields.fail("property", "is for other aggregates: a count takes none (see where)")
+    name = (property_ or "").rpartition(".")[2].lower()
+    money = aggregate in words.NUMERIC and name in words.MONEY
+    currency = _currency(fields, needed=money, why="only amounts of money have one")
     where = _where(fields)
     window = fields.seconds("within_seconds", required=False)
-    op = fields.choice("op", words.COMPARISONS)
-    value = _threshold(fields, aggregate, windowed=window is not None)
-    if event is None or op is None or value is None:
+    numeric = aggregate in words.NUMERIC or aggregate in words.COUNTED
+    op = fields.choice("op", words.COMPARISONS if numeric else words.VALUE_OPERATORS)
+    if op is None:
+        return None
+    value = _threshold(fields, aggregate, op, windowed=window is not None)
+    if event is None or value is None:
         return None
     return BehaviourCondition(
         event=event,
@@ -150,10 +153,12 @@ def _behaviour(fields: Fields) -> Node | None:
     )
 
 
-def _threshold(fields: Fields, aggregate: str, *, windowed: bool) -> int | Decimal | None:
-    if aggregate == "sum":
+def _threshold(fields: Fields, aggregate: str, op: str, *, windowed: bool) -> Any:
+    if aggregate in words.NUMERIC:
         return fields.amount("value")
-    return fields.count("value", windowed=windowed)
+    if aggregate in words.COUNTED:
+        return fields.count("value", windowed=windowed)
+    return _value(fields, op, "trait")
 
 
 def _where(fields: Fields) -> tuple[PropertyCondition, ...]:
@@ -208,6 +213,8 @@ def _value(fields: Fields, op: str, kind: Kind) -> Any:
         return fields.text("value", longest=words.MAX_TEXT)
     if op == "in":
         return fields.choices("value", kind)
+    if op == "between":
+        return fields.span("value")
     if kind == "money":
         return fields.amount("value")
     if op in ("gt", "gte", "lt", "lte"):

@@ -1,6 +1,8 @@
 """The words of the rule language: facts, operators, limits. Data, for checker and docs."""
 
-from typing import Literal
+from typing import Literal, get_args
+
+from schemas.messages import Aggregate, Comparison
 
 Kind = Literal["number", "money", "instant", "text", "texts", "trait"]
 
@@ -51,7 +53,15 @@ OPERATORS: dict[Kind, tuple[str, ...]] = {
         "newer_than",
     ),
 }
-PROPERTY_OPERATORS = ("equals", "not_equals", "contains", "gt", "gte", "lt", "lte", "exists")
+PROPERTY_OPERATORS = get_args(Comparison)
+AGGREGATES = get_args(Aggregate)
+COUNTED = ("count", "unique_count")
+"""Aggregates that are whole numbers."""
+NUMERIC = ("sum", "average", "min", "max")
+"""Aggregates that are numbers, of money with a currency."""
+VALUE_OPERATORS = tuple(op for op in OPERATORS["trait"] if not op.endswith("_than"))
+"""Of the other aggregates: first, last, most frequent, and the unique list, of which one
+value that passes is enough."""
 SYMBOLS = {
     "equals": "=",
     "not_equals": "!=",

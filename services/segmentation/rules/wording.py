@@ -14,6 +14,18 @@ from services.segmentation.model import (
 from services.segmentation.rules.vocabulary import SYMBOLS
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+_AGGREGATES = {
+    "count": "count",
+    "sum": "sum of {}",
+    "average": "average of {}",
+    "min": "least {}",
+    "max": "greatest {}",
+    "first": "first {}",
+    "last": "last {}",
+    "most_frequent": "most frequent {}",
+    "unique_list": "any {}",
+    "unique_count": "count of different {}",
+}
 _LONGEST = 200
 _MOST = 10
 
@@ -37,24 +49,21 @@ def comparison(subject: str, condition: TraitCondition | FactCondition | Propert
     seconds = getattr(condition, "seconds", None)
     if seconds is not None:
         return f"{subject} {condition.op.replace('_', ' ')} {duration(seconds)}"
-    if condition.op == "exists":
-        return f"{subject} {'does not exist' if condition.value is False else 'exists'}"
-    return f"{subject} {_symbol(condition.op)} {_value(condition.value)}"
+    return f"{subject} {_compared(condition.op, condition.value)}"
 
 
 def behaviour(condition: BehaviourCondition) -> str:
     """``count of Order Completed in 30 days >= 1``."""
-    what = condition.aggregate
-    if condition.property is not None:
-        currency = f" in {condition.currency}" if condition.currency else ""
-        what = f"{what} of {condition.property}{currency}"
+    what = _AGGREGATES[condition.aggregate].format(condition.property)
+    if condition.currency:
+        what += f" in {condition.currency}"
     where = " and ".join(comparison(item.property, item) for item in condition.where)
     window = condition.within_seconds
     parts = [
         f"{what} of {condition.event}",
         f"where {where}" if where else "",
         f"in {duration(window)}" if window is not None else "",
-        f"{_symbol(condition.op)} {_value(condition.value)}",
+        _compared(condition.op, condition.value),
     ]
     return " ".join(part for part in parts if part)
 
@@ -76,6 +85,14 @@ def moments(instants: list[int]) -> Any:
     """Instants as times: one alone, several in a list, none as None."""
     times = [instant(at) for at in instants]
     return (times[0] if times else None) if len(times) < 2 else times
+
+
+def _compared(op: str, value: Any) -> str:
+    if op == "exists":
+        return "does not exist" if value is False else "exists"
+    if op == "between":
+        return f"between {_value(value[0])} and {_value(value[1])}"
+    return f"{_symbol(op)} {_value(value)}"
 
 
 def _symbol(op: str) -> str:

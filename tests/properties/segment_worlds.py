@@ -107,62 +107,42 @@ sums = st.builds(
     compare,
     st.sampled_from(["0", "5.50", "20"]),
 )
-amount_rules = st.builds(
-    lambda aggregate, window, op, value: {
-        "event": "Order Completed",
-        "aggregate": aggregate,
-        "property": "revenue",
-        "currency": "USD",
-        "within_seconds": window,
-        "op": op,
-        "value": value,
-    },
-    st.sampled_from(["average", "min", "max"]),
-    st.none() | spans,
-    compare,
-    st.sampled_from(["0", "5.50", "7.745", "20"]),
-)
-different = st.builds(
-    lambda window, op, value: {
-        "event": "Product Viewed",
-        "aggregate": "unique_count",
-        "property": "brand",
-        "within_seconds": window,
-        "op": op,
-        "value": value,
-    },
-    st.none() | spans,
-    compare,
-    st.integers(0, 4),
-)
+AMOUNTS_OF = ("average", "min", "max")
+VALUES_OF = ("first", "last", "most_frequent", "unique_list")
 items = st.sampled_from(["Ox", "oxen", "7", 7, Decimal("2.5"), 1, True])
-picks = st.builds(
-    lambda aggregate, window, asked: {
-        "event": "Product Viewed",
-        "aggregate": aggregate,
-        "property": "brand",
-        "within_seconds": window,
-        **asked,
-    },
-    st.sampled_from(["first", "last", "most_frequent", "unique_list"]),
-    st.none() | spans,
-    st.one_of(
-        st.builds(
-            lambda op, value: {"op": op, "value": value},
-            st.sampled_from(["equals", "not_equals"]),
-            items,
-        ),
-        st.builds(lambda value: {"op": "in", "value": value}, st.lists(items, min_size=1)),
-        st.builds(lambda value: {"op": "starts_with", "value": value}, st.just("ox")),
-        st.builds(lambda value: {"op": "exists", "value": value}, st.booleans()),
-        st.builds(lambda value: {"op": "gte", "value": value}, st.sampled_from([2, 7])),
+_asked = st.one_of(
+    st.builds(
+        lambda op, value: {"op": op, "value": value},
+        st.sampled_from(["equals", "not_equals"]),
+        items,
     ),
+    st.builds(lambda value: {"op": "in", "value": value}, st.lists(items, min_size=1)),
+    st.just({"op": "starts_with", "value": "ox"}),
+    st.builds(lambda value: {"op": "exists", "value": value}, st.booleans()),
+    st.builds(lambda value: {"op": "gte", "value": value}, st.sampled_from([2, 7])),
 )
+
+
+@st.composite
+def aggregated(draw: Any, aggregate: str) -> dict[str, Any]:
+    """A rule that is one condition with this aggregate of a property."""
+    rule = {"event": "Order Completed", "aggregate": aggregate, "property": "brand"}
+    rule["within_seconds"] = draw(st.none() | spans)
+    if aggregate in VALUES_OF:
+        return rule | draw(_asked)
+    rule["op"] = draw(compare)
+    if aggregate == "unique_count":
+        return rule | {"value": draw(st.integers(0, 4))}
+    value = draw(st.sampled_from(["0", "5.50", "7.745", "9.99", "11.83"]))
+    return rule | {"property": "revenue", "currency": "USD", "value": value}
+
+
+others = st.sampled_from([*AMOUNTS_OF, "unique_count", *VALUES_OF]).flatmap(aggregated)
 rules = st.recursive(
     # Each kind as likely as the others, however many forms it has.
-    st.sampled_from(
-        [trait_conditions, fact_conditions, counts, counts, sums, amount_rules, different, picks]
-    ).flatmap(lambda kind: kind),
+    st.sampled_from([trait_conditions, fact_conditions, counts, counts, sums, others]).flatmap(
+        lambda kind: kind
+    ),
     lambda parts: st.one_of(
         st.lists(parts, min_size=1, max_size=3).map(lambda some: {"all": some}),
         st.lists(parts, min_size=1, max_size=3).map(lambda some: {"any": some}),
@@ -190,6 +170,19 @@ def computed_values(draw: Any, condition: Any, now: datetime) -> ComputedValue:
     offsets = draw(st.lists(st.integers(-2_000, 0) | st.integers(-90, 30), max_size=6))
     base = int(now.timestamp() * 1000)
     times = sorted(base + offset * 1000 + draw(st.integers(0, 3)) for offset in offsets)
+    return draw(_entries(aggregate, times))
+
+
+@st.composite
+def windowed(draw: Any, aggregate: str) -> ComputedValue:
+    """Several entries that leave one after the other, some at the same time."""
+    base = int(START.timestamp() * 1000)
+    steps = draw(st.lists(st.integers(0, 5), min_size=2, max_size=8))
+    return draw(_entries(aggregate, sorted(base - 10_000 * step for step in steps)))
+
+
+@st.composite
+def _entries(draw: Any, aggregate: str, times: list[int]) -> ComputedValue:
     if aggregate == "count":
         return ComputedValue(times=times)
     size = len(times)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,12 +18,17 @@ from services.segmentation.rules.parse import parse
 from services.segmentation.rules.plan import Plan
 from services.segmentation.rules.standing import Occasion, advance, decide, decide_timed
 from tests.properties.segment_worlds import (
+    AMOUNTS_OF,
     START,
+    VALUES_OF,
+    aggregated,
     edges,
     judge,
+    keys_of,
     people,
     rules,
     segment_of,
+    windowed,
 )
 
 TICK = timedelta(microseconds=1)
@@ -59,6 +65,29 @@ def test_nothing_changes_before_the_next_flip(case: tuple[dict[str, Any], Person
         for at in (edge - TICK, edge, edge + TICK):
             if at >= START and (flip is None or micros(at) < flip):
                 assert judge(rule, person, at) is verdict.member, at
+
+
+@pytest.mark.parametrize("aggregate", [*AMOUNTS_OF, "unique_count", *VALUES_OF])
+@given(st.data())
+@settings(max_examples=80, deadline=None)
+def test_an_aggregate_answers_as_the_judge_does_and_flips_when_it_does(
+    aggregate: str, data: Any
+) -> None:
+    rule = data.draw(aggregated(aggregate)) | {"within_seconds": 300}
+    [key] = keys_of(rule)
+    person = Person(profile_id="p", computed={key: data.draw(windowed(aggregate))})
+    compiled = compile_segment("s", 1, segment_of(rule))
+    instants = sorted({micros(at + way) for at in edges(rule, person) for way in (-TICK, TICK * 0)})
+    answers = [judge(rule, person, instant(now)) for now in instants]
+
+    for place, now in enumerate(instants):
+        verdict = evaluate(compiled, Moment(person, now))
+        assert verdict.member is answers[place], instant(now)
+        later = zip(instants[place:], answers[place:], strict=True)
+        changes = min((at for at, said in later if said is not answers[place]), default=None)
+        if changes is not None:
+            assert verdict.next_flip is not None
+            assert now < verdict.next_flip <= changes
 
 
 @given(cases())

@@ -230,6 +230,13 @@ def test_the_same_definition_is_dumped_in_one_form() -> None:
     assert dump(short) == dump(long)
 
 
+@pytest.mark.parametrize("aggregate", ["sum", "average", "min", "max"])
+def test_a_threshold_is_dumped_exactly(aggregate: str) -> None:
+    exact = "123456789012345.123456789"
+    rule = {"event": "x", "aggregate": aggregate, "property": "n", "op": "gt", "value": exact}
+    assert dump(segment(rule))["rule"]["value"] == exact
+
+
 def test_every_accepted_definition_fits_the_documented_shape() -> None:
     rule = {
         "all": [

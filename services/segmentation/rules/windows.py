@@ -170,10 +170,9 @@ def _left_by_value(condition: BehaviourCondition) -> Leaving:
     passes = test_of(op, value)
 
     def left(found: ComputedValue, low: int, high: int) -> int | None:
-        items = found.items or []
-        return next(
-            (at - low + 1 for at in range(high - 1, low - 1, -1) if passes([items[at]])), None
-        )
+        items = (found.items or [])[low:high]
+        last = (at for at in range(len(items), 0, -1) if passes([items[at - 1]]))
+        return next(last, None)
 
     return left
 

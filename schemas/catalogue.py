@@ -1,8 +1,9 @@
 """The catalogue of event names, and where an event goes: its topic and its key.
 
-Names are Segment's (spec: e-commerce v2, email, live chat, mobile) and our own
-``Consent Updated``. Every other name is a custom event, which is as welcome; the catalogue
-only settles spelling and topic. Ingest routes by it, resolve checks by it.
+Names are Segment's (spec: e-commerce v2, email, live chat, mobile) and our own ``Cart
+Updated``, ``Subscribed`` and ``Consent Updated``. Every other name is a custom event, which is
+as welcome; the catalogue only settles spelling and topic. Ingest routes by it, resolve checks
+by it.
 """
 
 from hashlib import sha256
@@ -24,6 +25,7 @@ EMAIL_EVENTS = frozenset(
         "Email Link Clicked",
         "Email Bounced",
         "Email Marked as Spam",
+        "Subscribed",
         "Unsubscribed",
     }
 )
@@ -48,6 +50,7 @@ BROWSING_EVENTS = frozenset(
         "Product Added",
         "Product Removed",
         "Cart Viewed",
+        "Cart Updated",
         "Checkout Started",
         "Checkout Step Viewed",
         "Checkout Step Completed",

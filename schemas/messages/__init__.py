@@ -7,6 +7,14 @@ is compatible; readers ignore what they do not know, and events travel verbatim 
 interactions so that nothing a sender adds is lost.
 """
 
+from schemas.messages.commerce import (
+    Cart,
+    Conversation,
+    OrderLine,
+    Subscription,
+    Wished,
+    Wishlist,
+)
 from schemas.messages.definitions import (
     Aggregate,
     Comparison,
@@ -27,7 +35,6 @@ from schemas.messages.profiles import (
     Device,
     Money,
     Order,
-    OrderLine,
     Profile,
     ProfileChanged,
     Refund,
@@ -40,6 +47,7 @@ __all__ = [
     "MAX_VALUES",
     "MAX_WINDOW",
     "Aggregate",
+    "Cart",
     "Cause",
     "Channel",
     "Comparison",
@@ -47,6 +55,7 @@ __all__ = [
     "ComputedValue",
     "Confirmation",
     "Consent",
+    "Conversation",
     "Definition",
     "Device",
     "Event",
@@ -68,4 +77,7 @@ __all__ = [
     "Refund",
     "SegmentChanged",
     "SubjectIdentity",
+    "Subscription",
+    "Wished",
+    "Wishlist",
 ]

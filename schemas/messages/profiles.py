@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from schemas.messages.commerce import Cart, Conversation, OrderLine, Subscription, Wishlist
 from schemas.messages.interactions import Identifier
 
 
@@ -14,17 +15,6 @@ class Money(Struct, frozen=True):
 
     amount: Decimal
     currency: str
-
-
-class OrderLine(Struct, kw_only=True, omit_defaults=True):
-    """One product line of an order."""
-
-    product_id: str
-    name: str | None = None
-    category: str | None = None
-    brand: str | None = None
-    price: Decimal | None = None
-    quantity: int = 1
 
 
 class Refund(Struct, kw_only=True, omit_defaults=True):
@@ -145,6 +135,12 @@ class Profile(Struct, kw_only=True, omit_defaults=True):
     """Revenue net of refunds and cancellations, one entry a currency."""
     first_order_at: datetime | None = None
     last_order_at: datetime | None = None
+    carts: list[Cart] = field(default_factory=list)
+    """With something in them, the latest first, at most 10."""
+    wishlists: list[Wishlist] = field(default_factory=list)
+    subscriptions: list[Subscription] = field(default_factory=list)
+    conversations: list[Conversation] = field(default_factory=list)
+    """The latest first, at most 20."""
     computed: dict[str, ComputedValue] = field(default_factory=dict)
     """By computed trait key. A key that is missing is not computed yet for this person."""
     revenue_gross: list[Money] = field(default_factory=list)

@@ -82,7 +82,7 @@ class CartProductProperties(ProductProperties, kw_only=True, omit_defaults=True)
 
 
 class CartProperties(Struct, kw_only=True, omit_defaults=True):
-    """Cart Viewed."""
+    """Cart Viewed, Cart Updated: with ``products``, all that is in the cart now."""
 
     cart_id: Id | None = None
     value: Amount | None = None
@@ -122,6 +122,8 @@ class OrderProperties(Struct, kw_only=True, omit_defaults=True):
 
     order_id: Id
     checkout_id: Id | None = None
+    cart_id: Id | None = None
+    """The cart it was made of; without it, all carts of the person are taken to be bought."""
     affiliation: str | None = None
     """The shop or partner through which it was sold."""
     channel: str | None = None

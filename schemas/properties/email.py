@@ -36,6 +36,16 @@ class EmailLinkProperties(EmailProperties, kw_only=True, omit_defaults=True):
     link_url: str | None = None
 
 
+class SubscribeProperties(Struct, kw_only=True, omit_defaults=True):
+    """Subscribed: she is on a list now. To write to her needs consent besides."""
+
+    list_id: Id | None = None
+    """One of the two is needed, or the event changes no subscription."""
+    list_name: str | None = None
+    channel: str | None = None
+    """None means email."""
+
+
 class UnsubscribeProperties(EmailProperties, kw_only=True, omit_defaults=True):
     """Unsubscribed: consent to mail is withdrawn, whichever list it names."""
 

@@ -17,7 +17,7 @@ STRUCTS: Mapping[str, type[Struct]] = {
     **_each(("Promotion Viewed", "Promotion Clicked"), ecommerce.PromotionProperties),
     **_each(("Product Clicked", "Product Viewed"), ecommerce.ProductProperties),
     **_each(("Product Added", "Product Removed"), ecommerce.CartProductProperties),
-    "Cart Viewed": ecommerce.CartProperties,
+    **_each(("Cart Viewed", "Cart Updated"), ecommerce.CartProperties),
     "Checkout Started": ecommerce.CheckoutProperties,
     **_each(
         ("Checkout Step Viewed", "Checkout Step Completed", "Payment Info Entered"),
@@ -46,6 +46,7 @@ STRUCTS: Mapping[str, type[Struct]] = {
     ),
     "Email Bounced": email.BounceProperties,
     "Email Link Clicked": email.EmailLinkProperties,
+    "Subscribed": email.SubscribeProperties,
     "Unsubscribed": email.UnsubscribeProperties,
     **_each(
         (

@@ -9,6 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.profile.commerce.answers import (
+    Cart,
+    Conversation,
+    OrderLine,
+    Subscription,
+    Wishlist,
+)
+
 ConsentWord = Literal["granted", "denied", "withdrawn"]
 
 
@@ -44,17 +52,6 @@ class Refund(BaseModel):
     amount: str = Field(description="What was paid back, with tax and shipping.")
     at: datetime
     revenue: str | None = Field(None, description="What it takes from the order's revenue.")
-
-
-class OrderLine(BaseModel):
-    """One product line."""
-
-    product_id: str
-    name: str | None = None
-    category: str | None = None
-    brand: str | None = None
-    price: str | None = None
-    quantity: int = 1
 
 
 class Order(BaseModel):
@@ -150,6 +147,10 @@ class Profile(BaseModel):
     revenue: list[Amount] = Field(description="Net of refunds and cancellations, by currency.")
     first_order_at: datetime | None
     last_order_at: datetime | None
+    carts: list[Cart] = Field(description="With something in them, the latest first.")
+    wishlists: list[Wishlist]
+    subscriptions: list[Subscription] = Field(description="Lists that were left included.")
+    conversations: list[Conversation] = Field(description="The latest first, at most 20.")
     computed: dict[str, Computed] = Field(description="A trait that matched nothing is left out.")
     revenue_gross: list[Amount] = Field([], description="Of `order_count`, before refunds.")
     average_order_value: list[Amount] = Field([], description="`revenue_gross` by order.")

@@ -12,7 +12,12 @@ import msgspec
 from msgspec import Struct, field
 
 from schemas.messages import OrderLine
+from services.profile.commerce.model import Commerce
 from services.profile.consent.model import Word
+
+FOLD = 2
+"""Which fold made a state: raised when it takes more from events than it did, so that every
+profile is computed again."""
 
 
 class Write(Struct, array_like=True):
@@ -61,6 +66,8 @@ class OrderState(Struct, array_like=True):
     """Further cancellations, ascending: a version between two that comes late undoes the first."""
     stood_at: datetime | None = None
     """When a version last said that the order stands."""
+    cart: str | None = None
+    """The cart it was made of; empty where it names none, None for a sale at a till."""
 
 
 class Confirmed(Struct, array_like=True):
@@ -184,6 +191,8 @@ class State(Struct, array_like=True):
     imported: int = 0
     """How many of the interactions were imported history."""
     habits: Habits = field(default_factory=Habits)
+    commerce: Commerce = field(default_factory=Commerce)
+    """What they are about to buy, wish for, have subscribed to, and talk about."""
 
     @property
     def live(self) -> int:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.messages import ComputedTrait, ComputedValue
-from services.profile.build.model import Computed, State
+from services.profile.build.model import FOLD, Computed, State
 from services.profile.build.rules.aggregates import ALL_TIME, WITHIN, Occurrence, Take
 from services.profile.build.rules.conditions import Condition
 from services.profile.build.rules.publication import value_of, zero_of
@@ -79,7 +79,7 @@ def event_key(name: str) -> str:
 
 def _fingerprint(definitions: Mapping[str, ComputedTrait]) -> str:
     # Without definition versions: putting the same definition again changes nothing.
-    body = msgspec.json.encode(sorted(definitions.items()), order="sorted")
+    body = msgspec.json.encode([FOLD, sorted(definitions.items())], order="sorted")
     return hashlib.sha256(body).hexdigest()[:16]
 
 

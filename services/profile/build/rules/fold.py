@@ -27,6 +27,7 @@ from services.profile.build.rules.habits import MESSAGE_RESPONSES, fold_habits, 
 from services.profile.build.rules.orders import fold_order, is_order_event
 from services.profile.build.rules.values import milliseconds, utc
 from services.profile.build.rules.windows import prune
+from services.profile.commerce.rules.fold import fold_commerce, matters
 from services.profile.consent import rules as spoken
 from services.profile.consent.model import Said
 
@@ -129,7 +130,9 @@ def _event(state: State, said: Interaction, at: datetime, touched: set[str]) -> 
     message = (at, said.interaction_id)
     if name in spoken.WITHDRAWALS:
         consent.hear(state, _WITHDRAWN, _voice(said, at), touched)
-    special = said.type == "track" and (is_order_event(name) or name == spoken.UPDATED)
+    special = said.type == "track" and (
+        is_order_event(name) or name == spoken.UPDATED or matters(said, raw)
+    )
     # Looking for the names is far cheaper than decoding events that do not carry them.
     if not special and b'"traits"' not in raw and b'"categoryPreferences"' not in raw:
         return
@@ -181,8 +184,15 @@ def _special(
     if is_order_event(said.name):
         flag = fold_order(state, said.name, message, properties)
         touched.add("orders")
+        if state.commerce.carts:
+            touched.add("carts")  # It may have been made of one.
         if flag:
             _flag(state, flag)
+        return
+    if said.name != spoken.UPDATED:
+        changed = fold_commerce(state.commerce, said, message[0], properties)
+        if changed:
+            touched.add(changed)
         return
     words = spoken.updated(properties)
     if not words or any(word == "unclear" for _, word in words):

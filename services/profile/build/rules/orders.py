@@ -17,6 +17,7 @@ from services.profile.build.model import OrderState, Refunded, State, Version
 from services.profile.build.rules.lines import lines_of, sum_of
 from services.profile.build.rules.refunds import amount_of, revenue_parts
 from services.profile.build.rules.values import canonical, currency, number, text
+from services.profile.commerce.rules.words import short
 
 _ZERO = Decimal("0.00")
 _STANDS = frozenset(
@@ -58,6 +59,8 @@ def _complete(order: OrderState, message: tuple[datetime, str], said: Properties
         order.completed_at = _earliest(order.completed_at, message[0])
         if _standing(said) is None:
             _stand(order, message[0])
+        if text(said.get("channel")) != "store":
+            order.cart = max(order.cart or "", short(said.get("cart_id")))
     return flag
 
 
@@ -150,6 +153,15 @@ def _amounts(said: Properties, lines: list[OrderLine]) -> tuple[Decimal, Decimal
     if total is None:
         total = revenue + extras
     return canonical(revenue), canonical(total)
+
+
+def bought_from(state: State) -> list[tuple[datetime, str]]:
+    """When online orders were made, and of which cart; empty where they do not say."""
+    return [
+        (order.completed_at, order.cart)
+        for order in state.orders.values()
+        if order.completed_at is not None and order.cart is not None
+    ]
 
 
 def orders_of(state: State) -> list[Order]:

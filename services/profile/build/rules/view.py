@@ -5,14 +5,19 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from schemas.messages import Consent, Identifier, Profile
+from schemas.messages import Cart, Consent, Identifier, Profile
 from services.profile.build.model import Habits, State
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy, standing
 from services.profile.build.rules.devices import devices_of
 from services.profile.build.rules.facts import days_between, favourites, gross_revenue
 from services.profile.build.rules.habits import preferred_hour
-from services.profile.build.rules.orders import net_revenue, orders_of
+from services.profile.build.rules.orders import bought_from, net_revenue, orders_of
+from services.profile.commerce.model import Commerce
+from services.profile.commerce.rules.carts import carts_of, closings_of
+from services.profile.commerce.rules.conversations import conversations_of
+from services.profile.commerce.rules.subscriptions import subscriptions_of
+from services.profile.commerce.rules.wishlists import wishlists_of
 from services.profile.consent.model import Word
 
 
@@ -21,6 +26,7 @@ def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy) ->
 
     It shares parts with ``state``: encode it before the state goes on.
     """
+    commerce = state.commerce
     orders = orders_of(state) if state.orders else []
     standing = [order for order in orders if order.status == "completed"]
     gross, average = gross_revenue(standing) if standing else ([], [])
@@ -45,6 +51,10 @@ def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy) ->
         # By (ordered_at, order_id): the first and the last in time.
         first_order_at=standing[0].ordered_at if standing else None,
         last_order_at=standing[-1].ordered_at if standing else None,
+        carts=_carts(state) if commerce.carts else [],
+        wishlists=wishlists_of(commerce) if commerce.wishes else [],
+        subscriptions=subscriptions_of(commerce) if commerce.subscriptions else [],
+        conversations=conversations_of(commerce) if commerce.conversations else [],
         computed=traits.values(state),
         revenue_gross=gross,
         average_order_value=average,
@@ -57,6 +67,10 @@ def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy) ->
         locale=None if habits.locale is None else habits.locale.value,
         time_zone=None if habits.time_zone is None else habits.time_zone.value,
     )
+
+
+def _carts(state: State) -> list[Cart]:
+    return carts_of(state.commerce, closings_of(bought_from(state)))
 
 
 _PUBLISHED: dict[Word, Literal["granted", "denied", "withdrawn"]] = {
@@ -104,6 +118,9 @@ def differences(old: State, new: State, keys: tuple[str, ...]) -> set[str]:
     }
     if old.orders != new.orders:
         changed.add("orders")
+        if old.commerce.carts:
+            changed.add("carts")
+    changed |= _of_commerce(old.commerce, new.commerce)
     for section in ("counters", "identifiers", "consent"):
         changed |= _differing(section, getattr(old, section), getattr(new, section))
     changed |= _differing("traits", _values(old), _values(new))
@@ -124,6 +141,18 @@ def _habits(habits: Habits) -> dict[str, Any]:
         "locale": None if habits.locale is None else habits.locale.value,
         "time_zone": None if habits.time_zone is None else habits.time_zone.value,
     }
+
+
+def _of_commerce(old: Commerce, new: Commerce) -> set[str]:
+    if old == new:
+        return set()
+    pairs = (
+        ("carts", old.carts, new.carts),
+        ("wishlists", old.wishes, new.wishes),
+        ("subscriptions", old.subscriptions, new.subscriptions),
+        ("conversations", old.conversations, new.conversations),
+    )
+    return {name for name, before, after in pairs if before != after}
 
 
 def _values(state: State) -> dict[str, bytes | None]:

@@ -1,0 +1,1 @@
+"""What a person is about to buy, wishes for, has subscribed to, and talks about."""

@@ -1,0 +1,1 @@
+"""How carts, wishlists, subscriptions and conversations come out of events, in any order."""

@@ -1,0 +1,195 @@
+"""Carts: what somebody was about to buy, from the latest events about it.
+
+Cart Viewed, Cart Updated and the steps of a checkout say all that is in a cart where they
+have ``products``; Product Added, Product Removed and Wishlist Product Added to Cart what came
+in and went out since. A person's latest ``MOST_ENTRIES`` such events are kept, of all carts
+together: a window over the set of events, whatever order they arrive in.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from schemas.messages import Cart, OrderLine
+from services.profile.build.rules.lines import line_of, lines_of, sum_of
+from services.profile.build.rules.values import DEFAULT_CURRENCY, canonical, currency, number
+from services.profile.commerce.model import CartEntry, Commerce, Content, Does, Told
+from services.profile.commerce.rules.words import LONGEST_URL, short
+
+MOST_ENTRIES = 100
+MOST_LINES = 100
+MOST_CARTS = 10
+"""In a published profile, the latest."""
+
+_DOES: dict[str, Does] = {
+    "Product Added": "adds",
+    "Wishlist Product Added to Cart": "adds",
+    "Product Removed": "removes",
+}
+_CHECKOUT = frozenset(
+    ["Checkout Started", "Checkout Step Viewed", "Checkout Step Completed", "Payment Info Entered"]
+)
+EVENTS = frozenset(["Cart Viewed", "Cart Updated", *_DOES, *_CHECKOUT])
+
+Closings = dict[str, datetime]
+"""Cart id -> when an order was last made of it; ``ALL``: of whatever there was."""
+ALL = "\n"
+"""No cart's id: ids are trimmed."""
+
+
+def fold_cart(kept: Commerce, told: Told) -> bool:
+    """Take in one of ``EVENTS``; False if it is older than all that is kept."""
+    entry, entries = _entry(told), kept.carts
+    place = bisect_left(entries, (told.at, told.message_id), key=_key)
+    if place == 0 and len(entries) >= MOST_ENTRIES:
+        return False
+    if entry.does == "holds":
+        for number_, earlier in enumerate(entries[:place]):
+            if earlier.does and earlier.cart == entry.cart:
+                entries[number_] = CartEntry(earlier.at, earlier.message_id)
+    elif any(later.does == "holds" and later.cart == entry.cart for later in entries[place:]):
+        entry = CartEntry(entry.at, entry.message_id)
+    entries.insert(place, entry)
+    del entries[: max(len(entries) - MOST_ENTRIES, 0)]
+    return True
+
+
+def _key(entry: CartEntry) -> tuple[datetime, str]:
+    return entry.at, entry.message_id
+
+
+def _entry(told: Told) -> CartEntry:
+    said, cart = told.properties, short(told.properties.get("cart_id"))
+    checkout = told.name in _CHECKOUT
+    does = _DOES.get(told.name)
+    if does is not None:
+        line = _bounded(line_of(said))
+        if said.get("quantity") is None and does == "removes":
+            line.quantity = 0  # The whole line, however much of it there is.
+        content = Content([line], _currency(said))
+        return CartEntry(told.at, told.message_id, does, cart, content)
+    content = Content(currency=_currency(said), checkout=checkout)
+    if checkout:
+        content.checkout_id = short(said.get("checkout_id"))
+        content.url = short(said.get("url"), LONGEST_URL)
+    if not isinstance(said.get("products"), list):
+        return CartEntry(told.at, told.message_id, "touches", cart, content)
+    content.lines = [_bounded(line) for line in lines_of(said["products"])[:MOST_LINES]]
+    given = (number(said.get(name)) for name in ("value", "revenue"))
+    content.value = next((value for value in given if value is not None and value >= 0), None)
+    return CartEntry(told.at, told.message_id, "holds", cart, content)
+
+
+def _currency(said: dict[str, Any]) -> str:
+    return currency(said.get("currency")) or "" if said.get("currency") else ""
+
+
+def _bounded(line: OrderLine) -> OrderLine:
+    return msgspec.structs.replace(
+        line,
+        product_id=short(line.product_id),
+        name=short(line.name) or None,
+        category=short(line.category) or None,
+        brand=short(line.brand) or None,
+    )
+
+
+def closings_of(ordered: Iterable[tuple[datetime, str]]) -> Closings:
+    """Of (when, cart id or ``""``) of orders.
+
+    An order that names its cart empties that one and the one without an id; an order that
+    names none empties all that there was.
+    """
+    closings: Closings = {}
+    for at, cart in ordered:
+        for name in (cart, "") if cart else (ALL,):
+            closings[name] = max(at, closings.get(name, at))
+    return closings
+
+
+def carts_of(kept: Commerce, closings: Closings) -> list[Cart]:
+    """The carts that have something in them, the latest first.
+
+    What was in one before an order was made of it is bought.
+    """
+    open_: dict[str, _Open] = {}
+    for entry in kept.carts:
+        if not entry.does or entry.content is None or _is_bought(entry, closings):
+            continue
+        cart = open_.get(entry.cart)
+        if cart is None or entry.does == "holds":
+            cart = open_[entry.cart] = _Open(whole=entry.does == "holds")
+        cart.take(entry.does, entry.at, entry.content)
+    full = len(kept.carts) >= MOST_ENTRIES
+    carts = [
+        cart.published(cart_id, capped=full and not cart.whole) for cart_id, cart in open_.items()
+    ]
+    carts = [cart for cart in carts if cart.products]
+    carts.sort(key=lambda cart: (cart.updated_at, cart.cart_id), reverse=True)
+    return carts[:MOST_CARTS]
+
+
+def _is_bought(entry: CartEntry, closings: Closings) -> bool:
+    ends: Iterable[datetime | None] = (closings.get(ALL), closings.get(entry.cart))
+    return any(end is not None and entry.at <= end for end in ends)
+
+
+class _Open:
+    """A cart while its events are read in their order."""
+
+    def __init__(self, *, whole: bool) -> None:
+        self.whole = whole
+        self._lines: dict[str, OrderLine] = {}
+        self._currencies: dict[str, None] = {}
+        self._value: Decimal | None = None
+        self._updated_at: datetime | None = None
+        self._checkout_at: datetime | None = None
+        self._checkout_id = self._url = ""
+
+    def take(self, does: str, at: datetime, content: Content) -> None:
+        self._updated_at = at
+        if content.currency:
+            self._currencies[content.currency] = None
+        if content.checkout:
+            self._checkout_at = at
+            self._checkout_id = content.checkout_id or self._checkout_id
+            self._url = content.url or self._url
+        if does == "touches":
+            return
+        self._value = content.value
+        for line in content.lines:
+            self._move(line, -1 if does == "removes" else 1)
+
+    def _move(self, line: OrderLine, sign: int) -> None:
+        key = line.product_id or line.name or ""
+        held = self._lines.get(key)
+        if sign > 0:
+            had = 0 if held is None else held.quantity
+            self._lines[key] = msgspec.structs.replace(line, quantity=had + line.quantity)
+        elif held is not None:
+            rest = held.quantity - line.quantity if line.quantity else 0
+            self._lines[key] = msgspec.structs.replace(held, quantity=rest)
+        if key in self._lines and self._lines[key].quantity <= 0:
+            del self._lines[key]
+
+    def published(self, cart_id: str, *, capped: bool) -> Cart:
+        assert self._updated_at is not None  # every cart has an entry
+        lines, value = list(self._lines.values())[:MOST_LINES], self._value
+        if value is None and all(line.price is not None for line in lines):
+            value = sum_of(lines)
+        return Cart(
+            cart_id=cart_id,
+            currency=next(reversed(self._currencies), DEFAULT_CURRENCY),
+            value=None if value is None or len(self._currencies) > 1 else canonical(value),
+            items=sum(line.quantity for line in lines),
+            updated_at=self._updated_at,
+            checkout_at=self._checkout_at,
+            checkout_id=self._checkout_id,
+            url=self._url,
+            capped=capped,
+            products=lines,
+        )

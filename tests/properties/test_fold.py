@@ -17,6 +17,7 @@ from services.profile.consent import ledger
 from services.profile.consent.model import parts_of
 from services.profile.consent.rules import speaks
 from tests.people import at, confirmed, did, ordered
+from tests.shopping import SHOPPING, numbered
 
 TRAITS = Traits(
     {
@@ -140,12 +141,6 @@ def consents(draw: st.DrawFn) -> Interaction:
     return told
 
 
-def _numbered(said: list[Interaction]) -> list[Interaction]:
-    for number, interaction in enumerate(said):
-        interaction.interaction_id = f"m{number * 7919 % 31:02}-{number}"
-    return said
-
-
 VIEWS = st.builds(
     lambda at, price, tags: did(
         "Product Viewed", at, properties={"category": "shoes", "price": price, "tags": tags}
@@ -154,8 +149,8 @@ VIEWS = st.builds(
     AMOUNTS,
     TAGS,
 )
-EVENTS = order_events() | identifies() | others() | consents() | habits() | VIEWS
-HISTORIES = st.lists(EVENTS, max_size=25).map(_numbered)
+EVENTS = order_events() | identifies() | others() | consents() | habits() | VIEWS | SHOPPING
+HISTORIES = st.lists(EVENTS, max_size=25).map(numbered)
 
 
 @contextmanager
@@ -191,7 +186,7 @@ def test_any_order_and_any_batches_give_the_same_bytes(history, random, batch):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(habits(), max_size=20).map(_numbered), st.randoms(use_true_random=False))
+@given(st.lists(habits(), max_size=20).map(numbered), st.randoms(use_true_random=False))
 def test_bounds_on_what_is_kept_of_habits_do_not_depend_on_the_order_either(history, random):
     with patch.multiple(habit_rules, MOST_NAMES=2, MOST_DEVICES=2):
         expected = encode_state(state_of(history))
@@ -200,7 +195,7 @@ def test_bounds_on_what_is_kept_of_habits_do_not_depend_on_the_order_either(hist
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(VIEWS, max_size=12).map(_numbered),
+    st.lists(VIEWS, max_size=12).map(numbered),
     st.randoms(use_true_random=False),
     st.integers(1, 4),
 )

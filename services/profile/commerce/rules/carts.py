@@ -16,7 +16,7 @@ import msgspec
 
 from schemas.messages import Cart, OrderLine
 from services.profile.build.rules.lines import line_of, lines_of, sum_of
-from services.profile.build.rules.values import DEFAULT_CURRENCY, canonical, currency, number
+from services.profile.build.rules.values import DEFAULT_CURRENCY, currency, number
 from services.profile.commerce.model import CartEntry, Commerce, Content, Does, Told
 from services.profile.commerce.rules.words import LONGEST_URL, short
 
@@ -33,6 +33,7 @@ _DOES: dict[str, Does] = {
 _CHECKOUT = frozenset(
     ["Checkout Started", "Checkout Step Viewed", "Checkout Step Completed", "Payment Info Entered"]
 )
+_CHANGES = frozenset(["adds", "holds", "removes"])
 EVENTS = frozenset(["Cart Viewed", "Cart Updated", *_DOES, *_CHECKOUT])
 
 Closings = dict[str, datetime]
@@ -42,20 +43,24 @@ ALL = "\n"
 
 
 def fold_cart(kept: Commerce, told: Told) -> bool:
-    """Take in one of ``EVENTS``; False if it is older than all that is kept."""
+    """Take in one of ``EVENTS``; False if it cannot change what is in any cart."""
     entry, entries = _entry(told), kept.carts
     place = bisect_left(entries, (told.at, told.message_id), key=_key)
     if place == 0 and len(entries) >= MOST_ENTRIES:
         return False
-    if entry.does == "holds":
+    if any(later.does == "holds" and later.cart == entry.cart for later in entries[place:]):
+        entry = CartEntry(entry.at, entry.message_id)
+    elif entry.does == "holds":
         for number_, earlier in enumerate(entries[:place]):
             if earlier.does and earlier.cart == entry.cart:
                 entries[number_] = CartEntry(earlier.at, earlier.message_id)
-    elif any(later.does == "holds" and later.cart == entry.cart for later in entries[place:]):
-        entry = CartEntry(entry.at, entry.message_id)
     entries.insert(place, entry)
     del entries[: max(len(entries) - MOST_ENTRIES, 0)]
-    return True
+    if entry.does == "touches":
+        about = any(one.does in _CHANGES and one.cart == entry.cart for one in entries)
+    else:
+        about = bool(entry.does)
+    return about or len(entries) == MOST_ENTRIES  # Then something was let go, or may be next.
 
 
 def _key(entry: CartEntry) -> tuple[datetime, str]:
@@ -167,14 +172,15 @@ class _Open:
     def _move(self, line: OrderLine, sign: int) -> None:
         key = line.product_id or line.name or ""
         held = self._lines.get(key)
-        if sign > 0:
-            had = 0 if held is None else held.quantity
-            self._lines[key] = msgspec.structs.replace(line, quantity=had + line.quantity)
-        elif held is not None:
-            rest = held.quantity - line.quantity if line.quantity else 0
-            self._lines[key] = msgspec.structs.replace(held, quantity=rest)
-        if key in self._lines and self._lines[key].quantity <= 0:
-            del self._lines[key]
+        had = 0 if held is None else held.quantity
+        left = had + sign * line.quantity if sign > 0 or line.quantity else 0
+        if left <= 0:
+            self._lines.pop(key, None)
+        elif held is None:
+            self._lines[key] = line
+        else:
+            shown = line if sign > 0 else held
+            self._lines[key] = msgspec.structs.replace(shown, quantity=left)
 
     def published(self, cart_id: str, *, capped: bool) -> Cart:
         assert self._updated_at is not None  # every cart has an entry
@@ -184,7 +190,7 @@ class _Open:
         return Cart(
             cart_id=cart_id,
             currency=next(reversed(self._currencies), DEFAULT_CURRENCY),
-            value=None if value is None or len(self._currencies) > 1 else canonical(value),
+            value=None if len(self._currencies) > 1 else value,
             items=sum(line.quantity for line in lines),
             updated_at=self._updated_at,
             checkout_at=self._checkout_at,

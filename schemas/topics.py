@@ -107,6 +107,15 @@ MESSAGE_CHANGES = Topic(
     readers=("profile-resolve", "reporting", "other teams"),
     summary="One step of a message's life, from decided to converted.",
 )
+CONSENT_REQUESTS = Topic(
+    name="consent.requests",
+    key="profile_id",
+    partitions=PROFILE_PARTITIONS,
+    stamped=True,
+    writers=("profile-build",),
+    readers=("notifier",),
+    summary="Somebody granted what they must confirm before it counts (double opt-in).",
+)
 DEFINITIONS = Topic(
     name="control.definitions",
     key="kind/name",
@@ -151,7 +160,14 @@ REPLAY_OF = "dl_replay"
 MEANT_FOR = "dl_for"
 """Header of a replayed record: the one stage that has not had it; others skip it."""
 
-FLOW = (*EVENTS, INTERACTIONS, PROFILE_CHANGES, SEGMENT_CHANGES, MESSAGE_CHANGES)
+FLOW = (
+    *EVENTS,
+    INTERACTIONS,
+    PROFILE_CHANGES,
+    CONSENT_REQUESTS,
+    SEGMENT_CHANGES,
+    MESSAGE_CHANGES,
+)
 
 
 def dead_letters(topic: Topic) -> Topic:
@@ -234,6 +250,13 @@ MESSAGES: dict[str, tuple[Payload, ...]] = {
             body="MessageChanged",
             types=tuple(f"regulars.message.{state}.v1" for state in get_args(MessageState)),
             summary="One step of a message's life.",
+        ),
+    ),
+    CONSENT_REQUESTS.name: (
+        Payload(
+            body="ConsentRequested",
+            types=("regulars.consent.requested.v1",),
+            summary="A grant that the person has to confirm.",
         ),
     ),
     DEFINITIONS.name: (

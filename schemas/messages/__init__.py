@@ -15,6 +15,7 @@ from schemas.messages.commerce import (
     Wished,
     Wishlist,
 )
+from schemas.messages.consents import Confirmation, ConsentRequested
 from schemas.messages.definitions import (
     Aggregate,
     Comparison,
@@ -40,7 +41,7 @@ from schemas.messages.profiles import (
     Refund,
 )
 from schemas.messages.segments import Reason, SegmentChanged
-from schemas.messages.sends import Channel, Confirmation, MessageChanged, MessageState
+from schemas.messages.sends import Channel, MessageChanged, MessageState
 
 __all__ = [
     "MAX_ITEMS",
@@ -55,6 +56,7 @@ __all__ = [
     "ComputedValue",
     "Confirmation",
     "Consent",
+    "ConsentRequested",
     "Conversation",
     "Definition",
     "Device",

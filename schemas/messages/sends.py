@@ -5,6 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from schemas.messages.consents import Confirmation
+
 Channel = Literal["email", "sms", "push", "webhook"]
 
 MessageState = Literal[
@@ -21,18 +23,6 @@ MessageState = Literal[
     "unsubscribed",
     "converted",
 ]
-
-
-class Confirmation(Struct, kw_only=True, omit_defaults=True):
-    """What the reader of a message confirmed by a link in it: a grant on its channel."""
-
-    purpose: str
-    statement_id: str
-    """The messageId of the event that granted it."""
-    statement_at: datetime
-    """The time of that event: what was refused since is not confirmed."""
-    ip: str = ""
-    """The address that the confirmation came from."""
 
 
 class MessageChanged(Struct, kw_only=True, omit_defaults=True):

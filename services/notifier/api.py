@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from services.notifier.profiles import Profiles
 from services.notifier.publications import Publications
 from services.notifier.records import Records
-from services.notifier.routes import campaigns, messages, unsubscribe
+from services.notifier.routes import campaigns, consent, messages, unsubscribe
 from services.notifier.routes.office import Office
 from services.notifier.settings import NotifierSettings, secret_of
 from services.notifier.store import Ledger
@@ -67,7 +67,7 @@ def create_app(settings: NotifierSettings | None = None) -> FastAPI:
     app = create_api(
         name="notifier", summary=_SUMMARY, settings=settings, lifespan=lifespan, ready=ready
     )
-    for routes in (campaigns, messages, unsubscribe):
+    for routes in (campaigns, messages, consent, unsubscribe):
         app.include_router(routes.router)
     return app
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import structlog
 
-from services.notifier import rules
+from services.notifier import confirmation, rules
 from services.notifier.campaigns import Campaigns
 from services.notifier.gate import Gate
 from services.notifier.mail import Mail, build, envelope_address
@@ -42,6 +42,8 @@ class Desk:
     profiles: Profiles
     gate: Gate
     receipts: Receipts
+    letter: Live
+    """The mail by which people are asked to confirm a consent."""
 
 
 class Lane:
@@ -79,12 +81,13 @@ class Lane:
 
     async def _try(self, entry: Entry) -> Outcome | None:
         desk = self._desk
-        live = desk.campaigns.get(entry.campaign)
+        asks = entry.confirms is not None
+        live = desk.letter if asks else desk.campaigns.get(entry.campaign)
         reason = rules.still_meant(entry, live, datetime.now(UTC))
         if live is None or reason:
             return _outcome(entry, "skipped", reason)
         recipient = await desk.profiles.fetch(entry.profile_id)
-        reason = rules.refusal(recipient, entry.channel)
+        reason = refusal(recipient, entry)
         if recipient is None or reason:
             return _outcome(entry, "skipped", reason)
         to = rules.address_of(recipient)
@@ -104,9 +107,9 @@ class Lane:
 
     def _compose(self, entry: Entry, live: Live, recipient: Recipient, to: str) -> bytes:
         settings, campaign = self._desk.settings, live.campaign
-        link = url(settings.notifier_public_url, entry.message_id, self._secret)
         templates = self._desk.campaigns.templates(live)
-        rendered = templates.render(template_data(live, recipient, link))
+        data, link = self._data(entry, live, recipient)
+        rendered = templates.render(data)
         mail = Mail(
             message_id=entry.message_id,
             domain=settings.notifier_message_domain,
@@ -122,16 +125,32 @@ class Lane:
         )
         return build(mail)
 
+    def _data(self, entry: Entry, live: Live, recipient: Recipient) -> tuple[dict[str, Any], str]:
+        """What the templates may name, and the link to unsubscribe, if there is one."""
+        public_url = self._desk.settings.notifier_public_url
+        if entry.confirms is None:
+            link = url(public_url, entry.message_id, self._secret)
+            return template_data(live, recipient, link), link
+        asks = {
+            "confirm_url": confirmation.url(public_url, entry, self._secret),
+            "purpose": entry.confirms.purpose,
+        }
+        return {**template_data(live, recipient, ""), **asks}, ""
+
     def _start(self, entry: Entry, recipient: Recipient, to: str) -> Start:
         profiles = (recipient.profile_id, entry.profile_id)
         address = rules.address_hash(to, self._secret)
-        consent = rules.granted(recipient, entry.channel)
-        assert consent is not None  # ``refusal`` has seen it
+        if entry.confirms is None:
+            about, twin = str(entry.channel), rules.twin(entry, recipient.profile_id)
+        else:
+            about, twin = confirmation.about(entry.confirms), None
+            if recipient.profile_id != entry.profile_id:
+                twin = confirmation.twin(entry, recipient.profile_id)
         return Start(
             entry,
             rules.suppression_keys(entry.channel, profiles, address),
-            consent.at,
-            rules.twin(entry, recipient.profile_id),
+            recipient.consent[about].at,  # ``refusal`` has seen it
+            twin,
         )
 
     async def _send(self, start: Start, sender: str, to: str, message: bytes) -> Outcome | None:
@@ -155,6 +174,16 @@ class Lane:
             return _outcome(entry, "uncertain", "no_answer_to_data", attempt=begun)
         finally:
             self.committed = False
+
+
+def refusal(recipient: Recipient | None, entry: Entry) -> str:
+    """Why this message must not be sent to this person; "" if it may."""
+    if entry.confirms is None:
+        return rules.refusal(recipient, entry.channel)
+    reason = confirmation.refusal(recipient, entry.confirms)
+    if recipient is None or reason:
+        return reason
+    return "" if rules.address_of(recipient) else "no_address"
 
 
 def _refused(entry: Entry, refused: Refused, begun: int) -> Outcome:

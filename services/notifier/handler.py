@@ -1,8 +1,8 @@
 """The notifier's turns: one decision per send key, and what follows from each attempt.
 
-Reads segment.changes, what comes back of mails (events.emails), the results of the sender
-and the timers of what is delayed; writes the send ledger and message.changes. Nothing is
-sent in here: what is due is handed to the sender once the turn is durable.
+Reads segment.changes, consent.requests, what comes back of mails (events.emails), the results
+of the sender and the timers of what is delayed; writes the send ledger and message.changes.
+Nothing is sent in here: what is due is handed to the sender once the turn is durable.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,13 +13,13 @@ from weakref import WeakKeyDictionary
 from msgspec.structs import replace
 
 from schemas.messages import MessageChanged, SegmentChanged
-from schemas.topics import SEGMENT_CHANGES
-from services.notifier import responses, rules
+from schemas.topics import EMAILS
+from services.notifier import asking, responses, rules
 from services.notifier.announce import message_of
 from services.notifier.campaigns import Campaigns
 from services.notifier.draft import Done, Draft
 from services.notifier.model import Entry, Outcome, Recover, Response, Retry, Suppression
-from services.notifier.reading import changes_of, responses_of
+from services.notifier.reading import changes_of, requests_of, responses_of
 from services.runtime import metrics
 from services.runtime.turn import Source, Turn
 
@@ -82,13 +82,16 @@ class Notifier:
         *,
         retry: Retry,
         grace: timedelta,
+        confirm: timedelta = timedelta(days=7),
     ) -> None:
+        """``confirm``: how long a link works by which somebody confirms a consent."""
         self._ledger = ledger
         self._campaigns = campaigns
         self._outbound = outbound
         self._complete = complete
         self._retry = retry
         self._grace = grace
+        self._confirm = confirm
         self._done = WeakKeyDictionary[Turn, Done]()
 
     # -- what the stage calls ------------------------------------------------------------
@@ -97,9 +100,10 @@ class Notifier:
         """One turn: results first, so that what follows sees them."""
         changes = list(changes_of(turn, self._campaigns))
         responded = list(responses_of(turn))
+        requests = list(requests_of(turn))
         outcomes = [c.body for c in turn.completions if isinstance(c.body, Outcome)]
         named = {outcome.message_id for outcome in outcomes}
-        named |= {response.message_id for _, response in responded}
+        named |= {response.message_id for _, response in responded} | asking.ids_of(requests)
         draft = await self._load(turn, changes, named)
         for completion in turn.completions:
             if isinstance(completion.body, Outcome):
@@ -110,6 +114,8 @@ class Notifier:
         for source, change in changes:
             act = self._enter if change.change == "entered" else self._exit
             act(turn, draft, source, change)
+        for request in requests:
+            asking.ask(turn, draft, request, self._confirm)
         said = self._emit(turn, draft)
         due = self._schedule(turn, draft)
         await self._save(turn, draft)
@@ -127,7 +133,7 @@ class Notifier:
 
     async def assigned(self, sources: Sequence[Source]) -> None:
         """Look for what the last owner left: unfinished attempts, and what is due."""
-        sources = [source for source in sources if source.topic == SEGMENT_CHANGES.name]
+        sources = [source for source in sources if source.topic != EMAILS.name]
         self._outbound.own([source.id for source in sources])
         for source in sources:
             self._complete(source.id, Recover())

@@ -31,6 +31,7 @@ class Mail(Struct, frozen=True, kw_only=True):
     html: str | None = None
     at: datetime
     unsubscribe_url: str
+    """Empty: the mail is no marketing."""
     campaign: str
 
 
@@ -42,8 +43,7 @@ def build(mail: Mail) -> bytes:
         ("Subject", _text_header(mail.subject)),
         ("Date", format_datetime(mail.at)),
         ("Message-ID", f"<{mail.message_id}@{mail.domain}>"),
-        ("List-Unsubscribe", f"<{mail.unsubscribe_url}>"),
-        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+        *_unsubscribe(mail.unsubscribe_url),
         ("X-Regulars-Message", mail.message_id),
         ("X-Regulars-Campaign", _text_header(mail.campaign)),
         ("MIME-Version", "1.0"),
@@ -63,6 +63,13 @@ def build(mail: Mail) -> bytes:
             b"--" + boundary + b"--\r\n",
         )
     )
+
+
+def _unsubscribe(url: str) -> tuple[tuple[str, str], ...]:
+    if not url:
+        return ()
+    one_click = ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+    return (("List-Unsubscribe", f"<{url}>"), one_click)
 
 
 @lru_cache(maxsize=1_000)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from schemas.messages import Channel, Consent, Identifier
+from schemas.messages import Channel, Confirmation, Consent, Identifier
 
 STEP = "start"
 """The only step of a campaign; journeys will have more."""
@@ -106,6 +106,18 @@ class Entry(Struct, kw_only=True):
     address: str = ""
     """A keyed hash of the address last used, by which bounces and unsubscribes find it."""
     steps: list[Step] = field(default_factory=list)
+    confirms: Confirmation | None = None
+    """What the person is asked to confirm, where the message belongs to no campaign."""
+    refused_at: datetime | None = None
+    """The last refusal before what is to be confirmed: part of the send key."""
+
+
+class Confirmed(Struct, frozen=True):
+    """The reader of this message confirmed by its link what they had granted."""
+
+    entry: Entry
+    at: datetime
+    ip: str
 
 
 class Outcome(Struct, kw_only=True):

@@ -11,8 +11,9 @@ from aiokafka.errors import KafkaError
 
 from schemas.messages import Definition, MessageChanged
 from schemas.topics import DEFINITIONS
+from services.notifier import confirmation
 from services.notifier.announce import message_of
-from services.notifier.model import CampaignDocument, Entry
+from services.notifier.model import CampaignDocument, Confirmed, Entry
 from services.notifier.records import Records
 from services.runtime.mongo import PyMongoError
 from services.runtime.turn import Message
@@ -36,7 +37,7 @@ class Publishing(Protocol):
 
 
 class Publications:
-    """Publishes campaigns and unsubscribes, and remembers in ``Records`` that it did."""
+    """Publishes campaigns, unsubscribes, confirmations; remembers in ``Records`` that it did."""
 
     def __init__(self, records: Records, publisher: Publishing) -> None:
         self._records = records
@@ -68,11 +69,18 @@ class Publications:
         await self._send(message_of(change))
         await self._records.unsubscribe_told(entry.message_id)
 
+    async def confirmed(self, confirmed: Confirmed) -> None:
+        """Publish that the reader of this message confirmed; raises ``Untold``."""
+        change = confirmation.confirmed(confirmed.entry, confirmed.at, confirmed.ip)
+        await self._send(message_of(change))
+        await self._records.confirm_told(confirmed.entry.message_id)
+
     async def keep_telling(self) -> None:
         """Publish what could not be published when it was stored. Runs until cancelled."""
         while True:
             await self._tried(self._tell_campaigns)
             await self._tried(self._tell_unsubscribes)
+            await self._tried(self._tell_confirmations)
             await asyncio.sleep(_REPEAT_SECONDS)
 
     async def _tell_campaigns(self) -> None:
@@ -82,6 +90,10 @@ class Publications:
     async def _tell_unsubscribes(self) -> None:
         for entry, at in await self._records.untold_unsubscribes():
             await self.unsubscribed(entry, at)
+
+    async def _tell_confirmations(self) -> None:
+        for confirmed in await self._records.untold_confirmations():
+            await self.confirmed(confirmed)
 
     async def _tried(self, tell: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from services.notifier import rules
-from services.notifier.model import CampaignDocument, Entry, Suppression
+from services.notifier.model import CampaignDocument, Confirmed, Entry, Suppression
 from services.notifier.store import entry_of, fields_of, suppress
 from services.runtime.mongo import Database
 
@@ -139,6 +139,36 @@ class Records:
         """Unsubscribes that could not be published yet."""
         cursor = self._messages.find({"unsubscribe_told": False}).limit(_PENDING_PUBLICATIONS)
         return [(entry_of(doc), doc["unsubscribed_at"]) async for doc in cursor]
+
+    # -- confirmations -------------------------------------------------------------------
+
+    async def confirm(self, message_id: str, now: datetime, ip: str) -> Confirmed | None:
+        """Store that the reader of this message confirmed by it; the first time is kept."""
+        document = await self._messages.find_one_and_update(
+            {"_id": message_id, "confirmed_at": {"$exists": False}},
+            {"$set": {"confirmed_at": now, "confirmed_ip": ip, "confirm_told": False}},
+            return_document=True,
+        )
+        return await self.confirmed(message_id) if document is None else _confirmed(document)
+
+    async def confirmed(self, message_id: str) -> Confirmed | None:
+        """What was confirmed by this message; None: nothing yet."""
+        query = {"_id": message_id, "confirmed_at": {"$exists": True}}
+        document = await self._messages.find_one(query)
+        return None if document is None else _confirmed(document)
+
+    async def confirm_told(self, message_id: str) -> None:
+        """The confirmation is on message.changes."""
+        await self._messages.update_one({"_id": message_id}, {"$set": {"confirm_told": True}})
+
+    async def untold_confirmations(self) -> list[Confirmed]:
+        """Confirmations that could not be published yet."""
+        cursor = self._messages.find({"confirm_told": False}).limit(_PENDING_PUBLICATIONS)
+        return [_confirmed(document) async for document in cursor]
+
+
+def _confirmed(document: Mapping[str, Any]) -> Confirmed:
+    return Confirmed(entry_of(dict(document)), document["confirmed_at"], document["confirmed_ip"])
 
 
 def _campaign(document: Mapping[str, Any]) -> CampaignDocument:

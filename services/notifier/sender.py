@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import structlog
 from faust import Service
 
+from services.notifier import confirmation
 from services.notifier.campaigns import Campaigns
 from services.notifier.delivery import Desk, Lane, Profiles
 from services.notifier.gate import Gate, Starts
@@ -76,7 +77,8 @@ class Sender(Service):
         self._complete = complete
         self._receipts = Receipts(ledger)
         self._gate = Gate(ledger, self._receipts, owner)
-        desk = Desk(settings, campaigns, profiles, self._gate, self._receipts)
+        letter = confirmation.letter(settings)
+        desk = Desk(settings, campaigns, profiles, self._gate, self._receipts, letter)
         self._lanes = [Lane(desk) for _ in range(settings.smtp_connections)]
         self._sources = set[str]()
         self._held = dict[str, _Held]()

@@ -29,6 +29,18 @@ class NotifierSettings(Settings):
     notifier_profile_seconds: float = Field(5.0, gt=0)
     """How long one answer of the profile API may take."""
 
+    notifier_confirm_days: int = Field(7, ge=1, le=60)
+    """How long the link works by which somebody confirms a consent (double opt-in)."""
+    notifier_confirm_from: str = ""
+    """Who sends that mail: ``Shop <hello@shop.example>``. Empty: confirm@ the message domain."""
+    notifier_confirm_subject: str = "Please confirm that you want our emails"
+    """Its subject; like its text it is a Liquid template."""
+    notifier_confirm_text: str = ""
+    """Its text, in which ``{{ confirm_url }}`` is the link; also ``traits`` and ``purpose``.
+    Empty: a few plain sentences."""
+    notifier_confirm_html: str = ""
+    """The same as HTML; empty: text only."""
+
     smtp_host: str = "127.0.0.1"
     smtp_port: int = 1025
     smtp_user: str = ""

@@ -2,7 +2,8 @@
 
 ``messages``     the send ledger: ``{_id: message id, profile_id, campaign, segment, state,
                  source, decided_at, due_at, attempt, owner, begun_at,
-                 unsubscribed_at, unsubscribe_told, body}``. ``body`` is the entry as msgpack;
+                 unsubscribed_at, unsubscribe_told, confirmed_at, confirmed_ip,
+                 confirm_told, body}``. ``body`` is the entry as msgpack;
                  the fields that change outside of turns (by ``begin``) are kept beside it
                  and win over it.
 ``receipts``     ``{_id: "<message id>/<attempt>", source, body}``: what became of attempts
@@ -58,6 +59,9 @@ class Ledger:
         await self._messages.create_index(
             [("unsubscribe_told", 1)],
             partialFilterExpression={"unsubscribe_told": False},
+        )
+        await self._messages.create_index(
+            [("confirm_told", 1)], partialFilterExpression={"confirm_told": False}
         )
         await self._messages.create_index(
             [("source", 1)], name="attempting", partialFilterExpression=attempting

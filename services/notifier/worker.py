@@ -5,14 +5,17 @@ from uuid import uuid4
 
 import faust
 
-from schemas.topics import EMAILS, SEGMENT_CHANGES
+from schemas.topics import CONSENT_REQUESTS, EMAILS, SEGMENT_CHANGES
+from services.notifier import confirmation
 from services.notifier.campaigns import Campaigns
 from services.notifier.handler import Notifier
+from services.notifier.mail import usable_sender
 from services.notifier.model import Retry
 from services.notifier.profiles import Profiles
 from services.notifier.sender import Sender
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import Ledger
+from services.notifier.templates import TemplateError, Templates
 from services.runtime.worker import Blueprint, Parts, Wired
 from services.runtime.worker import create_worker as host
 
@@ -25,7 +28,7 @@ def create_worker(settings: NotifierSettings | None = None) -> faust.App:
     blueprint = Blueprint(
         name=GROUP,
         database="notifier",
-        topics=(SEGMENT_CHANGES.name, EMAILS.name),
+        topics=(SEGMENT_CHANGES.name, CONSENT_REQUESTS.name, EMAILS.name),
         port=settings.notifier_worker_port,
         wire=lambda parts: wire(settings, parts),
         kinds=("campaign",),
@@ -36,8 +39,9 @@ def create_worker(settings: NotifierSettings | None = None) -> faust.App:
 def wire(settings: NotifierSettings, parts: Parts) -> Wired:
     """The handler, and the sender that brings its results back to the stage.
 
-    Raises ``ValueError`` when the settings have no secret.
+    Raises ``ValueError`` when the settings have no secret, or no usable confirmation mail.
     """
+    _check_letter(settings)
     ledger = Ledger(parts.database)
     campaigns = Campaigns(parts.definitions)
     sender = Sender(
@@ -59,5 +63,19 @@ def wire(settings: NotifierSettings, parts: Parts) -> Wired:
             cap_seconds=settings.notifier_retry_cap_seconds,
         ),
         grace=timedelta(seconds=settings.notifier_grace_seconds),
+        confirm=timedelta(days=settings.notifier_confirm_days),
     )
     return Wired(handler=handler, prepare=ledger.prepare, services=(sender,))
+
+
+def _check_letter(settings: NotifierSettings) -> None:
+    """Better now than in the middle of a send."""
+    letter = confirmation.letter(settings).campaign
+    if not usable_sender(letter.from_):
+        raise ValueError("REGULARS_NOTIFIER_CONFIRM_FROM is no address to send from")
+    try:
+        Templates(letter)
+    except TemplateError as error:
+        raise ValueError(f"the confirmation mail (REGULARS_NOTIFIER_CONFIRM_*): {error}") from None
+    if "confirm_url" not in letter.text:
+        raise ValueError("REGULARS_NOTIFIER_CONFIRM_TEXT has no {{ confirm_url }}")

@@ -15,8 +15,7 @@ class ProfileSettings(Settings):
     profile_build_worker_port: int = 8220
     """The port of the build worker's metrics and health."""
     profile_confirmed_consent: tuple[str, ...] = ()
-    """Which grants count only once the person has confirmed them (double opt-in), as patterns of
-    what is granted and the source: ``["email@website", "email/newsletter"]``. After a change:
-    ``regulars profile rebuild --all``."""
+    """Which grants count only once the person has confirmed them (double opt-in): what is granted,
+    the source and from when: ``["email@website since 2026-03-01", "email/newsletter"]``."""
     profile_cached_profiles: int = Field(50_000, ge=1)
     """How many profiles a build worker keeps decoded in memory."""

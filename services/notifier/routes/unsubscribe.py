@@ -9,19 +9,11 @@ from fastapi.responses import HTMLResponse
 from services.notifier import unsubscribe
 from services.notifier.publications import Untold
 from services.notifier.routes.office import Means
+from services.notifier.routes.pages import shown
 from services.runtime.mongo import PyMongoError
 
 router = APIRouter(prefix="/unsubscribe", tags=["unsubscribe"])
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex",
-}
 _ANSWERS: dict[int | str, dict[str, Any]] = {404: {"description": "Not a link of ours"}}
 
 
@@ -29,8 +21,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {404: {"description": "Not a link of
 async def ask(token: str, office: Means) -> HTMLResponse:
     """A page with a button. Changes nothing: scanners follow links."""
     if unsubscribe.message_of(token, office.secret) is None:
-        return _page(unsubscribe.UNKNOWN, 404)
-    return _page(unsubscribe.ASK)
+        return shown(unsubscribe.UNKNOWN, 404)
+    return shown(unsubscribe.ASK)
 
 
 @router.post(
@@ -43,21 +35,16 @@ async def confirm(token: str, office: Means) -> HTMLResponse:
     """In force at once: nothing more is sent. Repeating it changes nothing."""
     message_id = unsubscribe.message_of(token, office.secret)
     if message_id is None:
-        return _page(unsubscribe.UNKNOWN, 404)
+        return shown(unsubscribe.UNKNOWN, 404)
     try:
         found = await office.records.message(message_id)
         if found is None:
-            return _page(unsubscribe.UNKNOWN, 404)
+            return shown(unsubscribe.UNKNOWN, 404)
         entry = found[0]
         first = await office.records.unsubscribe(entry, datetime.now(UTC))
         await office.publications.unsubscribed(entry, first)
     except Untold:
-        return _page(unsubscribe.LATER, 503)
+        return shown(unsubscribe.LATER, 503)
     except PyMongoError:
-        return _page(unsubscribe.AWAY, 503)
-    return _page(unsubscribe.DONE)
-
-
-def _page(content: tuple[str, str, str], status: int = 200) -> HTMLResponse:
-    headers = {**_HEADERS, "Retry-After": "30"} if status == 503 else _HEADERS
-    return HTMLResponse(unsubscribe.page(content), status, headers)
+        return shown(unsubscribe.AWAY, 503)
+    return shown(unsubscribe.DONE)

@@ -8,6 +8,7 @@ from services.profile.build.cache import Cache
 from services.profile.build.inbox import Work
 from services.profile.build.model import Kept, encode
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.confirming import requests_of
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.view import Search, search_of
 from services.runtime.turn import Turn
@@ -78,6 +79,8 @@ class Changes:
         if touched:
             what = (touched, self._traits, self._policy)
             outbox.emit_changed(self._turn, work, profile_id, kept, what)
+            for asked in requests_of(profile_id, kept, touched, self._policy):
+                outbox.emit_request(self._turn, work, asked)
         return True
 
     def leave(self, profile_id: str, work: Work, kept: Kept, fingerprint: str) -> None:

@@ -19,7 +19,7 @@ from services.profile.build.model import Kept
 from services.profile.build.rebuild import History, rebuild
 from services.profile.build.rules.before import Earlier
 from services.profile.build.rules.computed import Traits
-from services.profile.build.rules.consent import OPEN, Policy
+from services.profile.build.rules.consent import OPEN, Policy, grants_of
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import differences
 from services.runtime.turn import Source, Turn
@@ -146,7 +146,7 @@ class Build:
         if not self.is_behind_definitions():
             return
         self._revision = self._definitions.revision
-        traits = Traits(computed_traits(self._definitions.current.values()))
+        traits = Traits(computed_traits(self._definitions.current.values()), str(self._policy))
         if traits.fingerprint != self._traits.fingerprint:
             self._traits = traits
             self._unswept |= set(self._owned)
@@ -210,8 +210,10 @@ class Build:
             work, old = works[profile_id], taken[profile_id]
             for interaction in _not_covered(work, kept):
                 fold(kept.state, interaction, self._traits, set())
-            keys = () if old.fingerprint == kept.fingerprint else self._traits.keys
-            touched = differences(old.state, kept.state, keys)
+            judged = old.fingerprint == kept.fingerprint
+            touched = differences(old.state, kept.state, () if judged else self._traits.keys)
+            if not judged:
+                touched |= grants_of(kept.state)
             if old.members != kept.members:
                 touched.add("merged_from")
             work.earlier = Earlier(old) if old.version else None

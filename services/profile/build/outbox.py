@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.messages import Cause, Interaction, ProfileAbsorbed, ProfileChanged
+from schemas.messages import Cause, ConsentRequested, Interaction, ProfileAbsorbed, ProfileChanged
 from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, Work, first_of
 from services.profile.build.model import Kept
 from services.profile.build.rules.before import told
@@ -11,6 +11,7 @@ from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.view import profile_of
 from services.runtime.turn import Message, Record, Turn
 
+REQUESTED = "regulars.consent.requested.v1"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -121,6 +122,21 @@ def emit_absorbed(turn: Turn, work: Work, absorbed: ProfileAbsorbed) -> None:
             type=ABSORBED,
             id=f"{absorbed.message_id}/{absorbed.absorbed}",
             time=absorbed.at,
+        ),
+    )
+
+
+def emit_request(turn: Turn, work: Work, asked: ConsentRequested) -> None:
+    """Have the person confirm what they granted."""
+    turn.emit(
+        work.source,
+        Message(
+            topic="consent.requests",
+            key=asked.profile_id,
+            value=_encode(asked),
+            type=REQUESTED,
+            id=f"{asked.statement_id}/{asked.channel}/{asked.purpose}",
+            time=asked.statement_at,
         ),
     )
 

@@ -38,9 +38,10 @@ class Trait(Struct, frozen=True):
 class Traits:
     """Every computed trait that is defined now, by the event name it looks at."""
 
-    def __init__(self, definitions: Mapping[str, ComputedTrait]) -> None:
+    def __init__(self, definitions: Mapping[str, ComputedTrait], beside: str = "") -> None:
+        """``beside``: whatever else profiles are told by, so that they are behind without it."""
         self.keys = tuple(sorted(definitions))
-        self.fingerprint = _fingerprint(definitions)
+        self.fingerprint = _fingerprint(definitions, beside)
         self.by_event: dict[str, tuple[Trait, ...]] = {}
         self.windows: dict[str, int] = {}
         """Key -> window in milliseconds, of windowed traits."""
@@ -77,10 +78,10 @@ def event_key(name: str) -> str:
     return name.strip().casefold()
 
 
-def _fingerprint(definitions: Mapping[str, ComputedTrait]) -> str:
+def _fingerprint(definitions: Mapping[str, ComputedTrait], beside: str) -> str:
     # Without definition versions: putting the same definition again changes nothing.
     body = msgspec.json.encode([FOLD, sorted(definitions.items())], order="sorted")
-    return hashlib.sha256(body).hexdigest()[:16]
+    return hashlib.sha256(body + beside.encode()).hexdigest()[:16]
 
 
 def matching(traits: Iterable[Trait], properties: Mapping[str, Any]) -> list[Trait]:

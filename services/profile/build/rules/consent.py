@@ -39,20 +39,32 @@ class Voice(NamedTuple):
 class Policy(Struct, frozen=True):
     """Which grants must be confirmed before they count (double opt-in)."""
 
-    patterns: tuple[tuple[str, str], ...] = ()
-    """(what it is about, source), each with ``*`` for any text."""
+    patterns: tuple[tuple[str, str, datetime], ...] = ()
+    """(what it is about, source, from when), the texts with ``*`` for anything."""
 
     @classmethod
     def of(cls, rules: Sequence[str]) -> "Policy":
-        """From ``email``, ``email/newsletter@website``, ``*@website``."""
-        split = (rule.strip().partition("@") for rule in rules)
-        return cls(tuple((key.strip(), source.strip() or "*") for key, _, source in split))
+        """From ``email``, ``email/newsletter@website``, ``*@website since 2026-03-01``.
 
-    def requires(self, key: str, source: str) -> bool:
+        ``ValueError`` for a date that is none; it begins at midnight UTC.
+        """
+        patterns = []
+        for rule in rules:
+            pattern, _, day = rule.partition(" since ")
+            key, _, source = pattern.strip().partition("@")
+            since = utc(datetime.fromisoformat(day.strip())) if day else NEVER
+            patterns.append((key.strip(), source.strip() or "*", since))
+        return cls(tuple(sorted(patterns)))
+
+    def requires(self, key: str, source: str, at: datetime) -> bool:
         """Whether a grant of ``key`` by way of ``source`` must be confirmed."""
         return any(
-            fnmatchcase(key, about) and fnmatchcase(source, way) for about, way in self.patterns
+            at >= since and fnmatchcase(key, about) and fnmatchcase(source, way)
+            for about, way, since in self.patterns
         )
+
+    def __str__(self) -> str:
+        return ";".join(f"{about}@{way}>{since.isoformat()}" for about, way, since in self.patterns)
 
 
 OPEN = Policy()
@@ -163,24 +175,40 @@ def standing(state: State, key: str, policy: Policy = OPEN) -> Permission:
     kept = state.consent.get(key)
     if kept is None or kept.state == "none":
         return Permission(False, "none", None, "no_consent_recorded")
-    channel, purpose = parts_of(key)
-    refused = kept.refused_at or NEVER
-    if purpose != MARKETING and channel != WEB:
-        umbrella = state.consent.get(channel)
-        withdrawn = (umbrella and umbrella.withdrawn_at) or NEVER
-        if umbrella is not None and withdrawn >= kept.at:
-            return Permission(False, "withdrawn", withdrawn, "marketing_withdrawn")
-        refused = max(refused, withdrawn)
+    withdrawn = _withdrawn(state, key)
+    if withdrawn is not None and withdrawn >= kept.at:
+        return Permission(False, "withdrawn", withdrawn, "marketing_withdrawn")
     word, reason = kept.state, f"consent_{kept.state}"
     if word == "unclear":
         reason = "consent_not_understood"
     elif word in _PERMISSIVE:
-        word, reason = _granted(kept, key, refused, policy)
+        word, reason = _granted(kept, key, refused_at(state, key) or NEVER, policy)
     elif kept.conflict:
         reason = "consent_conflicting"
     return Permission(
         word == "granted", word, kept.at, reason, kept.message_id, kept.source, kept.by
     )
+
+
+def refused_at(state: State, key: str) -> datetime | None:
+    """When the person last refused this: what was granted or confirmed before is void."""
+    kept = state.consent.get(key)
+    times = (kept.refused_at if kept is not None else None, _withdrawn(state, key))
+    return max((at for at in times if at is not None), default=None)
+
+
+def _withdrawn(state: State, key: str) -> datetime | None:
+    """When marketing was last withdrawn on the channel of another purpose."""
+    channel, purpose = parts_of(key)
+    if purpose == MARKETING or channel == WEB:
+        return None
+    marketing = state.consent.get(channel)
+    return None if marketing is None else marketing.withdrawn_at
+
+
+def grants_of(state: State) -> set[str]:
+    """The names of what another policy may judge in another way."""
+    return {f"consent.{key}" for key, kept in state.consent.items() if kept.state in _PERMISSIVE}
 
 
 def _granted(
@@ -189,6 +217,6 @@ def _granted(
     if kept.confirmed is not None and kept.confirmed.of > refused:
         return "granted", "consent_confirmed"
     for source, at in kept.grants.items() if kept.state == "granted" else ():
-        if at > refused and not policy.requires(key, source):
+        if at > refused and not policy.requires(key, source, at):
             return "granted", "consent_granted"
     return "pending", "consent_pending"

@@ -1,0 +1,62 @@
+"""The link of a confirmation mail (double opt-in): no login, no cookie, no redirect."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from services.notifier import confirmation, unsubscribe
+from services.notifier.publications import Untold
+from services.notifier.routes.office import Means
+from services.notifier.routes.pages import shown
+from services.runtime.mongo import PyMongoError
+
+router = APIRouter(prefix="/v1/consent", tags=["consent"])
+
+Token = Annotated[str, Query(max_length=200, description="Of the link in the mail.")]
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    404: {"description": "Not a link of ours"},
+    410: {"description": "The link is too old"},
+}
+
+
+@router.get("/confirm", summary="Ask", response_class=HTMLResponse, responses=_ANSWERS)
+async def ask(token: Token, office: Means) -> HTMLResponse:
+    """A page with a button. Changes nothing: scanners follow links."""
+    found = confirmation.opened(token, office.secret)
+    if found is None:
+        return shown(unsubscribe.UNKNOWN, 404)
+    if found[1] <= datetime.now(UTC):
+        return shown(confirmation.EXPIRED, 410)
+    return shown(confirmation.ASK)
+
+
+@router.post(
+    "/confirm",
+    summary="Confirm",
+    response_class=HTMLResponse,
+    responses={**_ANSWERS, 503: {"description": "Stored or not, as the page says; try again"}},
+)
+async def confirm(token: Token, office: Means, request: Request) -> HTMLResponse:
+    """What was granted counts from now on. Repeating it changes nothing."""
+    found = confirmation.opened(token, office.secret)
+    if found is None:
+        return shown(unsubscribe.UNKNOWN, 404)
+    message_id, ends = found
+    now, ip = datetime.now(UTC), request.client.host if request.client else ""
+    try:
+        if ends > now:
+            confirmed = await office.records.confirm(message_id, now, ip)
+        else:
+            confirmed = await office.records.confirmed(message_id)
+            if confirmed is None:
+                return shown(confirmation.EXPIRED, 410)
+        if confirmed is None or confirmed.entry.confirms is None:
+            return shown(unsubscribe.UNKNOWN, 404)
+        await office.publications.confirmed(confirmed)
+    except Untold:
+        return shown(confirmation.LATER, 503)
+    except PyMongoError:
+        return shown(unsubscribe.AWAY, 503)
+    return shown(confirmation.DONE)

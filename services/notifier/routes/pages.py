@@ -1,0 +1,21 @@
+"""Pages for readers of mails: they run nothing, load nothing and are kept nowhere."""
+
+from fastapi.responses import HTMLResponse
+
+from services.notifier import unsubscribe
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex",
+}
+
+
+def shown(content: tuple[str, str, str], status: int = 200) -> HTMLResponse:
+    """One page: title, lead and the rest, which is HTML."""
+    headers = {**_HEADERS, "Retry-After": "30"} if status == 503 else _HEADERS
+    return HTMLResponse(unsubscribe.page(content), status, headers)

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import msgspec
 
-from schemas.messages import Event
+from schemas.messages import Event, MessageChanged
 from services.profile.build.handler import Build
 from services.profile.build.rules.consent import Policy
 from services.profile.build.store import HistoryStore, ProfileStore
@@ -57,6 +57,8 @@ class Spine:
         self.current: dict[Any, Any] = {}
         self.revision = 0
         self.seq = 0
+        self.told: list[Message] = []
+        """What was published for others."""
 
     async def prepare(self) -> None:
         await self.identities.prepare()
@@ -64,16 +66,20 @@ class Spine:
         await ConsentStore(self.database).prepare()
         await self.database.create_collection("checkpoints")
 
-    async def happened(self, *events: Event) -> None:
-        """Each event in a turn of its own, through both stages, until nothing is left."""
+    async def happened(self, *events: Event | MessageChanged) -> None:
+        """Each event or step of a message in a turn of its own, until nothing is left."""
         for event in events:
-            record = self._record("events.clicks", b"k", msgspec.json.encode(event), [])
+            topic = "events.clicks" if isinstance(event, Event) else "message.changes"
+            record = self._record(topic, b"k", msgspec.json.encode(event), [])
             messages = await self._turn(self.resolve, record)
             while messages:
-                output = output_of(messages.pop(0), "/test")
+                message = messages.pop(0)
+                output = output_of(message, "/test")
                 if output.topic == "profile.interactions":
                     record = self._record(output.topic, output.key, output.value, output.headers)
                     messages += await self._turn(self.build, record)
+                else:
+                    self.told.append(message)
 
     def _record(self, topic: str, key: Any, value: Any, headers: Any) -> Record:
         return Record(Source(f"x/{topic}/0", topic, 0), 0, key, value, dict(headers))

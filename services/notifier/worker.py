@@ -41,7 +41,7 @@ def wire(settings: NotifierSettings, parts: Parts) -> Wired:
 
     Raises ``ValueError`` when the settings have no secret, or no usable confirmation mail.
     """
-    _check_letter(settings)
+    check_letter(settings)
     ledger = Ledger(parts.database)
     campaigns = Campaigns(parts.definitions)
     sender = Sender(
@@ -68,10 +68,10 @@ def wire(settings: NotifierSettings, parts: Parts) -> Wired:
     return Wired(handler=handler, prepare=ledger.prepare, services=(sender,))
 
 
-def _check_letter(settings: NotifierSettings) -> None:
-    """Better now than in the middle of a send."""
+def check_letter(settings: NotifierSettings) -> None:
+    """Raise ``ValueError`` for a confirmation mail that could not be sent or would not help."""
     letter = confirmation.letter(settings).campaign
-    if not usable_sender(letter.from_):
+    if settings.notifier_confirm_from and not usable_sender(letter.from_):
         raise ValueError("REGULARS_NOTIFIER_CONFIRM_FROM is no address to send from")
     try:
         Templates(letter)

@@ -1,6 +1,7 @@
 """The consent routes on a real MongoDB: the ledger of two times, and what support writes down."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -8,7 +9,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from schemas.messages import Event
+from schemas.messages import ConsentRequested, Event
+from services.notifier import confirmation
 from services.profile.api import create_app
 from services.profile.consent import answers
 from services.profile.consent.desk import Desk
@@ -228,3 +230,47 @@ async def test_what_does_not_exist_or_fit_is_a_problem(api):
         assert (path, (await api.get(path)).status_code) == (path, status)
     refused = await api.post("/v1/profiles/nobody/consent", json=LEFT, headers=SUPPORT)
     assert refused.status_code == 404
+
+
+async def test_a_grant_of_the_website_counts_once_it_is_confirmed_by_the_mailed_link(
+    stack: Any, sent: Sent
+):
+    settings = settings_of(stack)
+    settings.profile_confirmed_consent = ("email@website since 2026-03-01",)
+    spine = Spine(settings)
+    await spine.prepare()
+    app = create_app(settings)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://profile",
+        headers={"Authorization": "Bearer reader"},
+    ) as api:  # fmt: skip
+        path = await path_of(api, spine, LOGIN)
+        await spine.happened(
+            consented("grant", 3, "granted", user_id="u1", source="website"),
+            consented("again", 4, "granted", user_id="u1", source="website"),
+        )
+        said = await get(api, f"{path}/email")
+        assert (said["allowed"], said["state"], said["reason"]) == (
+            False, "pending", "consent_pending",
+        )  # fmt: skip
+        shown = await get(api, path.removesuffix("/consent"))
+        assert shown["consent"]["email"]["state"] == "denied"
+        asked = [
+            msgspec.json.decode(message.value, type=ConsentRequested)
+            for message in spine.told
+            if message.topic == "consent.requests"
+        ]
+        assert [one.statement_id for one in asked] == ["grant", "again"]
+        ids = {confirmation.message_ids(one)[0] for one in asked}
+        assert len(ids) == 1  # and so the person is asked once
+        entry = confirmation.decide(asked[0], "x", at(5), timedelta(days=7))
+        step = confirmation.confirmed(entry, at(9), "192.0.2.7")
+        await spine.happened(step, step)
+        said = await get(api, f"{path}/email")
+        assert (said["allowed"], said["reason"]) == (True, "consent_confirmed")
+        line = (await get(api, path))["items"][0]
+        assert (line["state"], line["ip"], line["source"]) == ("confirmed", "192.0.2.7", "notifier")
+        assert line["proof"] == {"message_id": entry.message_id, "statement_id": "grant"}
+    app.state.client.close()
+    await spine.client.drop_database(spine.database.name)
+    spine.client.close()

@@ -1,10 +1,11 @@
 """The notifier as its users see it: its API, its worker process, and the mails that come of it."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from pydantic import SecretStr
 
 from deploy.demo.mailsink import Faults, Sink
 from deploy.local.ports import free_port
-from schemas.messages import Definition, MessageChanged
+from schemas.messages import (
+    Confirmation,
+    Consent,
+    ConsentRequested,
+    Definition,
+    MessageChanged,
+)
+from services.notifier import confirmation
 from services.notifier.api import create_app
 from services.notifier.rules import message_id
 from services.notifier.settings import NotifierSettings
@@ -193,6 +201,48 @@ async def test_who_enters_gets_a_mail_and_after_one_click_none_ever_again(world:
         "sent",
         "unsubscribed",
     ]
+    await asyncio.to_thread(world.worker.stop)
+
+
+async def test_who_must_confirm_gets_one_mail_whose_link_confirms_once(world: World) -> None:
+    world.start_worker()
+    now = datetime.now(UTC)
+    said = Consent(state="denied", at=now, message_id="s1", reason="consent_pending")
+    ada = recipient("p1", consent=None)
+    ada.consent = {"email": said}
+    world.profiles.people["p1"] = ada
+    asked = ConsentRequested(
+        profile_id="p1", channel="email", purpose="marketing", statement_id="s1", statement_at=now
+    )
+    record = ("p1", msgspec.json.encode(asked))
+    await world.cluster.produce("consent.requests", [record, record])
+    id_ = confirmation.message_ids(asked)[0]
+    await world.becomes("sent", id_)
+    [mail] = world.mails()
+    link = re.search(r"http://127.0.0.1:8400(/v1/consent/confirm\S+)", mail.text)[1]
+    anybody = {"Authorization": ""}
+    assert (await world.api.get(link, headers=anybody)).status_code == 200
+    assert ("p1", "clicked") not in await world.changes()
+    for _ in range(2):
+        assert (await world.api.post(link, headers=anybody)).status_code == 200
+    steps = [
+        msgspec.json.decode(one.value, type=MessageChanged)
+        for one in await world.cluster.records("message.changes")
+    ]
+    clicks = {step.change_id: step.confirms for step in steps if step.state == "clicked"}
+    assert clicks == {
+        f"{id_}/confirmed": Confirmation(
+            purpose="marketing", statement_id="s1", statement_at=now, ip="127.0.0.1"
+        )
+    }
+    token = confirmation.token("0" * 32, now, SECRET.encode())
+    for wrong, status in {"nonsense": 404, token: 410}.items():
+        for call in (world.api.get, world.api.post):
+            answer = await call("/v1/consent/confirm", params={"token": wrong})
+            assert answer.status_code == status
+    unknown = confirmation.token("0" * 32, now + timedelta(days=1), SECRET.encode())
+    answer = await world.api.post("/v1/consent/confirm", params={"token": unknown})
+    assert answer.status_code == 404
     await asyncio.to_thread(world.worker.stop)
 
 

@@ -9,6 +9,8 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from deploy.demo.mailsink import Faults, Sink
+from schemas.messages import Consent, ConsentRequested
+from services.notifier import confirmation
 from services.notifier.campaigns import Campaigns
 from services.notifier.model import Began, Entry, Outcome, Recover, Start
 from services.notifier.profiles import Profiles
@@ -325,4 +327,25 @@ async def test_a_mail_in_flight_when_the_process_stops_is_finished_and_noted(
     await world.ledger.began.wait()
     await world.sender.stop()
     assert {id_: one.kind for id_, one in world.ledger.noted.items()} == {ada.message_id: "sent"}
+    assert len(world.mails()) == 1
+
+
+async def test_the_confirmation_mail_has_a_link_and_needs_no_consent_but_a_pending_one(
+    world: World,
+) -> None:
+    asked = ConsentRequested(
+        profile_id="p1", channel="email", purpose="news", statement_id="s", statement_at=NOW
+    )
+    one = confirmation.decide(asked, SOURCE, NOW, timedelta(days=7))
+    said = Consent(state="denied", at=NOW, message_id="s", reason="consent_pending")
+    world.person()
+    world.api.people["p1"].consent = {"email/news": said}
+    assert await world.sent(one) == [("sent", "")]
+    [mail] = world.mails()
+    assert (mail.to, mail.sender) == ("p1@example.com", "confirm@regulars.invalid")
+    assert confirmation.url("http://127.0.0.1:8400", one, SECRET.encode()) in mail.text
+    assert "List-Unsubscribe" not in mail.headers
+    world.sender.settled([one.message_id])
+    said.state, said.reason = "granted", "consent_confirmed"
+    assert await world.sent(one) == [("skipped", "already_confirmed")]
     assert len(world.mails()) == 1

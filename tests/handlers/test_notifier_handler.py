@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.messages import MessageChanged
+from schemas.messages import ConsentRequested, MessageChanged
 from services.notifier.campaigns import Campaigns
 from services.notifier.handler import LOOK_AGAIN, Notifier
 from services.notifier.model import Entry, Outcome, Recover, Retry, Suppression
@@ -65,6 +65,7 @@ class World:
     def __init__(self) -> None:
         self.journal: list[str] = []
         self.source = Source("notifier/segment.changes/0", "segment.changes", 0)
+        self.requests = Source("notifier/consent.requests/0", "consent.requests", 0)
         self.emails = Source("notifier/events.emails/0", "events.emails", 0)
         self.definitions = FakeDefinitions()
         self.ledger = FakeLedger()
@@ -133,6 +134,14 @@ class World:
 
     def email_event(self, name: str, entry: Entry, **properties: Any) -> Record:
         return email_event(self.emails, name, entry.message_id, self.now, **properties)
+
+    def asks(self, profile_id: str = "p1", **fields: Any) -> Record:
+        asked = ConsentRequested(
+            **{"profile_id": profile_id, "channel": "email", "purpose": "marketing",
+               "statement_id": "s1", "statement_at": self.now, **fields}
+        )  # fmt: skip
+        key = profile_id.encode()
+        return Record(self.requests, 0, key, msgspec.json.encode(asked), {})
 
     async def time_passes(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -511,3 +520,44 @@ async def test_a_message_that_is_pending_survives_a_merge_by_history(
         await world.turn(one)
     await world.time_passes(3_600)
     assert world.journal == ["p0 decided", "p0 skipped merged", "p1 decided", "send p1"]
+
+
+# -- double opt-in ------------------------------------------------------------------------
+
+
+async def test_who_must_confirm_is_asked_once_however_often_it_is_requested(world: World) -> None:
+    await world.turn(world.asks(), world.asks(statement_id="s2"))
+    world.begins()
+    await world.turn(world.result("sent"))
+    await world.turn(world.asks(statement_id="s3"))
+    assert world.journal == ["p1 decided", "send p1", "p1 sent"]
+    assert world.entry().confirms is not None
+    await world.turn(world.asks(since=world.now))
+    assert world.journal[3:] == ["p1 decided", "send p1"]
+
+
+async def test_a_merged_person_is_asked_under_the_new_id_unless_they_were_already(
+    world: World,
+) -> None:
+    await world.turn(world.asks())
+    await world.turn(world.asks("p2", merged_from=["p1"]))
+    assert world.journal == ["p1 decided", "send p1", "p1 skipped merged", "p2 decided", "send p2"]
+    world.begins("p2")
+    await world.turn(world.asks("p3", merged_from=["p1", "p2"]))
+    assert world.journal[5:] == []
+
+
+async def test_a_request_for_another_channel_or_of_another_shape_is_no_mail(world: World) -> None:
+    turn = await world.turn(
+        world.asks(channel="sms"), Record(world.requests, 0, b"p1", b'{"profile_id": 1}', {})
+    )
+    assert [(reject.reason) for reject in turn.rejected] == ["malformed"]
+    assert (world.journal, dict(turn.dropped)) == ([], {"channel_not_spoken": 1})
+
+
+async def test_an_attempt_to_ask_that_was_left_behind_is_found_again(world: World) -> None:
+    await world.turn(world.asks())
+    world.begins()
+    await world.notifier.assigned([world.requests, world.emails])
+    assert world.journal[-1] == "own"
+    assert len(world.completed) == 1

@@ -13,9 +13,9 @@ class NotifierSettings(Settings):
     notifier_worker_port: int = 8410
     """The port of the worker's metrics and health."""
     notifier_public_url: str = "http://127.0.0.1:8400"
-    """The API as people's mail clients reach it: unsubscribe links begin with it."""
+    """The API as people's mail clients reach it: unsubscribe and confirmation links begin so."""
     notifier_secret: SecretStr = SecretStr("")
-    """Signs unsubscribe links and hashes addresses; at least 16 characters. Required.
+    """Signs unsubscribe and confirmation links, hashes addresses; at least 16 characters. Required.
 
     With another secret, links in mails already sent stop working.
     """

@@ -27,6 +27,7 @@ MESSAGES: tuple[type[Struct], ...] = (
     messages.Interaction,
     messages.IdentityMerged,
     messages.ProfileAbsorbed,
+    messages.ConsentRequested,
     messages.ProfileChanged,
     messages.SegmentChanged,
     messages.MessageChanged,

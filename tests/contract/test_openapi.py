@@ -12,7 +12,13 @@ from services import openapi
 from tests.contract.conformance import references
 
 SERVICES = pytest.mark.parametrize("service", openapi.SERVICES)
-OPEN_TO_ALL = ("/health/", "/metrics", "/unsubscribe/", "/v1/hooks/")  # hooks are signed
+OPEN_TO_ALL = (
+    "/health/",
+    "/metrics",
+    "/unsubscribe/",
+    "/v1/consent/confirm",  # as these, by a signed link
+    "/v1/hooks/",  # hooks are signed
+)
 METHODS = {"get", "put", "post", "delete", "patch"}
 
 

@@ -34,6 +34,7 @@ MESSAGES: tuple[type[Struct], ...] = (
     messages.Definition,
     messages.PrivacyRequest,
     messages.ComputedTrait,
+    messages.TraitSources,
 )
 """One schema file each: the bodies of every topic, and the bodies of definitions."""
 

@@ -22,6 +22,7 @@ from schemas.messages.definitions import (
     ComputedTrait,
     Definition,
     PropertyCondition,
+    TraitSources,
 )
 from schemas.messages.events import Event, EventType
 from schemas.messages.interactions import Identifier, IdentityMerged, Interaction, ProfileAbsorbed
@@ -80,6 +81,7 @@ __all__ = [
     "SegmentChanged",
     "SubjectIdentity",
     "Subscription",
+    "TraitSources",
     "Wished",
     "Wishlist",
 ]

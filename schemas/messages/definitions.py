@@ -40,7 +40,9 @@ class Definition(Struct, kw_only=True, omit_defaults=True):
     No value (a tombstone) means that the definition was deleted.
     """
 
-    kind: Literal["segment", "computed_trait", "campaign", "template", "source", "tracking_plan"]
+    kind: Literal[
+        "segment", "computed_trait", "trait", "campaign", "template", "source", "tracking_plan"
+    ]
     name: str
     version: int
     updated_at: datetime
@@ -60,6 +62,16 @@ class ComputedTrait(Struct, kw_only=True, omit_defaults=True, frozen=True):
     property: str | None = None
     where: tuple["PropertyCondition", ...] = ()
     window_seconds: int | None = None
+
+
+class TraitSources(Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """The body of a ``trait`` definition, named after the trait, or ``*`` for every other one.
+
+    ``sources`` are trusted from the first to the last; those that are not named, least, and all
+    alike. Of sources trusted alike the latest write holds; without any, all are alike.
+    """
+
+    sources: tuple[str, ...] = ()
 
 
 class PropertyCondition(Struct, kw_only=True, omit_defaults=True, frozen=True):

@@ -164,6 +164,9 @@ class Profile(BaseModel):
     time_zone: str | None = Field(None, examples=["Europe/Berlin"])
     merged_from: list[str] = Field(description="Every former profile id of this person.")
     flags: dict[str, int] = Field(description="How often an event held what could not be used.")
+    as_of: datetime | None = Field(
+        None, description="The past instant that was asked for; then `version` is 0. Null: now."
+    )
 
 
 class BatchBody(BaseModel):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+from pydantic import AwareDatetime
 
 from schemas.messages import Identifier
 from services.profile import answers
@@ -27,6 +28,10 @@ from services.profile.resolve.model import Person
 from services.profile.resolve.rules.identifiers import email_address
 from services.profile.resolve.store import IdentityStore
 from services.profile.settings import ProfileSettings
+from services.profile.traits import history, sources
+from services.profile.traits.declared import Declared
+from services.profile.traits.history import profile_at
+from services.profile.traits.past import Past
 from services.runtime.http import Page, Problem, create_api, decode_cursor, encode_cursor, require
 from services.runtime.mongo import PyMongoError, connect
 from services.runtime.publish import Publisher
@@ -34,6 +39,7 @@ from services.runtime.publish import Publisher
 ProfileId = Annotated[str, Path(max_length=200, description="A profile id; a former one will do.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many, at most.")]
 Cursor = Annotated[str | None, Query(max_length=2_000, description="`next` of the page before.")]
+At = Annotated[AwareDatetime | None, Query(description="A past instant; missing: now.")]
 Position = tuple[datetime, str]
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -47,10 +53,11 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     publisher = Publisher(settings, "profile-api")
     definitions = DefinitionStore(database)
     catalogue = Catalogue(definitions, publisher)
+    trait_sources = Catalogue(DefinitionStore(database, "trait"), publisher)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        telling = asyncio.create_task(catalogue.keep_telling())
+        telling = asyncio.gather(catalogue.keep_telling(), trait_sources.keep_telling())
         try:
             yield
         finally:
@@ -78,12 +85,16 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.state.people = People(ProfileStore(database), IdentityStore(database), policy)
     app.state.consent = Desk(ConsentStore(database), app.state.people, publisher, policy)
     app.state.catalogue = catalogue
+    app.state.trait_sources = trait_sources
+    app.state.past = Past(app.state.people.identities, Declared(settings))
     app.state.client = client
     app.include_router(export.routes(Stored(database, policy)))
     app.include_router(_profiles())
     app.include_router(_persons())
     app.include_router(computed.routes())
     app.include_router(consent.routes())
+    app.include_router(sources.routes())
+    app.include_router(history.routes())
     return app
 
 
@@ -172,8 +183,15 @@ def _profiles() -> APIRouter:
         return _json(profile(*await people.profile(person.profile_id), people.policy))
 
     @router.get("/{profile_id}", summary="One person", response_model=answers.Profile)
-    async def show_profile(request: Request, profile_id: ProfileId) -> Response:
-        """A former id answers with the profile that absorbed it."""
+    async def show_profile(request: Request, profile_id: ProfileId, at: At = None) -> Response:
+        """A former id answers with the profile that absorbed it.
+
+        With `at`, as of that instant by event time: what is known today of all that happened
+        until then, also under ids that were found to be theirs later. For up to 20,000
+        interactions.
+        """
+        if at is not None:
+            return _json(await profile_at(request, profile_id, at))
         people: People = request.app.state.people
         return _json(profile(*await people.profile(profile_id), people.policy))
 

@@ -29,6 +29,7 @@ def profile(profile_id: str, kept: Kept, policy: Policy) -> dict[str, Any]:
         "computed": {key: value_of(value) for key, value in kept.state.computed.items()},
         "merged_from": kept.members,
         "flags": kept.state.flags,
+        "as_of": None,
     }
 
 

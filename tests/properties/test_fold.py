@@ -7,9 +7,9 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.messages import ComputedTrait, Interaction, PropertyCondition
+from schemas.messages import ComputedTrait, Interaction, PropertyCondition, TraitSources
 from services.profile.build.model import Kept, State, decode, encode, encode_state
-from services.profile.build.rules import aggregates, consent, windows
+from services.profile.build.rules import aggregates, consent, edits, windows
 from services.profile.build.rules import habits as habit_rules
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
@@ -47,7 +47,8 @@ TRAITS = Traits(
             "unique_count": "tags",
         }.items()
         for window in (None, 3)
-    }
+    },
+    {"plan": TraitSources(sources=("till", "crm")), "*": TraitSources(sources=("crm",))},
 )
 TAGS = st.sampled_from(["a", " a ", "b", 1, 1.0, True, None, {}, ["c", "a", 2.5], "x" * 201])
 PURPOSES = st.sampled_from(["marketing", "newsletter", "research"])
@@ -84,21 +85,46 @@ def order_events(draw: st.DrawFn) -> Interaction:
     )
 
 
+ITEMS = st.sampled_from(["a", "b", 1.0, {"id": 1, "n": 2}, {"id": 2}])
+MATCH = {"$identifier_key": "id", "$identifier_value": 1}
+OPERATIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "$add": st.lists(ITEMS, max_size=3),
+        "$remove": st.lists(ITEMS | st.just(MATCH), max_size=2),
+        "$update": st.sampled_from([{}, {"n": 3}, {"id": 2}]).map(
+            lambda new: [MATCH | {"$new_object": new}]
+        ),
+        "$merge": st.dictionaries(
+            st.sampled_from("xy"), st.sampled_from([None, 1, {"z": 2}, {"z": None}, {}])
+        ),
+    },
+)
+
+
 @st.composite
 def identifies(draw: st.DrawFn) -> Interaction:
-    traits = draw(
-        st.dictionaries(st.sampled_from(["plan", "city"]), st.sampled_from([None, "a", [1.0]]))
-    )
+    names = st.sampled_from(["plan", "city", "tags"])
+    traits = draw(st.dictionaries(names, st.sampled_from([None, "a", [1.0]]) | OPERATIONS))
     pairs = draw(st.lists(st.sampled_from([("email", "e"), ("email", "d"), ("user_id", "u")])))
-    context = {"consent": {"categoryPreferences": draw(PREFERENCES)}, "traits": traits}
-    return did(
+    said = did(
         "Identify",
         draw(INSTANTS),
         type="identify",
         traits=dict(reversed(traits.items())),
-        context=context if draw(st.booleans()) else {},
+        context=draw(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "consent": st.builds(dict, categoryPreferences=PREFERENCES),
+                    "traits": st.dictionaries(names, OPERATIONS | st.just("b")),
+                },
+            )
+        ),
         identifiers=tuple(pairs),
     )
+    said.source = draw(st.sampled_from(["shop", "till", "crm"]))
+    return said
 
 
 @st.composite
@@ -161,6 +187,8 @@ def bounded(most: int) -> Iterator[None]:
         patch.object(aggregates, "MAX_ITEMS", most),
         patch.object(aggregates, "MAX_VALUES", most),
         patch.object(consent, "MOST_PURPOSES", most),
+        patch.object(edits, "MOST_EDITS", most),
+        patch.multiple(habit_rules, MOST_NAMES=most, MOST_DEVICES=most),
     ):
         yield
 
@@ -185,17 +213,9 @@ def test_any_order_and_any_batches_give_the_same_bytes(history, random, batch):
     assert encode_state(kept.state) == expected
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(habits(), max_size=20).map(numbered), st.randoms(use_true_random=False))
-def test_bounds_on_what_is_kept_of_habits_do_not_depend_on_the_order_either(history, random):
-    with patch.multiple(habit_rules, MOST_NAMES=2, MOST_DEVICES=2):
-        expected = encode_state(state_of(history))
-        assert encode_state(state_of(random.sample(history, len(history)))) == expected
-
-
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(VIEWS, max_size=12).map(numbered),
+    st.lists(VIEWS | habits() | identifies(), max_size=14).map(numbered),
     st.randoms(use_true_random=False),
     st.integers(1, 4),
 )

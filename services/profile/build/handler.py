@@ -7,11 +7,11 @@ announced for each profile and turn.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from schemas.messages import ComputedTrait, Definition, Interaction
+from schemas.messages import ComputedTrait, Definition, Interaction, TraitSources
 from services.profile.build.cache import Cache
 from services.profile.build.changes import Changes, Limits, Row
 from services.profile.build.inbox import Work, first_of, works_of
@@ -28,6 +28,8 @@ NAME = "profile-build"
 TOPICS = ("profile.interactions",)
 SWEEP = "sweep"
 REBUILD = "rebuild/"
+
+T = TypeVar("T", ComputedTrait, TraitSources)
 
 
 class Profiles(Protocol):
@@ -146,7 +148,7 @@ class Build:
         if not self.is_behind_definitions():
             return
         self._revision = self._definitions.revision
-        traits = Traits(computed_traits(self._definitions.current.values()), str(self._policy))
+        traits = declared_traits(self._definitions.current.values(), str(self._policy))
         if traits.fingerprint != self._traits.fingerprint:
             self._traits = traits
             self._unswept |= set(self._owned)
@@ -278,13 +280,21 @@ def _forget_vector(source: Source, kept: Kept) -> None:
         kept.vector = {o: seq for o, seq in kept.vector.items() if done.get(o, 0) < seq}
 
 
-def computed_traits(definitions: Collection[Definition]) -> dict[str, ComputedTrait]:
-    """The computed traits among ``definitions``, by key."""
-    traits = {}
+def declared_traits(definitions: Collection[Definition], beside: str = "") -> Traits:
+    """What ``definitions`` say of traits, ready to be folded by; ``beside`` as in ``Traits``."""
+    return Traits(
+        _bodies(definitions, "computed_trait", ComputedTrait),
+        _bodies(definitions, "trait", TraitSources),
+        beside,
+    )
+
+
+def _bodies(definitions: Collection[Definition], kind: str, body: type[T]) -> dict[str, T]:
+    bodies = {}
     for definition in definitions:
-        if definition.kind == "computed_trait":
+        if definition.kind == kind:
             try:
-                traits[definition.name] = msgspec.convert(definition.body, ComputedTrait)
+                bodies[definition.name] = msgspec.convert(definition.body, body)
             except msgspec.ValidationError:
-                continue  # Written past the API, which checks: a trait nobody can compute.
-    return traits
+                continue  # Written past the API, which checks: nobody can go by it.
+    return bodies

@@ -20,12 +20,31 @@ FOLD = 2
 profile is computed again."""
 
 
+class Edit(Struct, array_like=True):
+    """The last operation on one item, field or key of a list or map trait."""
+
+    at: datetime
+    message_id: str
+    rank: int
+    place: int
+    """Among the operations of its message."""
+    value: bytes
+    """The JSON that it sets; empty: it takes away."""
+
+
 class Write(Struct, array_like=True):
-    """The last write of a trait; ``value`` is the JSON as it was sent, None: unset."""
+    """The last whole write of a trait; ``value`` is the JSON as it was sent, None: unset.
+
+    Never changed in place: others keep a reference to what was.
+    """
 
     at: datetime
     message_id: str
     value: bytes | None
+    rank: int = 0
+    """How many sources are trusted more with this trait than the one that wrote it."""
+    edits: dict[str, Edit] | None = None
+    """What was done to parts of it since, by target, as ``rules.edits`` writes it."""
 
 
 class Version(Struct, array_like=True):

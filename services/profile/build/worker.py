@@ -45,7 +45,7 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
         topics=TOPICS,
         port=settings.profile_build_worker_port,
         wire=wire,
-        kinds=("computed_trait",),
+        kinds=("computed_trait", "trait"),
     )
     return host(blueprint, settings)
 

@@ -1,4 +1,4 @@
-"""Declared computed traits: stored first, then told to every worker."""
+"""Declared traits: stored first, then told to every worker."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from typing import Protocol
 import msgspec
 import structlog
 from aiokafka.errors import KafkaError
+from pydantic import BaseModel
 
 from schemas.messages import Definition
-from services.profile.computed.shapes import ComputedTraitBody
 from services.profile.computed.store import DefinitionStore
 from services.runtime.mongo import PyMongoError
 from services.runtime.turn import Message
@@ -29,7 +29,7 @@ class Sender(Protocol):
 
 
 class Catalogue:
-    """The declared computed traits, in the database and on ``control.definitions``."""
+    """The definitions of one kind, in the database and on ``control.definitions``."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Catalogue:
         self._sender = sender
         self._clock = clock
 
-    async def put(self, key: str, body: ComputedTraitBody) -> tuple[Definition, bool]:
+    async def put(self, key: str, body: BaseModel) -> tuple[Definition, bool]:
         """Store and publish; (the definition, whether it could be published by now)."""
         now = self._clock()
         definition = await self.store.put(key, body.model_dump(exclude_defaults=True), now)

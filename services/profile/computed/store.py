@@ -1,36 +1,42 @@
-"""Declared computed traits in MongoDB."""
+"""Declared traits in MongoDB, computed ones and the sources of others."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from schemas.messages import Definition
 from services.runtime.mongo import Database, create_collection
 
+Kind = Literal["computed_trait", "trait"]
+_COLLECTIONS: dict[Kind, str] = {"computed_trait": "definitions", "trait": "trait_sources"}
+
 
 class DefinitionStore:
-    """Computed traits as they were put: ``{_id: key, version, updated_at, body, published}``.
+    """Definitions of one kind as they were put: ``{_id: name, version, updated_at, body,
+    published}``.
 
     Stored before they are published, so that none is lost between the two: what is not
     marked as published is published again at the next start.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, kind: Kind = "computed_trait") -> None:
         self._database = database
-        self._definitions = database["definitions"]
+        self._kind = kind
+        self._name = _COLLECTIONS[kind]
+        self._definitions = database[self._name]
 
     async def prepare(self) -> None:
         """Create the collection."""
-        await create_collection(self._database, "definitions")
+        await create_collection(self._database, self._name)
 
     async def get(self, key: str) -> Definition | None:
-        """The definition of one computed trait."""
+        """One definition."""
         document = await self._definitions.find_one({"_id": key})
-        return None if document is None else _definition(document)
+        return None if document is None else self._definition(document)
 
     async def all(self) -> list[Definition]:
-        """Every computed trait, by key."""
+        """Every definition, by name."""
         found = self._definitions.find({}).sort("_id", 1)
-        return [_definition(document) for document in await found.to_list(None)]
+        return [self._definition(document) for document in await found.to_list(None)]
 
     async def put(self, key: str, body: dict[str, Any], now: datetime) -> Definition:
         """Store a new version; the same body again keeps the version there is."""
@@ -46,7 +52,7 @@ class DefinitionStore:
                 return_document=True,
             )
         assert document is not None  # upserted
-        return _definition(document)
+        return self._definition(document)
 
     async def published(self, definition: Definition) -> None:
         """Mark this version as published."""
@@ -57,14 +63,13 @@ class DefinitionStore:
     async def unpublished(self) -> list[Definition]:
         """What was stored, and perhaps not published."""
         found = self._definitions.find({"published": False})
-        return [_definition(document) for document in await found.to_list(None)]
+        return [self._definition(document) for document in await found.to_list(None)]
 
-
-def _definition(document: dict[str, Any]) -> Definition:
-    return Definition(
-        kind="computed_trait",
-        name=document["_id"],
-        version=document["version"],
-        updated_at=document["updated_at"],
-        body=document["body"],
-    )
+    def _definition(self, document: dict[str, Any]) -> Definition:
+        return Definition(
+            kind=self._kind,
+            name=document["_id"],
+            version=document["version"],
+            updated_at=document["updated_at"],
+            body=document["body"],
+        )

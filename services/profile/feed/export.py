@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
 from schemas.topics import PROFILE_CHANGES
-from services.profile.build.handler import computed_traits
+from services.profile.build.handler import declared_traits
 from services.profile.build.rules.computed import Traits
 from services.profile.feed import snapshot
 from services.profile.feed.snapshot import People, Position
@@ -108,10 +108,10 @@ async def _begin(settings: Settings) -> Position:
 
 async def _traits(settings: Settings) -> Traits:
     """The computed traits that are defined, so that a profile is told as build tells it."""
-    definitions = Definitions(settings, ("computed_trait",))
+    definitions = Definitions(settings, ("computed_trait", "trait"))
     await definitions.start()
     await definitions.stop()
-    return Traits(computed_traits(definitions.current.values()))
+    return declared_traits(definitions.current.values())
 
 
 @asynccontextmanager

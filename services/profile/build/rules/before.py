@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from services.profile.build.model import ConsentState, Kept, State, Write
 from services.profile.build.rules.consent import Policy
+from services.profile.build.rules.edits import shown
 from services.profile.build.rules.view import consent_of
 
 TOLD_BYTES = 16_000
@@ -64,8 +65,7 @@ def told(earlier: Earlier, changed: Iterable[str], policy: Policy) -> dict[str, 
         elif section == "last_seen":
             values[name] = earlier.last_seen
         elif section == "traits":
-            write = earlier.traits.get(key)
-            old = None if write is None else write.value
+            old = shown(earlier.traits.get(key))
             room -= len(old or b"")
             if room >= 0:
                 values[name] = None if old is None else Raw(old)

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from schemas.messages import ComputedTrait, ComputedValue
+from schemas.messages import ComputedTrait, ComputedValue, TraitSources
 from services.profile.build.model import FOLD, Computed, State
 from services.profile.build.rules.aggregates import ALL_TIME, WITHIN, Occurrence, Take
 from services.profile.build.rules.conditions import Condition
 from services.profile.build.rules.publication import value_of, zero_of
+from services.profile.build.rules.traits import Trust
 
 
 class Trait(Struct, frozen=True):
@@ -38,10 +39,17 @@ class Trait(Struct, frozen=True):
 class Traits:
     """Every computed trait that is defined now, by the event name it looks at."""
 
-    def __init__(self, definitions: Mapping[str, ComputedTrait], beside: str = "") -> None:
+    def __init__(
+        self,
+        definitions: Mapping[str, ComputedTrait],
+        sources: Mapping[str, TraitSources] | None = None,
+        beside: str = "",
+    ) -> None:
         """``beside``: whatever else profiles are told by, so that they are behind without it."""
         self.keys = tuple(sorted(definitions))
-        self.fingerprint = _fingerprint(definitions, beside)
+        self.fingerprint = _fingerprint(definitions, sources or {}, beside)
+        self.trust = Trust(sources or {})
+        """Which sources are trusted more with which traits."""
         self.by_event: dict[str, tuple[Trait, ...]] = {}
         self.windows: dict[str, int] = {}
         """Key -> window in milliseconds, of windowed traits."""
@@ -78,10 +86,12 @@ def event_key(name: str) -> str:
     return name.strip().casefold()
 
 
-def _fingerprint(definitions: Mapping[str, ComputedTrait], beside: str) -> str:
+def _fingerprint(
+    definitions: Mapping[str, ComputedTrait], sources: Mapping[str, TraitSources], beside: str
+) -> str:
     # Without definition versions: putting the same definition again changes nothing.
-    body = msgspec.json.encode([FOLD, sorted(definitions.items())], order="sorted")
-    return hashlib.sha256(body + beside.encode()).hexdigest()[:16]
+    said = [FOLD, sorted(definitions.items()), sorted(sources.items()), beside]
+    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]
 
 
 def matching(traits: Iterable[Trait], properties: Mapping[str, Any]) -> list[Trait]:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from schemas.messages import Interaction, MessageChanged
-from services.profile.build.model import State, Write
+from services.profile.build.model import State
 from services.profile.build.rules import consent
 from services.profile.build.rules.aggregates import Occurrence
 from services.profile.build.rules.computed import (
@@ -25,6 +25,7 @@ from services.profile.build.rules.computed import (
 )
 from services.profile.build.rules.habits import MESSAGE_RESPONSES, fold_habits, respond
 from services.profile.build.rules.orders import fold_order, is_order_event
+from services.profile.build.rules.traits import Author, Trust, write_traits
 from services.profile.build.rules.values import milliseconds, utc
 from services.profile.build.rules.windows import prune
 from services.profile.commerce.rules.fold import fold_commerce, matters
@@ -49,7 +50,6 @@ PASSIVE = frozenset(
 """What happens to a person rather than is done by them: no sign of life, so that a mail of
 ours does not end "not seen for 30 days"."""
 
-_TRAIT_BYTES = 8_000
 _NOTHING: frozenset[str] = frozenset()
 _WITHDRAWN: tuple[Said, ...] = (("email", "withdrawn"),)
 
@@ -103,7 +103,7 @@ def fold(state: State, said: Interaction, traits: Traits, touched: set[str]) -> 
     if said.type == "message":
         _message_step(state, said, at, touched)
     else:
-        _event(state, said, at, touched)
+        _event(state, said, (at, traits.trust), touched)
         if name not in PASSIVE:
             fold_habits(state.habits, said, at, touched)
     computed = traits.by_event.get(event_key(name))
@@ -125,8 +125,8 @@ def _see(state: State, at: datetime, traits: Traits, touched: set[str]) -> None:
             touched.update("computed." + key for key in pruned)
 
 
-def _event(state: State, said: Interaction, at: datetime, touched: set[str]) -> None:
-    name, raw = said.name, bytes(said.event)
+def _event(state: State, said: Interaction, how: tuple[datetime, Trust], touched: set[str]) -> None:
+    (at, trust), name, raw = how, said.name, bytes(said.event)
     message = (at, said.interaction_id)
     if name in spoken.WITHDRAWALS:
         consent.hear(state, _WITHDRAWN, _voice(said, at), touched)
@@ -147,31 +147,17 @@ def _event(state: State, said: Interaction, at: datetime, touched: set[str]) -> 
             if not isinstance(preferences, dict):
                 _flag(state, "unreadable_body")
             consent.hear(state, spoken.preferences(preferences), _voice(said, at), touched)
-        _traits(state, _traits_decoder.decode(context.traits), message, touched)
+        author = Author(*message, said.source, trust)
+        _write(state, context.traits, author, touched)
         if said.type == "identify":
-            _traits(state, _traits_decoder.decode(body.traits), message, touched)
+            _write(state, body.traits, author, touched)
     except _UNREADABLE:
         _flag(state, "unreadable_body")
 
 
-def _traits(
-    state: State, written: dict[str, Raw], message: tuple[datetime, str], touched: set[str]
-) -> None:
-    at, message_id = message
-    for name, raw in written.items():
-        old = state.traits.get(name)
-        # At the same message the later call wins: an identify's own traits over its context's.
-        if old is not None and (old.at, old.message_id) > message:
-            continue
-        value: bytes | None = bytes(raw)  # a Raw equals no bytes
-        if value == b"null":
-            value = None
-        elif len(raw) > _TRAIT_BYTES:
-            _flag(state, "trait_too_long")
-            continue
-        state.traits[name] = Write(at, message_id, value)
-        if (None if old is None else old.value) != value:
-            touched.add("traits." + name)
+def _write(state: State, written: Raw, author: Author, touched: set[str]) -> None:
+    for reason in write_traits(state, _traits_decoder.decode(written), author, touched):
+        _flag(state, reason)
 
 
 def _special(

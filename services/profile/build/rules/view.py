@@ -10,6 +10,7 @@ from services.profile.build.model import Habits, State
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy, standing
 from services.profile.build.rules.devices import devices_of
+from services.profile.build.rules.edits import shown
 from services.profile.build.rules.facts import days_between, favourites, gross_revenue
 from services.profile.build.rules.habits import preferred_hour
 from services.profile.build.rules.orders import bought_from, net_revenue, orders_of
@@ -36,9 +37,9 @@ def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy) ->
         profile_id=profile_id,
         identifiers=identifiers_of(state),
         traits={
-            name: Raw(write.value)
+            name: Raw(value)
             for name, write in state.traits.items()
-            if write.value is not None
+            if (value := shown(write) if write.edits else write.value) is not None
         },
         consent=consent_of(state, policy),
         first_seen=state.first_seen,
@@ -156,7 +157,7 @@ def _of_commerce(old: Commerce, new: Commerce) -> set[str]:
 
 
 def _values(state: State) -> dict[str, bytes | None]:
-    return {name: write.value for name, write in state.traits.items()}
+    return {name: shown(write) for name, write in state.traits.items()}
 
 
 def _differing(section: str, old: dict[str, Any], new: dict[str, Any]) -> set[str]:

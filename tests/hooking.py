@@ -149,6 +149,20 @@ def example(path: Path) -> tuple[Delivery, dict[str, Any], dict[str, Any]]:
     )
 
 
+def changed(folder: str, name: str, **changes: Any) -> Delivery:
+    """An example's delivery, its body changed at the top."""
+    found, _, _ = example(next(path for path in examples(folder) if path.stem == name))
+    body = json.loads(found.body) | changes
+    return msgspec.structs.replace(found, body=json.dumps(body).encode())
+
+
+def translation(hook: Hook, said: Delivery, options: Any) -> Translated:
+    """What a hook makes of a delivery; fails where it cannot read it."""
+    translated = hook.translate(said, options)
+    assert isinstance(translated, Translated), translated
+    return translated
+
+
 def builtins(translated: Any) -> Any:
     """What a translation says, as JSON says it."""
     return json.loads(msgspec.json.Encoder(decimal_format="number").encode(translated))

@@ -70,3 +70,7 @@ class Verdict(Struct, frozen=True):
     code: str | None = None
     detail: str | None = None
     after: Content | None = None
+
+
+class Dismissed(Struct, frozen=True):
+    dismissed: int

@@ -2,6 +2,7 @@
 
 import binascii
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 
 from services.ingest.sources.directory import Directory, Unknown
@@ -10,14 +11,21 @@ from services.runtime.http import Problem
 
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="ingest", charset="UTF-8", Bearer'}
 _CACHED = 1_000
+_DISABLED = "source_disabled"
 _LONGEST_KEY = 256
 
 
 class Access:
     """The sources by their write keys, for every way to send one."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        refused: Callable[[Source, str], None] = lambda _source, _code: None,
+    ) -> None:
         self._directory = directory
+        self._refused = refused
+        """Told of each attempt of a disabled source."""
         # One header value recurs thousands of times a second.
         self._by_header: dict[str, Source] = {}
         self._generation = directory.generation
@@ -65,19 +73,15 @@ class Access:
                 headers=_CHALLENGE,
                 extra={"code": "unknown_write_key"},
             )
-        return allowed(source)
-
-
-def allowed(source: Source) -> Source:
-    """``source`` if it may send; 403 when it is disabled."""
-    if not source.enabled:
-        raise Problem(
-            403,
-            "Forbidden",
-            "This source is disabled: an admin can enable it.",
-            extra={"code": "source_disabled"},
-        )
-    return source
+        if not source.enabled:
+            self._refused(source, _DISABLED)
+            raise Problem(
+                403,
+                "Forbidden",
+                "This source is disabled: an admin can enable it.",
+                extra={"code": _DISABLED},
+            )
+        return source
 
 
 def _key_of(authorization: str) -> str | None:

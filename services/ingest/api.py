@@ -101,7 +101,7 @@ def create_app(
     doorman = hooks.Doorman(ingest, office)
     app.include_router(hooks.router(doorman))
     app.include_router(preview.router(doorman))
-    access = Access(office.directory)
+    access = Access(office.directory, office.refused)
     app.include_router(till.router(till.Cashier(ingest, access)))
     rest = app.build_middleware_stack
 

@@ -245,7 +245,8 @@ def _describe_errors(operation: dict[str, Any], path: str) -> None:
     responses = operation.setdefault("responses", {})
     for status, response in responses.items():
         if status[0] in "45":
-            response["content"] = content
+            pages = response.get("content", {}).keys() & {"text/html"}  # what people are shown
+            response["content"] = {page: response["content"][page] for page in pages} | content
     if operation.get("security"):
         responses.setdefault("401", {"description": "No known token", "content": content})
         responses.setdefault("403", {"description": "The role is not enough", "content": content})

@@ -476,6 +476,23 @@ async def test_a_rejected_event_is_dismissed(stub: Stub, visitor: User) -> None:
     assert stub.posted == [("/v1/dead-letters/r-1/dismiss", b"")]
 
 
+async def test_all_that_a_filter_finds_are_dismissed_after_it_is_said_how_many(
+    stub: Stub, visitor: User
+) -> None:
+    path = "/v1/dead-letters/dismiss"
+    stub.answers["/v1/dead-letters"] = page(refused())
+    await visitor.open("/rejected")
+    await visitor.should_not_see("Dismiss all of these")  # nobody means all there are
+    await visitor.open("/rejected?reason=bad_amount")
+    stub.outcomes[f"POST {path}"] = {"dismissed": 1200}
+    do(visitor, "click", "button", "Dismiss all of these")
+    await visitor.should_see("1,200 events of all pages would be dismissed")
+    do(visitor, "click", "button", "Yes, dismiss 1,200")
+    await visitor.should_see("1,200 events dismissed.")
+    wanted = b'{"filter":{"reason":"bad_amount","state":[]},"dry_run":'
+    assert stub.posted == [(path, wanted + b"true}"), (path, wanted + b"false}")]
+
+
 async def test_who_may_not_see_contents_sees_why_and_no_buttons(stub: Stub, visitor: User) -> None:
     stub.answers["/v1/dead-letters/r-1"] = refused()
     await visitor.open("/rejected/r-1")

@@ -24,6 +24,7 @@ from services.ingest.api import create_app
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import store
 from services.ingest.sources.activity import Hour
+from services.ingest.sources.audience import MOST_OF_A_SOURCE
 from services.runtime.keys import digest
 from services.runtime.mongo import connect
 from tests.faults.cluster import Cluster, unique_namespace
@@ -469,6 +470,27 @@ async def _keep_sending(world: World, key: str) -> None:
         await asyncio.sleep(0.1)
 
 
+async def test_who_leaves_a_stream_makes_room_for_another(world: World) -> None:
+    url = "/v1/sources/storefront/debug"
+    async with AsyncExitStack() as watching:
+        for _ in range(MOST_OF_A_SOURCE):
+            stream = world.other.stream("GET", url, headers=bearer("reader"))
+            assert (await watching.enter_async_context(stream)).status_code == 200
+        full = await world.other.get(url, headers=bearer("reader"))
+        assert (full.status_code, full.json()["code"]) == (429, "too_many_streams")
+        assert full.headers["retry-after"] == "30"
+
+    async def watched() -> int:
+        async with world.other.stream("GET", url, headers=bearer("reader")) as stream:
+            return stream.status_code
+
+    await eventually(lambda: _equals(watched, 200))
+
+
+async def _equals(ask: Callable[[], Awaitable[int]], wanted: int) -> bool:
+    return await ask() == wanted
+
+
 async def test_a_process_that_is_told_to_stop_ends_its_streams(world: World) -> None:
     process, client = await world.another()
     url = "/v1/sources/storefront/debug"
@@ -569,7 +591,7 @@ async def test_without_mongodb_events_are_taken_and_sources_cannot_be_changed(
     for answer in answers:
         assert answer.status_code == 503, answer.text
         assert answer.json()["detail"] == (
-            "MongoDB does not answer. Events are taken all the same."
+            "The database does not answer. Try again in a few seconds."
         )
 
 

@@ -24,6 +24,7 @@ from tests.hooking import (
     examples,
     orders_after,
     source,
+    translation,
 )
 
 EXAMPLES = examples("generic")
@@ -37,9 +38,7 @@ def called(name: str) -> tuple[Delivery, dict[str, Any]]:
 
 
 def translate(said: Delivery, options: Any) -> Translated:
-    translated = Webhook().translate(said, options)
-    assert isinstance(translated, Translated), translated
-    return translated
+    return translation(Webhook(), said, options)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +23,24 @@ from tests.hooking import (
     Tray,
     accepted,
     builtins,
+    changed,
     delivery,
     doorway,
     example,
     examples,
     orders_after,
     source,
+    translation,
 )
 
 SECRET = "shpss_current"
 EXAMPLES = examples("shopify")
+called = partial(changed, "shopify")
 SHOP = "tea-room.myshopify.com"
 
 
-def called(name: str, **changes: Any) -> Delivery:
-    """An example's delivery, its body changed at the top."""
-    path = next(path for path in EXAMPLES if path.stem == name)
-    found, _, _ = example(path)
-    body = json.loads(found.body) | changes
-    return msgspec.structs.replace(found, body=json.dumps(body).encode())
-
-
 def translate(said: Delivery, **options: Any) -> Translated:
-    translated = Shopify().translate(said, options)
-    assert isinstance(translated, Translated)
-    return translated
+    return translation(Shopify(), said, options)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -1,7 +1,7 @@
 """WooCommerce's webhooks: an order counts by its state, and each refund once."""
 
-import json
 from decimal import Decimal
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -22,30 +22,23 @@ from tests.hooking import (
     Tray,
     accepted,
     builtins,
+    changed,
     delivery,
     doorway,
     example,
     examples,
     orders_after,
     source,
+    translation,
 )
 
 SECRET = "ck_hook"
 EXAMPLES = examples("woocommerce")
-
-
-def called(name: str, **changes: Any) -> Delivery:
-    """An example's delivery, its body changed at the top."""
-    path = next(path for path in EXAMPLES if path.stem == name)
-    found, _, _ = example(path)
-    body = json.loads(found.body) | changes
-    return msgspec.structs.replace(found, body=json.dumps(body).encode())
+called = partial(changed, "woocommerce")
 
 
 def translate(said: Delivery, **options: Any) -> Translated:
-    translated = WooCommerce().translate(said, options)
-    assert isinstance(translated, Translated)
-    return translated
+    return translation(WooCommerce(), said, options)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

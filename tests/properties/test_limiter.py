@@ -43,5 +43,6 @@ def test_after_the_wait_that_it_names_the_same_events_are_taken(
         if events > burst:
             assert wait == math.inf
         elif wait:
+            assert limiter.take(source, events, now + wait * 0.9) > 0  # it is no longer than needed
             now += math.ceil(wait)  # as Retry-After says it
             assert limiter.take(source, events, now) == 0.0

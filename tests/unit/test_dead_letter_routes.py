@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pymongo.errors import ConnectionFailure
 
 from services.ingest.dead_letters.desk import Desk
 from services.ingest.dead_letters.means import Means
@@ -13,7 +14,6 @@ from services.ingest.dead_letters.routes import router
 from services.ingest.sources.model import Source
 from services.runtime.http import create_api
 from services.runtime.keys import digest
-from services.runtime.mongo import PyMongoError
 from services.runtime.settings import Settings
 from tests.unit.test_dead_letter_rules import NOON, refusal
 
@@ -29,11 +29,11 @@ class Drawer:
 
     async def get(self, id_: str) -> Letter | None:
         if not self.letters:
-            raise PyMongoError
+            raise ConnectionFailure
         return self.letters.get(id_)
 
     async def page(self, *_: Any) -> list[Letter]:
-        raise PyMongoError
+        raise ConnectionFailure
 
     async def change(self, letter: Letter) -> bool:
         if self.races:
@@ -67,7 +67,7 @@ async def test_without_its_database_it_says_when_to_come_again() -> None:
     async with client_of(Drawer()) as client:
         for answer in (await client.get("/abc"), await client.post("/abc/replay")):
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-            assert answer.json()["detail"].startswith("MongoDB does not answer")
+            assert answer.json()["code"] == "storage_unavailable"
     async with client_of(Drawer(), started=False) as client:
         assert (await client.get("/abc")).status_code == 503
 

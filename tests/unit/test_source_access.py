@@ -6,8 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
+from services.ingest.access import Access
 from services.ingest.api import create_app
+from services.ingest.sources.directory import Directory
 from services.ingest.sources.model import KeyHash, Source
+from services.ingest.sources.seals import Seals
+from services.runtime.http import Problem
 from services.runtime.keys import digest
 from tests.ingesting import Published, Shelf, client_of, settings
 
@@ -70,6 +74,23 @@ async def test_a_disabled_source_is_refused_until_it_is_enabled(how: dict[str, A
         assert shelf.events == []
         published.put(web())
         assert (await send(client, **dict(how))).status_code == 200
+
+
+async def test_attempts_of_a_disabled_source_are_counted_as_its_own() -> None:
+    told = list[tuple[str, str]]()
+    published = Published()
+    published.put(web(enabled=False))
+    directory = Directory({}, Seals([]), lambda: MORNING, published)
+    access = Access(directory, lambda source, code: told.append((source.name, code)))
+    for attempt in (
+        lambda: access.by_header("Bearer fresh-key"),
+        lambda: access.by_header("Bearer fresh-key"),
+        lambda: access.by_key("fresh-key"),
+        lambda: access.by_key("nobody's"),
+    ):
+        with pytest.raises(Problem):
+            attempt()
+    assert told == [("web", "source_disabled")] * 3
 
 
 async def test_before_the_sources_are_read_no_key_is_called_unknown() -> None:

@@ -8,7 +8,9 @@ from decimal import Decimal
 from urllib.parse import urlencode
 
 from services.console import charts, figures, words
+from services.console.acting import Notice, button
 from services.console.answers import Page, Row
+from services.console.client import Trouble
 from services.console.elements import (
     Cell,
     Column,
@@ -37,6 +39,7 @@ TONES = {
     "dismissed": "plain",
     "erased": "plain",
 }
+_OPEN = ("", "open", "edited")
 _FIELDS = (("source", "Source"), ("reason", "Reason"), ("text", "Name or message id"))
 _COLUMNS = (
     Column("Event"),
@@ -63,6 +66,8 @@ async def build(visit: Visit) -> None:
     if counts.items:
         _Chart(counts.items, start)
     _filter(wanted, state)
+    if found.items and any(wanted.values()) and state in _OPEN:
+        _Dismissal(visit, {name: value for name, value in wanted.items() if value}, state)
     _letters(found, {**wanted, "state": state}, cursor)
 
 
@@ -94,9 +99,9 @@ class _Chart:
         self._draw("reason")
 
     def _draw(self, key: str) -> None:
-        for name, button in self._buttons.items():
-            button.props["aria-pressed"] = "true" if name == key else "false"
-            button.update()
+        for name, choice in self._buttons.items():
+            choice.props["aria-pressed"] = "true" if name == key else "false"
+            choice.update()
         totals = Counter[str]()
         for row in self._rows:
             totals[str(row[key])] += int(row["refused"] or 0)
@@ -141,6 +146,38 @@ def _filter(wanted: Mapping[str, str], state: str) -> None:
         Text("button", "Show", "button primary", type="submit")
         if state or any(wanted.values()):
             link("Show all", "/rejected", "button")
+
+
+class _Dismissal:
+    """Dismisses all that the filter finds, after saying how many they are."""
+
+    def __init__(self, visit: Visit, wanted: Mapping[str, str], state: str) -> None:
+        self._apis = visit.apis
+        self._wanted: dict[str, str | Sequence[str]] = {**wanted, "state": [state] if state else []}
+        self._notice = Notice()
+        self._place = box("div", "choices")
+        with self._place:
+            button("Dismiss all of these", self._ask)
+
+    async def _ask(self) -> None:
+        asked = self._apis.rejections.dismiss_all(self._wanted, dry=True)
+        number = await self._notice.tried(asked)
+        if isinstance(number, Trouble):
+            return
+        self._place.clear()
+        with self._place:
+            if not number:
+                Text("p", "None of these is open.")
+                return
+            many = words.counted(number, "event")
+            Text("p", f"{many} of all pages would be dismissed; each may still be replayed.")
+            button(f"Yes, dismiss {words.count(number)}", self._dismiss, "button danger")
+
+    async def _dismiss(self) -> None:
+        number = await self._notice.tried(self._apis.rejections.dismiss_all(self._wanted))
+        if not isinstance(number, Trouble):
+            self._place.clear()
+            self._notice.say(f"{words.counted(number, 'event')} dismissed. Show anew to see it.")
 
 
 def _letters(found: Page[Rejection], wanted: Mapping[str, str], cursor: str) -> None:

@@ -16,7 +16,6 @@ from services.ingest.dead_letters.means import (
     Id,
     Office,
     Position,
-    Route,
     cursor_of,
     json_of,
     unknown,
@@ -26,7 +25,7 @@ from services.ingest.dead_letters.model import Filter
 from services.ingest.dead_letters.repair import Repair, by_expression, by_patch
 from services.runtime.http import Problem, decode_cursor
 
-router = APIRouter(route_class=Route)
+router = APIRouter()
 T = TypeVar("T")
 
 

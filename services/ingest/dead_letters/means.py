@@ -1,38 +1,18 @@
 """What the routes of dead letters share: the desk they work with, roles, places in a list."""
 
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
-from fastapi.routing import APIRoute
 
 from services.ingest.dead_letters.desk import Desk
 from services.ingest.dead_letters.model import Letter
 from services.ingest.dead_letters.store import Letters
 from services.runtime.http import Problem, encode_cursor, require
-from services.runtime.mongo import PyMongoError
 
 Position = tuple[datetime, str]
 """Of the last letter of a page."""
-
-
-class Route(APIRoute):
-    """Answers 503 while MongoDB is away: events are taken all the same."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
-
-        async def guarded(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except PyMongoError as error:
-                detail = f"MongoDB does not answer ({type(error).__name__}). Try again."
-                headers = {"Retry-After": "5"}
-                raise Problem(503, "Service Unavailable", detail, headers=headers) from None
-
-        return guarded
 
 
 @dataclass(frozen=True)

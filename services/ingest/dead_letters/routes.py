@@ -10,7 +10,6 @@ from services.ingest.dead_letters.means import (
     Id,
     Office,
     Position,
-    Route,
     cursor_of,
     json_of,
     unknown,
@@ -25,7 +24,6 @@ router = APIRouter(
     prefix="/v1/dead-letters",
     tags=["dead letters"],
     dependencies=[require("reader")],
-    route_class=Route,
 )
 
 Text = Annotated[str, Query(max_length=200)]

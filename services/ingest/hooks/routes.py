@@ -73,7 +73,7 @@ class Doorman:
     ) -> None:
         self._ingest = ingest
         self._directory = office.directory
-        self._turnstile = office.turnstile
+        self._office = office
         self._hooks = hooks
         self.clock = office.clock
 
@@ -141,7 +141,7 @@ class Doorman:
 
     def _refused(self, source: Source, status: int, fault: Fault) -> Problem:
         """The problem that says why; the source's counts say it too."""
-        self._turnstile.refused(source, fault.code, self.clock())
+        self._office.refused(source, fault.code)
         return Problem(status, HTTPStatus(status).phrase, fault.detail, extra={"code": fault.code})
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from services.ingest.sources import shapes
+from services.ingest.sources import observations
 from services.ingest.sources.lens import MOST
 from services.ingest.sources.office import Means, Office, desk_of
 from services.ingest.sources.scribe import PAUSE_SECONDS, WATCH
@@ -48,13 +48,15 @@ async def get_activity(
     office: Means,
     _role: Role,
     hours: Annotated[int, Query(ge=1, le=24 * 90)] = 24,
-) -> shapes.ActivityAnswer:
+) -> observations.ActivityAnswer:
     """Whole hours, the current one included; by the minute where they are one or two."""
     counts = desk_of(office).counts
     now, span = office.clock(), timedelta(hours=hours)
     start, by_minute = now - span + timedelta(hours=1), span <= BY_MINUTE
     found = await counts.since(source, start, minutes=by_minute)
-    return shapes.activity_answer(source, summed(found, now, span), await counts.last_seen(source))
+    return observations.activity_answer(
+        source, summed(found, now, span), await counts.last_seen(source)
+    )
 
 
 @router.get("/{name}/recent", summary="Its last events with their verdicts")
@@ -63,7 +65,7 @@ async def get_recent(
     office: Means,
     role: Role,
     limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
-) -> Page[shapes.SightingShown]:
+) -> Page[observations.SightingShown]:
     """Newest first. Events are kept only while somebody looks: ask again in a few seconds.
 
     Mail addresses and telephone numbers are masked but for support and admin.
@@ -72,14 +74,24 @@ async def get_recent(
     await desk.scribe.watch(source, desk.sightings)
     found = await desk.sightings.latest(source, limit)
     masked = role not in _UNMASKED
-    return Page(items=[shapes.sighting_shown(one, masked=masked) for one in found])
+    return Page(items=[observations.sighting_shown(one, masked=masked) for one in found])
+
+
+async def _seated(source: Existing, office: Means, _role: Role) -> AsyncIterator[None]:
+    with office.audience.seat(source):
+        yield
 
 
 @router.get(
     "/{name}/debug",
     summary="Its events as they come",
     response_class=EventSourceResponse,
-    responses={200: {"description": "Events named `sighting`, each with a `SightingShown`"}},
+    responses={
+        200: {"description": "Events named `sighting`, each with a `SightingShown`"},
+        429: {"description": "As many watch this source as may: again after Retry-After"},
+        503: {"description": "As many watch as may in one process, or MongoDB is away"},
+    },
+    dependencies=[Depends(_seated)],
 )
 async def stream(
     source: Existing, office: Means, role: Role, request: Request
@@ -87,11 +99,12 @@ async def stream(
     """Server-sent events: what `recent` has, then each event about a second after it came.
 
     Of a source that sends more than a hundred a second, the latest. Ends after half an hour.
+    Ten may watch a source at once, fifty all sources of one process.
     """
     masked = role not in _UNMASKED
     yield ServerSentEvent(comment="watching", retry=2_000)
     async for sighting in _sightings(source, office, request.app.state.stopping):
-        shown = shapes.sighting_shown(sighting, masked=masked)
+        shown = observations.sighting_shown(sighting, masked=masked)
         yield ServerSentEvent(event="sighting", id=sighting.id, data=shown)
 
 

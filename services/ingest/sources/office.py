@@ -24,8 +24,10 @@ from services.ingest.plans.tally import Tallies
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import store
 from services.ingest.sources.activity import Activity
+from services.ingest.sources.audience import Audience
 from services.ingest.sources.directory import KIND, DefinitionsView, Directory
 from services.ingest.sources.lens import Lens
+from services.ingest.sources.model import Source
 from services.ingest.sources.register import Register
 from services.ingest.sources.scribe import Scribe
 from services.ingest.sources.seals import Seals
@@ -76,6 +78,7 @@ class Office:
             activity, lens, self.directory, something=something, clock=clock, now=monotonic
         )
         self.turnstile = Turnstile(activity, lens, monotonic)
+        self.audience = Audience()
         self.check_options = check_options
         self.violations = Tallies(clock)
         self.plans = Plans(self.violations, definitions)
@@ -84,6 +87,10 @@ class Office:
     def unready(self) -> str | None:
         """None once the sources are known; else why not."""
         return None if self.directory.complete else "The sources have not been read from Kafka."
+
+    def refused(self, source: Source, code: str) -> None:
+        """Count a request of ``source`` that was refused before it was read, as one."""
+        self.turnstile.refused(source, code, self.clock())
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Query, Response
 from msgspec.structs import replace
 
 from schemas.validation import Fault
@@ -26,8 +26,6 @@ from services.ingest.sources.register import Busy, Change, Stored
 from services.ingest.sources.seals import NoSecretKeys
 from services.runtime.http import Page, Problem, decode_cursor, encode_cursor, require
 from services.runtime.keys import digest
-from services.runtime.mongo import PyMongoError
-from services.runtime.problem import respond
 
 router = APIRouter(prefix="/v1/sources", tags=["sources"], dependencies=[require("reader")])
 
@@ -239,13 +237,6 @@ def _unknown() -> Problem:
 def install(app: FastAPI, office: Office) -> None:
     """Give ``app`` the routes of sources."""
 
-    async def database_away(request: Request, _error: Exception) -> Response:
-        detail = "MongoDB does not answer. Events are taken all the same."
-        headers = {"Retry-After": "5"}
-        problem = Problem(503, "Service Unavailable", detail, headers=headers)
-        return respond(problem, request.url.path)
-
     app.state.office = office
     app.include_router(router)
     app.include_router(observing.router)
-    app.add_exception_handler(PyMongoError, database_away)

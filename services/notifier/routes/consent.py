@@ -9,15 +9,15 @@ from fastapi.responses import HTMLResponse
 from services.notifier import confirmation, unsubscribe
 from services.notifier.publications import Untold
 from services.notifier.routes.office import Means
-from services.notifier.routes.pages import shown
+from services.notifier.routes.pages import PAGE, shown
 from services.runtime.mongo import PyMongoError
 
 router = APIRouter(prefix="/v1/consent", tags=["consent"])
 
 Token = Annotated[str, Query(max_length=200, description="Of the link in the mail.")]
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    404: {"description": "Not a link of ours"},
-    410: {"description": "The link is too old"},
+    404: {"description": "Not a link of ours", **PAGE},
+    410: {"description": "The link is too old", **PAGE},
 }
 
 
@@ -36,7 +36,10 @@ async def ask(token: Token, office: Means) -> HTMLResponse:
     "/confirm",
     summary="Confirm",
     response_class=HTMLResponse,
-    responses={**_ANSWERS, 503: {"description": "Stored or not, as the page says; try again"}},
+    responses={
+        **_ANSWERS,
+        503: {"description": "Stored or not, as the page says; try again", **PAGE},
+    },
 )
 async def confirm(token: Token, office: Means, request: Request) -> HTMLResponse:
     """What was granted counts from now on. Repeating it changes nothing."""

@@ -4,6 +4,8 @@ from fastapi.responses import HTMLResponse
 
 from services.notifier import unsubscribe
 
+PAGE = {"content": {"text/html": {"schema": {"type": "string"}}}}
+"""How the document describes an answer that is a page, where it is an error."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (

@@ -9,12 +9,12 @@ from fastapi.responses import HTMLResponse
 from services.notifier import unsubscribe
 from services.notifier.publications import Untold
 from services.notifier.routes.office import Means
-from services.notifier.routes.pages import shown
+from services.notifier.routes.pages import PAGE, shown
 from services.runtime.mongo import PyMongoError
 
 router = APIRouter(prefix="/unsubscribe", tags=["unsubscribe"])
 
-_ANSWERS: dict[int | str, dict[str, Any]] = {404: {"description": "Not a link of ours"}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {404: {"description": "Not a link of ours", **PAGE}}
 
 
 @router.get("/{token}", summary="Ask", response_class=HTMLResponse, responses=_ANSWERS)
@@ -29,7 +29,10 @@ async def ask(token: str, office: Means) -> HTMLResponse:
     "/{token}",
     summary="Unsubscribe",
     response_class=HTMLResponse,
-    responses={**_ANSWERS, 503: {"description": "Stored or not, as the page says; try again"}},
+    responses={
+        **_ANSWERS,
+        503: {"description": "Stored or not, as the page says; try again", **PAGE},
+    },
 )
 async def confirm(token: str, office: Means) -> HTMLResponse:
     """In force at once: nothing more is sent. Repeating it changes nothing."""

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
-from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram
@@ -23,9 +22,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.runtime import metrics, problem
+from services.runtime import document, metrics, problem
 from services.runtime.keys import Keyring
-from services.runtime.problem import MEDIA_TYPE, Problem, ProblemDocument
+from services.runtime.problem import Problem, ProblemDocument
 from services.runtime.settings import Settings
 
 __all__ = ["Frame", "Page", "Problem", "create_api", "decode_cursor", "encode_cursor", "require"]
@@ -69,7 +68,7 @@ def create_api(
     problem.install(app)
     app.add_middleware(Frame, service=name, max_body=max_body, roomy=roomy)
     app.include_router(_operations(ready))
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document.of(app)  # type: ignore[method-assign]
     return app
 
 
@@ -218,37 +217,3 @@ class Frame:
             self._observers[route, status] = observers
         observers[0].inc()
         observers[1].observe(seconds)
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, in which every error is a problem."""
-    if app.openapi_schema is not None:
-        return app.openapi_schema
-    document = get_openapi(
-        title=app.title, version=app.version, summary=app.summary, routes=app.routes
-    )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    own = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= own.pop("$defs", {})
-    schemas["Problem"] = own
-    for unused in ("HTTPValidationError", "ValidationError", "ProblemDocument"):
-        schemas.pop(unused, None)
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            _describe_errors(operation, path)
-    app.openapi_schema = document
-    return document
-
-
-def _describe_errors(operation: dict[str, Any], path: str) -> None:
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses = operation.setdefault("responses", {})
-    for status, response in responses.items():
-        if status[0] in "45":
-            pages = response.get("content", {}).keys() & {"text/html"}  # what people are shown
-            response["content"] = {page: response["content"][page] for page in pages} | content
-    if operation.get("security"):
-        responses.setdefault("401", {"description": "No known token", "content": content})
-        responses.setdefault("403", {"description": "The role is not enough", "content": content})
-    if path.startswith("/v1/"):
-        responses.setdefault("default", {"description": "A problem (RFC 9457)", "content": content})

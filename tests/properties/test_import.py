@@ -84,6 +84,6 @@ def _read(path: Path, mapping: Any, size: int, start: tuple[int, int]) -> list[A
     reader = open_rows(path, mapping)
     try:
         mapper = Mapper(mapping, Namer("shop"), reader.columns, NOW)
-        return list(batches(units(reader, mapping, start), mapper, size, start))
+        return list(batches(units(reader, mapping, start), mapper, size))
     finally:
         reader.close()

@@ -48,7 +48,7 @@ def batches_of(path: Path, size: int = 100, start: tuple[int, int] = (0, 0)) -> 
     mapping = parse(MAPPING, "m")
     reader = open_rows(path, mapping)
     mapper = Mapper(mapping, Namer("shop"), reader.columns, NOW)
-    found = list(batches(units(reader, mapping, start), mapper, size, start))
+    found = list(batches(units(reader, mapping, start), mapper, size))
     reader.close()
     return found
 
@@ -115,6 +115,16 @@ async def test_a_second_run_sends_the_same_ids(
         async with sender_to(shelf) as outlet:
             await send(batches_of(path, size), outlet, journal_in(tmp_path))
     assert set(Counter(event["messageId"] for event in shelf.values).values()) == {2}
+
+
+def test_rows_that_become_nothing_end_a_batch_too_so_that_progress_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(HEADER + "1,yesterday,c,,1,EUR\n" * 5)
+    assert [len(batch.refused) for batch in batches_of(path, 2)] == [2, 2, 1]
+    monkeypatch.setattr("services.ingest.history.batches._ROWS", 3)
+    assert [(batch.rows, batch.line) for batch in batches_of(path)] == [(3, 4), (2, 6)]
 
 
 def test_no_batch_is_too_large_for_ingest(tmp_path: Path) -> None:

@@ -47,11 +47,9 @@ def units(reader: Reader, mapping: Mapping, start: tuple[int, int]) -> Iterator[
     return grouped(rows, named(text, reader.columns))
 
 
-def batches(
-    items: Iterable[Unit | Unread], mapper: Mapper, size: int, start: tuple[int, int]
-) -> Iterator[Batch]:
+def batches(items: Iterable[Unit | Unread], mapper: Mapper, size: int) -> Iterator[Batch]:
     """The items in order, at most about ``size`` events and never too many bytes at once."""
-    batch = Batch(end=start[0], line=start[1])
+    batch = Batch()
     for item in items:
         made: list[Made] = []
         refused: list[Refusal] = []
@@ -68,7 +66,7 @@ def batches(
         bytes_ = sum(len(one.text) + 1 for one in made)
         if batch.made and (batch.size + bytes_ > _BYTES or len(batch.made) + len(made) > size):
             yield batch
-            batch = Batch(end=batch.end, line=batch.line)
+            batch = Batch()
         batch.made += made
         batch.refused += refused
         batch.size += bytes_
@@ -78,7 +76,7 @@ def batches(
         batch.line = item.last_line if isinstance(item, Unit) else item.line
         if len(batch.refused) >= size or batch.rows >= _ROWS:
             yield batch
-            batch = Batch(end=batch.end, line=batch.line)
+            batch = Batch()
     if batch.rows:
         yield batch
 

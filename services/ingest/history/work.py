@@ -121,7 +121,7 @@ class Work:
         self._screen.print(f"{self._options.file}: {self._reader.form}", highlight=False)
         mapper = Mapper(self._mapping, Namer(self._options.source), self._reader.columns, now)
         items = units(self._reader, self._mapping, start)
-        return batches(items, mapper, self._options.batch, start)
+        return batches(items, mapper, self._options.batch)
 
 
 def _mapping(options: Options) -> Mapping:

@@ -15,7 +15,7 @@ from granian.server.embed import Server
 from deploy.local.ports import free_port
 from services.runtime.settings import Settings
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def served(settings: Mapping[str, Settings]) -> Iterator[dict[str, str]]:
         serving = threading.Thread(target=lambda: runner.run(house.serve(settings, urls, started)))
         serving.start()
         try:
-            started.wait(PATIENCE_S)
+            started.wait(len(settings) * PATIENCE_S)
             assert urls.keys() == settings.keys()
             yield urls
         finally:

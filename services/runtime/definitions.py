@@ -74,6 +74,11 @@ class Definitions(Service):
         while await self._consumer.position(self._partition) < end:
             await self._moved.wait()
 
+    async def changed(self, since: int) -> None:
+        """Return once ``revision`` is another one than ``since``."""
+        while self.revision == since:
+            await self._moved.wait()
+
     async def on_stop(self) -> None:
         if self._consumer is not None:
             await self._consumer.stop()

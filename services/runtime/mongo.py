@@ -55,6 +55,7 @@ def connect(settings: Settings) -> Client:
         settings.mongo_url,
         serverSelectionTimeoutMS=5_000,
         socketTimeoutMS=30_000,
+        serverMonitoringMode="poll",  # streaming takes a thread and a connection more
         tz_aware=True,
         appname="regulars",
     )

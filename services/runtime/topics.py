@@ -1,11 +1,13 @@
 """Creating the topics of ``schemas.topics``, and the ones that Faust would create itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
 from schemas.topics import ALL, Topic
+from services.runtime.offsets import Offsets
 from services.runtime.settings import Settings
 
 _EXISTS = 36
@@ -21,7 +23,7 @@ def leader_topic(app_id: str) -> str:
 
 
 async def create_topics(settings: Settings, app_ids: Iterable[str]) -> list[str]:
-    """Create every topic that is missing; returns the names of those created.
+    """Create every topic that is missing; returns the names of those created, ready for use.
 
     Raises ``TopicMismatch`` when an existing one has another partition count, and
     ``KafkaError`` when the broker refuses.
@@ -43,9 +45,26 @@ async def create_topics(settings: Settings, app_ids: Iterable[str]) -> list[str]
             for name, code, *_ in response.topic_errors:
                 if code not in (0, _EXISTS):
                     raise for_code(code)(name)
-        return [topic.name for topic in missing]
     finally:
         await admin.close()
+    await _wait_for_leaders(settings, missing)
+    return [topic.name for topic in missing]
+
+
+async def _wait_for_leaders(settings: Settings, created: Sequence[NewTopic]) -> None:
+    """Return once every partition answers: a busy broker takes seconds to lead a new one."""
+    offsets = Offsets(settings, "topics")
+    await offsets.start()
+    try:
+        await offsets.end(
+            [
+                TopicPartition(topic.name, n)
+                for topic in created
+                for n in range(topic.num_partitions)
+            ]
+        )
+    finally:
+        await offsets.stop()
 
 
 def _new(name: str, topic: Topic, settings: Settings) -> NewTopic:

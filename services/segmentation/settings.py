@@ -16,5 +16,5 @@ class SegmentationSettings(Settings):
     """How many people a worker keeps decoded (about 5 KB each)."""
     segmentation_sweep_chunk: int = Field(500, ge=1)
     """How many people one turn re-evaluates after a definition changed."""
-    segmentation_watch_seconds: float = Field(0.25, gt=0)
-    """How often an idle worker looks whether definitions have changed."""
+    segmentation_watch_seconds: float = Field(1.0, gt=0)
+    """How often an idle worker looks for partitions that are behind; a change wakes it at once."""

@@ -1,6 +1,5 @@
 """``regulars worker segmentation``: the handler on its stage. Wiring only."""
 
-from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -21,13 +20,14 @@ class Watch(Service):
     def __init__(
         self,
         handler: SegmentationHandler,
-        complete: Callable[[str, Any], None],
+        parts: Parts,
         seconds: float,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._handler = handler
-        self._complete = complete
+        self._complete = parts.complete
+        self._definitions = parts.definitions
         self._seconds = seconds
 
     @Service.task
@@ -35,7 +35,8 @@ class Watch(Service):
         while not self.should_stop:
             for source_id in self._handler.behind():
                 self._complete(source_id, None)
-            await self.sleep(self._seconds)
+            changed = self._definitions.changed(self._definitions.revision)
+            await self.wait(changed, timeout=self._seconds)
 
 
 def create_worker(settings: SegmentationSettings | None = None) -> faust.App:
@@ -50,7 +51,7 @@ def create_worker(settings: SegmentationSettings | None = None) -> faust.App:
             cached=configured.segmentation_cached_people,
             chunk=configured.segmentation_sweep_chunk,
         )
-        watch = Watch(handler, parts.complete, configured.segmentation_watch_seconds)
+        watch = Watch(handler, parts, configured.segmentation_watch_seconds)
         return Wired(
             handler=handler,
             prepare=lambda: store.prepare(parts.database),

@@ -13,6 +13,7 @@ from services.profile.consent.store import ConsentStore
 from services.profile.resolve.handler import NAME as RESOLVE
 from services.profile.resolve.store import IdentityStore
 from services.profile.settings import ProfileSettings
+from services.runtime.definitions import Definitions
 from services.runtime.worker import Blueprint, Parts, Wired
 from services.runtime.worker import create_worker as host
 
@@ -37,7 +38,7 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
             await profiles.prepare()
             await ConsentStore(parts.database).prepare()
 
-        return Wired(handler=handler, prepare=prepare, services=[Watch(handler)])
+        return Wired(handler=handler, prepare=prepare, services=[Watch(handler, parts.definitions)])
 
     blueprint = Blueprint(
         name=NAME,
@@ -55,13 +56,16 @@ class Watch(Service):
 
     abstract = False
 
-    def __init__(self, handler: Build, **kwargs: Any) -> None:
+    def __init__(self, handler: Build, definitions: Definitions, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._handler = handler
+        self._definitions = definitions
 
     @Service.task
     async def _look(self) -> None:
         while not self.should_stop:
             if self._handler.is_behind_definitions():
                 self._handler.ask_for_turns()
-            await self.sleep(_LOOK_SECONDS)
+                await self.sleep(_LOOK_SECONDS)
+            else:
+                await self.wait(self._definitions.changed(self._definitions.revision))

@@ -47,7 +47,8 @@ async def create_topics(settings: Settings, app_ids: Iterable[str]) -> list[str]
                     raise for_code(code)(name)
     finally:
         await admin.close()
-    await _wait_for_leaders(settings, missing)
+    if missing:
+        await _wait_for_leaders(settings, missing)
     return [topic.name for topic in missing]
 
 

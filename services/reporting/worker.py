@@ -24,5 +24,6 @@ def create_worker(settings: ReportingSettings | None = None) -> faust.App:
         topics=TOPICS,
         port=settings.reporting_worker_port,
         wire=wire,
+        rest_s=settings.reporting_rest_seconds,
     )
     return host(blueprint, settings)

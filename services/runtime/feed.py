@@ -2,13 +2,14 @@
 
 As long as it holds records that nobody has taken, the consumer asks the broker for no more of
 their partition, and then waits for the others' first: as long as the broker may hold back its
-answer, where nothing happens in them. So everything is taken at once, and no more only when
-there is work for longer than that.
+answer, where nothing happens in them. So everything is taken at once; and where no more is
+wanted for a while, the consumer is held, so that it asks for nothing at all.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 
 from services.runtime.turn import Record
 
@@ -17,10 +18,22 @@ _AHEAD_BYTES = 16_000_000
 
 
 class Feed:
-    """What ``take`` gives, again and again, in its order. Starts with the first ``fetch``."""
+    """What ``take`` gives, again and again, in its order. Starts with the first ``fetch``.
 
-    def __init__(self, take: Callable[[], Awaitable[Sequence[Record]]]) -> None:
+    ``held`` is entered while nothing more is to come: as long as too much is waiting, and for
+    ``rest_s`` seconds after something came, so that a stage whose output nobody waits for has
+    few and large turns.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[], Awaitable[Sequence[Record]]],
+        held: Callable[[], AbstractContextManager[None]],
+        rest_s: float,
+    ) -> None:
         self._take = take
+        self._held = held
+        self._rest_s = rest_s
         self._taking: asyncio.Task[None] | None = None
         self._records = deque[Record]()
         self._bytes = 0
@@ -63,11 +76,15 @@ class Feed:
             records = await self._take()
             self._records += records
             self._bytes += _size(records)
-            if records:
-                self._arrived.set()
-            while self._bytes > _AHEAD_BYTES:
-                self._room.clear()
-                await self._room.wait()
+            if not records:
+                continue
+            self._arrived.set()
+            if self._rest_s or self._bytes > _AHEAD_BYTES:
+                with self._held():
+                    await asyncio.sleep(self._rest_s)
+                    while self._bytes > _AHEAD_BYTES:
+                        self._room.clear()
+                        await self._room.wait()
 
     async def _something(
         self, taking: "asyncio.Task[None]", seconds: float, wake: asyncio.Event

@@ -6,8 +6,8 @@ consumer handed out before that is thrown away.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         publisher: Publisher,
         offsets: Offsets,
         publish_within_s: float,
+        rest_s: float = 0.0,
     ) -> None:
         self._consumer = consumer
         self._topics = topics
@@ -68,7 +69,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._claimed = 0  # up to which of these we have acted
         self._held: dict[TopicPartition, Source] = {}  # as last claimed, even when revoked
         self._stale = set[str]()  # what others may have owned since we did
-        self._feed = Feed(self._take)
+        self._feed = Feed(self._take, self._hold, rest_s)
         self._offsets_told: dict[TopicPartition, int] = {}
         self.between_turns = asyncio.Lock()
         """Held by the stage while it handles a turn: a rebalance waits for its end."""
@@ -258,6 +259,15 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 if item.offset >= source.offset
             ]
         return records
+
+    @contextmanager
+    def _hold(self) -> Iterator[None]:
+        """Meanwhile the consumer asks the broker for nothing."""
+        self._consumer.pause(*self._consumer.assignment())
+        try:
+            yield
+        finally:
+            self._consumer.resume(*self._consumer.paused())
 
     def _source(self, partition: TopicPartition) -> Source:
         topic = self._topics[partition.topic]

@@ -67,6 +67,8 @@ class Blueprint:
     wire: Callable[[Parts], Wired]
     kinds: Sequence[str] = field(default_factory=tuple)
     """The kinds of definitions it follows."""
+    rest_s: float = 0.0
+    """How long it takes no records after it took some: few and large turns, where nobody waits."""
 
 
 def app_id(settings: Settings, name: str) -> str:
@@ -175,6 +177,7 @@ class Host(Service):
             publisher=self._publisher,
             offsets=offsets,
             publish_within_s=settings.publish_within_s,
+            rest_s=blueprint.rest_s,
         )
         consumer.subscribe(list(topics), listener=intake)
         await consumer.start()

@@ -134,7 +134,14 @@ FAULTS = {"": Stage, "no_epoch": NoEpoch, "no_origins": NoOrigins, "offset_first
 def blueprint(name: str) -> Blueprint:
     """The worker ``relay`` or ``counter``."""
     topics = ["events.clicks"] if name == "relay" else ["profile.interactions"]
-    return Blueprint(name=name, database=f"toy_{name}", topics=topics, port=0, wire=_WIRING[name])
+    return Blueprint(
+        name=name,
+        database=f"toy_{name}",
+        topics=topics,
+        port=0,
+        wire=_WIRING[name],
+        rest_s=0.05 if name == "counter" else 0.0,  # one of the two in each way
+    )
 
 
 def _relay(parts: Parts) -> Wired:

@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= live
+WEBHOOKS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up demo-reset test check format lock docs bench
@@ -23,10 +24,10 @@ $(VENV)/.ready: requirements/dev.txt requirements/demo.txt pyproject.toml
 	@touch $@
 
 demo: setup ## everything, on real data; DEMO=replay exits after the table
-	@$(BIN)/regulars demo --mode $(DEMO)
+	@$(BIN)/regulars demo --mode $(DEMO) $(if $(WEBHOOKS),--webhooks)
 
-up: setup ## the same servers and services with no data
-	@$(BIN)/regulars up
+up: setup ## the same servers and services with no data; WEBHOOKS=1 sends webhooks too
+	@$(BIN)/regulars up $(if $(WEBHOOKS),--webhooks)
 
 demo-reset: setup ## delete what demo and up have stored
 	@$(BIN)/regulars reset

@@ -85,7 +85,7 @@ PROFILE_CHANGES = Topic(
     stamped=True,
     cleanup="compact",
     writers=("profile-build",),
-    readers=("segmentation", "reporting", "other teams"),
+    readers=("segmentation", "reporting", "profile-feed", "other teams"),
     summary="The whole profile after a change; a redirect after a merge; a tombstone on erasure.",
     max_message_bytes=12_000_000,
 )
@@ -95,7 +95,7 @@ SEGMENT_CHANGES = Topic(
     partitions=PROFILE_PARTITIONS,
     stamped=True,
     writers=("segmentation",),
-    readers=("notifier", "reporting", "other teams"),
+    readers=("notifier", "reporting", "profile-feed", "other teams"),
     summary="A person entered or left a segment, when, and why.",
 )
 MESSAGE_CHANGES = Topic(

@@ -37,10 +37,10 @@ _screen = Console(stderr=True)
 
 @app.command()
 def worker(
-    name: Annotated[str, typer.Argument(help=", ".join(p.name for p in processes.WORKERS))],
+    name: Annotated[str, typer.Argument(help=", ".join(p.name for p in processes.EVERY_WORKER))],
 ) -> None:
     """Run one worker until Ctrl-C or SIGTERM."""
-    spec = _find(name, processes.WORKERS)
+    spec = _find(name, processes.EVERY_WORKER)
     from services.runtime.run import run_worker  # Faust takes a second to import
 
     run_worker(_load(spec.target)(), Settings())
@@ -76,7 +76,7 @@ def create_topics() -> None:
     from services.runtime.worker import app_id
 
     settings = Settings()
-    app_ids = [app_id(settings, spec.name) for spec in processes.WORKERS]
+    app_ids = [app_id(settings, spec.name) for spec in processes.EVERY_WORKER]
     try:
         created = asyncio.run(create(settings, app_ids))
     except TopicMismatch as error:
@@ -93,6 +93,9 @@ _KEYS = """Write key for ingest: `demo-write-key`. Bearer tokens for the other A
 `demo-reader`, `demo-marketer`, `demo-support`, `demo-admin`."""
 _DATA = Path(".data/demo")
 DataDir = Annotated[Path, typer.Option("--data", help="Where everything is stored.")]
+Webhooks = Annotated[
+    bool, typer.Option("--webhooks", help="Also start the worker that sends webhooks.")
+]
 
 
 @app.command(epilog=_KEYS)
@@ -102,19 +105,20 @@ def demo(
     ] = "live",
     rate: Annotated[float, typer.Option(min=0.1, help="Events a second of the live shop.")] = 20.0,
     data: DataDir = _DATA,
+    webhooks: Webhooks = False,
 ) -> None:
     """Everything on this machine, on real data: a purchase log, then a live shop.
 
     Starts Kafka, MongoDB and every service, without Docker. Replays 69,659 real purchases
     and compares the reports with the known totals; then a simulated shop opens.
     """
-    _local(lambda run: run.demo(mode, rate, data))
+    _local(lambda run: run.demo(mode, rate, data, webhooks))
 
 
 @app.command(epilog=_KEYS)
-def up(data: DataDir = _DATA) -> None:
+def up(data: DataDir = _DATA, webhooks: Webhooks = False) -> None:
     """The same servers and services as the demo, with no data, until Ctrl-C."""
-    _local(lambda run: run.up(data))
+    _local(lambda run: run.up(data, webhooks))
 
 
 @app.command()

@@ -60,6 +60,8 @@ INBOUND_MAIL = replace(
     _spec("listener", "inbound-mail", "services.ingest.inbound_mail.api:create_app", 8120),
     further_ports=(2525,),
 )
-OPTIONAL = (INBOUND_MAIL,)
+WEBHOOKS = _spec("worker", "profile-feed", "services.profile.feed.worker:create_worker", 8230)
+OPTIONAL = (INBOUND_MAIL, WEBHOOKS)
 """Only who needs them runs them."""
+EVERY_WORKER = (*WORKERS, WEBHOOKS)
 ALL = (*WORKERS, *APIS, CONSOLE)

@@ -40,7 +40,10 @@ def addresses(
         KAFKA: Address(kafka.PORT, kafka.PORT_VARIABLE),
         SMTP: Address(1025, "REGULARS_SMTP_PORT"),
         MAIL: Address(1080, "REGULARS_MAIL_PORT"),
-        **{name_of(spec): Address(spec.port, spec.port_setting) for spec in processes.ALL},
+        **{
+            name_of(spec): Address(spec.port, spec.port_setting)
+            for spec in (*processes.ALL, processes.WEBHOOKS)
+        },
     }
     found = {
         name: Address(int(environ.get(setting) or port), setting)

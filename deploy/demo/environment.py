@@ -49,6 +49,7 @@ def environment(
         "REGULARS_LOG_FORMAT": "text",
         "REGULARS_WRITE_KEYS": json.dumps({digest(WRITE_KEY): SOURCE}),
         "REGULARS_SECRET_KEYS": json.dumps([secret_key]),
+        "REGULARS_WEBHOOK_ALLOWED": json.dumps([HOST, "localhost"]),
         "REGULARS_TOKENS": json.dumps({digest(token): role for token, role in TOKENS.items()}),
         "REGULARS_SMTP_HOST": HOST,
         "REGULARS_NOTIFIER_SECRET": _SECRET,

@@ -24,10 +24,10 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Mode = Literal["live", "replay"]
 
 
-def demo(mode: Mode, rate: float, data: Path) -> int:
+def demo(mode: Mode, rate: float, data: Path, webhooks: bool) -> int:
     """Start everything, replay the purchase log, open the shop; the exit code."""
     cdnow.locate()  # say at once when it is missing
-    with _ending(console := Console()), _supervisor(data, console) as regulars:
+    with _ending(console := Console()), _supervisor(data, webhooks, console) as regulars:
         if not asyncio.run(replay.replay(regulars, console)):
             return 1
         if mode == "live":
@@ -36,9 +36,9 @@ def demo(mode: Mode, rate: float, data: Path) -> int:
     return 0
 
 
-def up(data: Path) -> int:
+def up(data: Path, webhooks: bool) -> int:
     """Start everything and stay; the exit code."""
-    with _ending(console := Console()), _supervisor(data, console) as regulars:
+    with _ending(console := Console()), _supervisor(data, webhooks, console) as regulars:
         show(regulars, console)
         console.print("Ctrl-C ends everything.")
         signal.pause()
@@ -75,8 +75,8 @@ def show(regulars: Supervisor, console: Console) -> None:
     console.print(table, highlight=False)
 
 
-def _supervisor(data: Path, console: Console) -> Supervisor:
-    return Supervisor(data, console=console)
+def _supervisor(data: Path, webhooks: bool, console: Console) -> Supervisor:
+    return Supervisor(data, webhooks=webhooks, console=console)
 
 
 @contextmanager

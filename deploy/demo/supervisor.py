@@ -42,8 +42,8 @@ class Supervisor:
     """Starts everything, keeps it alive, ends it; a context manager.
 
     ``ports`` moves single addresses (names as in ``deploy.demo.addresses``), ``kafka_url``
-    and ``mongo_url`` use servers that run already, ``without`` leaves processes out, ``env``
-    adds to the services' environment.
+    and ``mongo_url`` use servers that run already, ``without`` leaves processes out,
+    ``webhooks`` adds the worker that sends them, ``env`` adds to the services' environment.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Supervisor:
         mongo_url: str = "",
         namespace: str = "",
         without: Collection[str] = (),
+        webhooks: bool = False,
         env: Mapping[str, str] | None = None,
         console: Console | None = None,
     ) -> None:
@@ -69,7 +70,7 @@ class Supervisor:
         )
         self._env = environment(self.settings, self.where, secret_key(data_dir)) | dict(env or {})
         self._processes = {MAIL: self._process(MAIL, mail_sink(self.where))}
-        for spec in processes.ALL:
+        for spec in (*processes.ALL, *([processes.WEBHOOKS] if webhooks else [])):
             argv = ["-m", "services.cli", *spec.command]
             self._processes[name_of(spec)] = self._process(name_of(spec), argv)
         for name in without:
@@ -120,7 +121,7 @@ class Supervisor:
         """End everything cleanly, what takes input first and the servers last."""
         if self._watch is not None:
             self._watch.stop()
-        workers = [name_of(spec) for spec in processes.WORKERS]
+        workers = [name_of(spec) for spec in processes.EVERY_WORKER]
         apis = [name_of(spec) for spec in processes.APIS if spec.name != "ingest"]
         with ExitStack() as ending:  # the last one goes first
             if self._stack is not None:
@@ -156,7 +157,7 @@ class Supervisor:
                 self._console.print("Fetching Apache Kafka, this once (45 MB).")
             with self._console.status("Starting MongoDB and Kafka"):
                 self._stack.start()
-        app_ids = [app_id(self.settings, spec.name) for spec in processes.WORKERS]
+        app_ids = [app_id(self.settings, spec.name) for spec in processes.EVERY_WORKER]
         try:
             asyncio.run(create_topics(self.settings, app_ids))
         except TopicMismatch as error:

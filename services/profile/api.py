@@ -22,7 +22,10 @@ from services.profile.consent import routes as consent
 from services.profile.consent.desk import Desk
 from services.profile.consent.store import ConsentStore
 from services.profile.feed import export
+from services.profile.feed import routes as feed
+from services.profile.feed.office import Office
 from services.profile.feed.snapshot import Stored
+from services.profile.feed.subscriptions import Subscriptions
 from services.profile.render import identity, interaction, profile
 from services.profile.resolve.model import Person
 from services.profile.resolve.rules.identifiers import email_address
@@ -87,6 +90,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.state.catalogue = catalogue
     app.state.trait_sources = trait_sources
     app.state.past = Past(app.state.people.identities, Declared(settings))
+    app.state.feed = Office(settings, Subscriptions(database))
     app.state.client = client
     app.include_router(export.routes(Stored(database, policy)))
     app.include_router(_profiles())
@@ -95,6 +99,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.include_router(consent.routes())
     app.include_router(sources.routes())
     app.include_router(history.routes())
+    app.include_router(feed.routes())
     return app
 
 

@@ -1,6 +1,6 @@
 """The settings of profile, beside those that every process shares."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.runtime.settings import Settings
 
@@ -14,8 +14,27 @@ class ProfileSettings(Settings):
     """The port of the resolve worker's metrics and health."""
     profile_build_worker_port: int = 8220
     """The port of the build worker's metrics and health."""
+    profile_feed_worker_port: int = 8230
+    """The port of the metrics and health of the worker that sends webhooks."""
     profile_confirmed_consent: tuple[str, ...] = ()
     """Which grants count only once the person has confirmed them (double opt-in): what is granted,
     the source and from when: ``["email@website since 2026-03-01", "email/newsletter"]``."""
     profile_cached_profiles: int = Field(50_000, ge=1)
     """How many profiles a build worker keeps decoded in memory."""
+
+    secret_keys: list[SecretStr] = Field(default_factory=list)
+    """Fernet keys for the secrets of webhooks: the first seals, each opens. The same as ingest's
+    will do. ``regulars sources secret-key`` makes one."""
+    webhook_allowed: list[str] = Field(default_factory=list)
+    """Hosts (``host`` or ``host:port``) that webhooks may reach although they are not public
+    https addresses."""
+    webhook_connections: int = Field(8, ge=1, le=100)
+    """To each endpoint: so many webhooks, at most, a crash repeats."""
+    webhook_seconds: float = Field(15.0, gt=0)
+    """How long an endpoint may take to answer."""
+    webhook_waiting: int = Field(100, ge=1)
+    """Deliveries that may wait for one subscription in a partition; further ones wait on Kafka."""
+    webhook_retry_first_seconds: float = Field(5.0, gt=0)
+    webhook_retry_cap_seconds: float = Field(21_600.0, gt=0)
+    webhook_give_up_days: float = Field(3.0, gt=0)
+    """How long a delivery is tried; an endpoint that fails for so long altogether is disabled."""

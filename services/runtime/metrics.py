@@ -117,6 +117,23 @@ SENDER_WAITS = Counter(
     ["cause"],
 )
 
+# Webhooks to other teams.
+WEBHOOKS = Counter(
+    "regulars_webhooks_total",
+    "Attempts by outcome: delivered, failed (tried again), gone (410); given_up: tried no more.",
+    ["outcome"],
+)
+WEBHOOK_SECONDS = Histogram(
+    "regulars_webhook_seconds", "From sending a webhook to its answer.", buckets=SECONDS
+)
+WEBHOOKS_WAITING = Gauge(
+    "regulars_webhooks_waiting", "Deliveries on their way; what is beyond waits on Kafka."
+)
+WEBHOOKS_BEHIND = Gauge(
+    "regulars_webhooks_behind_lanes",
+    "Partitions of enabled subscriptions that have yet to catch up with the stream.",
+)
+
 # Reporting: the business, of all time, read from the tables.
 REPORT_PEOPLE = Gauge("regulars_report_people", "People known.")
 REPORT_CUSTOMERS = Gauge(

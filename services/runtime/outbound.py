@@ -110,6 +110,18 @@ class Outbound:
         ) as error:
             return Fault("unreachable", type(error).__name__)
 
+    def refusal(self, url: str) -> Fault | None:
+        """Why no request to ``url`` would be made, as far as the text itself tells."""
+        target = self._target(url)
+        if isinstance(target, Fault):
+            return target
+        host = target.host.decode().strip("[]")
+        if _is_address(host) and not is_public(host):
+            port = target.port or 0
+            if not _is_allowed(self._allowed, host, port):
+                return _private()
+        return None
+
     async def close(self) -> None:
         """Drop the kept connections."""
         await self._pool.aclose()
@@ -188,6 +200,19 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
     return address.is_global and not address.is_multicast and address not in _METADATA
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _private() -> Fault:
+    detail = "The host lies in a private network. Allow it by name if that is meant."
+    return Fault("private_address", detail)
+
+
 def _is_allowed(allowed: Collection[str], host: str, port: int) -> bool:
     host = host.lower()
     return host in allowed or f"{host}:{port}" in allowed
@@ -241,8 +266,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
             raise _Refused(Fault("unknown_host", "The host has no address.")) from None
         # One inner address among outer ones is no accident: the whole name is refused.
         if not _is_allowed(self._allowed, host, port) and not all(map(is_public, addresses)):
-            detail = "The host lies in a private network. Allow it by name if that is meant."
-            raise _Refused(Fault("private_address", detail))
+            raise _Refused(_private())
         return addresses
 
 

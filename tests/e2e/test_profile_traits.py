@@ -16,8 +16,13 @@ from services.profile.computed.catalogue import Catalogue
 from services.profile.computed.store import DefinitionStore
 from services.profile.settings import ProfileSettings
 from services.profile.traits import past
+from services.profile.traits.declared import Declared
 from services.profile.traits.past import Past
-from services.profile.traits.shapes import TraitWord
+from services.profile.traits.shapes import TraitSourcesBody, TraitWord
+from services.runtime.http import Problem
+from services.runtime.publish import Publisher
+from tests.faults.cluster import Cluster, unique_namespace
+from tests.people import at
 from tests.spine import Sent, Spine, event, settings_of
 
 pytestmark = pytest.mark.broker
@@ -221,8 +226,8 @@ async def test_what_cannot_be_told_of_the_past_is_a_problem_that_says_why(api, s
     await spine.happened(*(identify(f"m{n}", n, plan=n) for n in range(3)))
     path = f"/v1/profiles/{(await get(api, ANN))['profile_id']}"
 
-    async def refused(at: str, who: str = path) -> tuple[int, str]:
-        response = await api.get(who, params={"at": at})
+    async def refused(instant: str, who: str = path) -> tuple[int, str]:
+        response = await api.get(who, params={"at": instant})
         assert response.headers["content-type"] == "application/problem+json"
         return response.status_code, response.json().get("detail", "")
 
@@ -230,8 +235,14 @@ async def test_what_cannot_be_told_of_the_past_is_a_problem_that_says_why(api, s
         404, "Nothing that happened until then is known of them.",
     )  # fmt: skip
     assert (await refused("2026-03-01T12:00:09Z", "/v1/profiles/nobody"))[0] == 404
-    for odd in ("yesterday", "2026-03-01T12:00:09", "9" * 30, "\x00"):
+    ends = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")
+    for odd in ("yesterday", "2026-03-01T12:00:09", "9" * 30, "\x00", *ends):
         assert (await refused(odd))[0] == 422
+    broken = {"p": path.rpartition("/")[2], "t": at(1), "n": "Identify", "b": b"{"}
+    await spine.database["interactions"].insert_one({"_id": "broken", **broken})
+    shown = await get(api, path, at="2026-03-01T12:00:09Z")
+    assert (shown["interactions"], shown["traits"]) == (3, {"plan": 2})
+    assert len((await get(api, f"{path}/traits/plan/history"))["items"]) == 3
     monkeypatch.setattr(past, "MOST_FOLDED", 2)
     assert (await api.get(path, params={"at": "2026-03-01T12:00:01Z"})).status_code == 200
     status, detail = await refused("2026-03-01T12:00:02Z")
@@ -266,3 +277,28 @@ async def test_identifies_of_last_year_imported_after_todays_change_nothing_curr
     then = await get(api, f"/v1/profiles/{after['profile_id']}", at="2026-06-01T00:00:00Z")
     assert then["traits"] == {"plan": "free", "city": "Bern", "newsletter": 3}
     assert then["locale"] == "de-CH"
+
+
+async def test_the_past_is_told_by_the_traits_that_lie_on_the_topic(stack, tmp_path):
+    cluster = Cluster(stack, unique_namespace(), tmp_path, publish_within_s=60)
+    publisher = Publisher(cluster.settings, "test")
+    try:
+        await cluster.create_topics([])
+        await publisher.start()
+        catalogue = Catalogue(DefinitionStore(cluster.database("profile"), "trait"), publisher)
+        declared = Declared(cluster.settings)
+        before = await declared()
+        await catalogue.put("plan", TraitSourcesBody(sources=["crm", "shop"]))
+        assert await declared() is before  # for some seconds
+        after = await Declared(cluster.settings)()
+        assert [traits.trust.rank("plan", "shop") for traits in (before, after)] == [0, 1]
+    finally:
+        await publisher.stop()
+        await cluster.close()
+
+
+async def test_without_a_broker_the_past_is_asked_for_again_later(settings):
+    away = settings.model_copy(update={"kafka_url": "127.0.0.1:1"})
+    with pytest.raises(Problem) as problem:
+        await Declared(away)()
+    assert problem.value.status == 503

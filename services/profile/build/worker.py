@@ -1,5 +1,6 @@
 """``regulars worker profile-build``: the handler on its stage. Wiring only."""
 
+import asyncio
 from typing import Any
 
 import faust
@@ -7,6 +8,7 @@ from faust import Service
 
 from services.profile.build.changes import Limits
 from services.profile.build.handler import NAME, TOPICS, Build
+from services.profile.build.rules import devices
 from services.profile.build.rules.consent import Policy
 from services.profile.build.store import HistoryStore, ProfileStore
 from services.profile.consent.store import ConsentStore
@@ -37,6 +39,7 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
             await identities.prepare()
             await profiles.prepare()
             await ConsentStore(parts.database).prepare()
+            await asyncio.to_thread(devices.load)
 
         return Wired(handler=handler, prepare=prepare, services=[Watch(handler, parts.definitions)])
 

@@ -1,6 +1,6 @@
 """The routes to the past: every word on a trait, and a whole profile at an instant."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -60,6 +60,11 @@ async def profile_at(request: Request, profile_id: str, at: datetime) -> dict[st
     """A profile as ``answers.Profile`` declares it, at an instant; 404 before they were known."""
     people = request.app.state.people
     past: Past = request.app.state.past
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError:
+        detail = "That instant is beyond the calendar."
+        raise Problem(422, "Unprocessable Content", detail) from None
     who = await people.person(profile_id)
     try:
         kept = await past.profile(who, at)

@@ -78,8 +78,9 @@ class Past:
         async with self._turns:
             async for page in self._pages(person, (at, "")):
                 for entry in page:
-                    said = _decoder.decode(entry.body)
-                    if utc(said.at) <= at:  # entries are to the millisecond
+                    said = _read(entry)
+                    # Entries are to the millisecond, and an unreadable one tells no time.
+                    if said is not None and utc(said.at) <= at:
                         fold(kept.state, said, traits, set())
                 if kept.state.interactions > MOST_FOLDED:
                     raise TooMuch
@@ -99,9 +100,9 @@ class Past:
         async for page in self._pages(who, after):
             for entry in page:
                 read += 1
-                said = _decoder.decode(entry.body)
-                value = written(said).get(name)
-                if value is not None:
+                said = _read(entry)
+                value = None if said is None else written(said).get(name)
+                if said is not None and value is not None:
                     found.append(_said(said, value, said.interaction_id in holding))
                 if len(found) == limit or read == MOST_READ:
                     return found, (entry.at, entry.interaction_id)
@@ -113,6 +114,13 @@ class Past:
             if len(page) < _PAGE:
                 return
             after = (page[-1].at, page[-1].interaction_id)
+
+
+def _read(entry: Entry) -> Interaction | None:
+    try:
+        return _decoder.decode(entry.body)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _holding(kept: Kept, name: str) -> set[str]:

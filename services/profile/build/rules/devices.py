@@ -19,6 +19,11 @@ _PHONES = frozenset({"iOS", "Android", "Windows Phone", "KaiOS", "HarmonyOS", "B
 _OTHERS = frozenset({"tvOS", "WatchOS", "webOS", "Tizen", "Chromecast", "Roku", "FireOS TV"})
 
 
+def load() -> None:
+    """Read the rules of ua-parser, which takes part of a second, now and not in a turn."""
+    parse("")
+
+
 def device_of(device: Any, os: Any, agent: Any) -> str | None:
     """The device of an event's ``context``; None where it tells none, or a program's.
 

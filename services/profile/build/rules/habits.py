@@ -80,7 +80,12 @@ def fold_habits(habits: Habits, said: Interaction, at: datetime, touched: set[st
         return  # the event still counts for what can be read of it
     locale, zone = where.locale, None
     if isinstance(locale, str):
-        habits.locale = _later(habits.locale, at, _language(locale), "locale", touched)
+        known = habits.locale
+        if known is not None and known.value == locale:
+            if at > known.at:
+                known.at = at
+        else:
+            habits.locale = _later(known, at, _language(locale), "locale", touched)
     if isinstance(where.timezone, str) and (zone := zone_of(where.timezone)) is not None:
         habits.time_zone = _later(habits.time_zone, at, where.timezone, "time_zone", touched)
     if not said.history:  # an import often knows the day alone
@@ -178,9 +183,10 @@ def _use(devices: dict[str, datetime], device: str, at: datetime, touched: set[s
 def count(tally: Tally, name: str) -> bool:
     """Count ``name`` once more; whether this puts it first."""
     counts, first = tally.counts, tally.first
-    times = counts[name] = counts.get(name, 0) + 1
-    if name == first:
+    if name == first:  # by far the most frequent case
+        counts[name] += 1
         return False
+    times = counts[name] = counts.get(name, 0) + 1
     if first and (times < (best := counts[first]) or (times == best and name > first)):
         return False
     tally.first = name

@@ -85,6 +85,9 @@ def test_what_a_less_trusted_source_does_to_a_list_does_not_count():
     assert shown(crm, shop, early, late, traits=CRM_FIRST) == {"plan": ["a", "d"]}
 
 
+PET = {"$identifier_key": "id", "$identifier_value": 1}
+
+
 # -- lists --------------------------------------------------------------------------------
 
 
@@ -106,6 +109,17 @@ def test_a_whole_write_ends_what_was_done_before_it_and_nothing_later():
     )
     assert shown(*said) == {"tags": ["whole", "after"]}
     assert shown(*said, identified(4, tags=None)) == {}
+
+
+def test_what_is_done_later_by_event_time_comes_on_top():
+    assert shown(
+        identified(1, tags={"$add": ["z"]}),
+        identified(2, tags={"$add": ["b", "a"]}),
+        identified(3, tags={"$update": [PET | {"$new_object": {"a": 1}}], "$add": {"id": 1}}),
+    ) == {"tags": ["z", "b", "a", {"a": 1, "id": 1}]}
+    key, below = {"$merge": {"fit": "slim"}}, {"$merge": {"fit": {"leg": "wide"}}}
+    assert shown(identified(1, a=key), identified(2, a=below)) == {"a": {"fit": {"leg": "wide"}}}
+    assert shown(identified(2, a=key), identified(1, a=below)) == {"a": {"fit": "slim"}}
 
 
 def test_items_are_compared_by_what_they_say():

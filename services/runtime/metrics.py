@@ -12,6 +12,7 @@ from prometheus_client import (
 )
 
 from services.runtime.fleet import METRICS
+from services.runtime.turn import Turn
 
 
 def exposition() -> bytes:
@@ -197,3 +198,20 @@ PLAN_VIOLATIONS = Counter(
     "Rules of tracking plans that events broke, whatever followed; no event: an unknown one.",
     ["plan", "event", "rule"],
 )
+
+
+def turn_taken(stage: str, turn: Turn, records: int, seconds: tuple[float, float]) -> None:
+    """Count one turn of a stage: ``records`` read, ``seconds`` to handle and to commit them."""
+    for step, took in zip(("handle", "commit"), seconds, strict=True):
+        STAGE_TURN.labels(stage, step).observe(took)
+    STAGE_BATCH.labels(stage).observe(records)
+    STAGE_TIMERS.labels(stage).inc(len(turn.timers))
+    for timer in turn.timers:
+        delay = (turn.now - timer.due_at).total_seconds()
+        STAGE_TIMER_DELAY.labels(stage).observe(delay)
+    for reason, count in turn.dropped.items():
+        STAGE_DROPPED.labels(stage, reason).inc(count)
+    for rejected in turn.rejected:
+        STAGE_DEAD_LETTERS.labels(stage, rejected.reason).inc()
+    STAGE_RECORDS.labels(stage, "replayed").inc(records - len(turn.records))
+    STAGE_RECORDS.labels(stage, "handled").inc(len(turn.records))

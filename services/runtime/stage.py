@@ -31,12 +31,12 @@ import structlog
 from faust import Service
 
 from services.runtime import metrics, progress
-from services.runtime.backoff import Backoff
 from services.runtime.checkpoints import Advance, Checkpoints, stamp
 from services.runtime.failpoint import Failpoint
 from services.runtime.intake import Intake
 from services.runtime.mongo import PyMongoError, transaction
 from services.runtime.outbox import Outbox
+from services.runtime.pace import Pace
 from services.runtime.publish import Publisher
 from services.runtime.settings import Settings
 from services.runtime.timers import Timers
@@ -49,9 +49,6 @@ _IDLE_SECONDS = 1.0
 _STALLED_SECONDS = 30.0
 _LAST_SECONDS = 10.0
 _TIMERS_A_TURN = 1_000
-_CULPRIT_TRIES = 5
-_SEARCH_SECONDS = 0.02
-_SET_ASIDE_IN_A_ROW = 10  # more than that is no record's fault: stop, and say so
 _POSTPONE = timedelta(seconds=60)
 
 
@@ -88,7 +85,7 @@ class Stage(Service):
         self._failpoint = Failpoint(settings.failpoint)
         self._outbox = Outbox(name, publisher, checkpoints, self._failpoint)
         intake.published = self._outbox.published
-        self._backoff = Backoff()
+        self._pace = Pace(settings.batch_records)
 
         self._pending: deque[Record] = deque()
         self._completions: deque[Completion] = deque()
@@ -96,10 +93,6 @@ class Stage(Service):
         self._wake = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
-        self._limit = settings.batch_records  # halved while turns fail, doubled while they work
-        self._bisecting = False  # looking for the input that makes the handler fail
-        self._culprit_tries = 0
-        self._set_aside = 0
         self._progressed = monotonic()
         self._trouble = ""
 
@@ -180,23 +173,20 @@ class Stage(Service):
         """Wait for something to do, and do it as one turn."""
         if not self._pending:
             self._pending.extend(
-                await self._intake.fetch(self._limit, self._patience(), self._wake)
+                await self._intake.fetch(self._pace.limit, self._patience(), self._wake)
             )
         self._wake.clear()
-        timers = await self._timers.due(self._clock(), min(self._limit, _TIMERS_A_TURN))
-        records = self._next_records()
-        completions = list(islice(self._completions, self._limit))
-        if self._bisecting and records:  # one kind at a time
-            timers, completions = [], []
-        elif self._bisecting and timers:
-            completions = []
-        if not (records or timers or completions):
+        limit = self._pace.limit
+        timers = await self._timers.due(self._clock(), min(limit, _TIMERS_A_TURN))
+        completions = list(islice(self._completions, limit))
+        inputs = self._pace.choose((self._next_records(), timers, completions))
+        if not any(inputs):
             self._trouble = ""
             self._progressed = monotonic()
             return
         async with self._intake.between_turns:
             if not self._intake.changed:
-                await self._turn(records, timers, completions)
+                await self._turn(*inputs)
 
     def _patience(self) -> float:
         """How long to wait for records: not at all with work in hand, else to the next timer."""
@@ -211,7 +201,7 @@ class Stage(Service):
         """A batch, bounded by count and by bytes. Removed from the queue when committed."""
         records: list[Record] = []
         size = 0
-        for record in islice(self._pending, self._limit):
+        for record in islice(self._pending, self._pace.limit):
             size += len(record.value or b"")
             if records and size > self._settings.batch_bytes:
                 break
@@ -221,7 +211,10 @@ class Stage(Service):
     # -- one turn ------------------------------------------------------------------------
 
     async def _turn(
-        self, records: list[Record], timers: list[Timer], completions: list[Completion]
+        self,
+        records: Sequence[Record],
+        timers: Sequence[Timer],
+        completions: Sequence[Completion],
     ) -> None:
         started = monotonic()
         fresh, origins = self._fresh(records)
@@ -229,8 +222,8 @@ class Stage(Service):
             now=self._clock(),
             session=self._session,
             records=fresh,
-            timers=timers,
-            completions=completions,
+            timers=list(timers),
+            completions=list(completions),
         )
         self._failpoint.reached("read")
         async with transaction(self._session):
@@ -248,7 +241,9 @@ class Stage(Service):
         self._outbox.publish(advances, at)
         await self._handler.committed(turn)
         await self._timers.committed(turn)
-        self._measure(turn, records, started, handled)
+        metrics.turn_taken(
+            self.name, turn, len(records), (handled - started, monotonic() - handled)
+        )
 
     def _fresh(self, records: Sequence[Record]) -> tuple[list[Record], progress.Origins]:
         """Step 2."""
@@ -256,8 +251,7 @@ class Stage(Service):
 
     async def _decide(self, turn: Turn) -> None:
         """Step 3: the service's own part, or none for an input that always makes it fail."""
-        if self._culprit_tries >= _CULPRIT_TRIES and self._set_aside < _SET_ASIDE_IN_A_ROW:
-            self._set_aside += 1
+        if self._pace.gives_up():
             for record in turn.records:
                 turn.reject(record, "handler_failed", "the handler failed on it repeatedly")
             for timer in turn.timers:
@@ -265,7 +259,7 @@ class Stage(Service):
             return
         if turn.records or turn.timers or turn.completions:
             await self._handler.handle(turn)
-            self._set_aside = 0
+            self._pace.handled()
         rejected = len(turn.rejected)
         if rejected >= self._settings.poison_records and 2 * rejected > len(turn.records):
             raise Poisoned(f"{rejected} of {len(turn.records)} records do not fit")
@@ -289,10 +283,7 @@ class Stage(Service):
             self._pending.popleft()
         for _ in completions:
             self._completions.popleft()
-        self._culprit_tries = 0
-        self._limit = min(self._limit * 2, self._settings.batch_records)
-        self._bisecting = self._bisecting and self._limit < self._settings.batch_records
-        self._backoff.reset()
+        self._pace.worked()
         self._progressed = monotonic()
         self._trouble = ""
 
@@ -305,17 +296,13 @@ class Stage(Service):
         metrics.STAGE_RETRIES.labels(self.name, cause).inc()
         self._handler.lost(None)
         if cause == "failed":
-            log.error("handler failed", stage=self.name, limit=self._limit, exc_info=error)
-            self._culprit_tries += self._limit == 1
-            self._bisecting = True
+            log.error("handler failed", stage=self.name, limit=self._pace.limit, exc_info=error)
         else:
             log.warning("turn failed", stage=self.name, cause=cause, error=type(error).__name__)
-        if cause in ("failed", "conflict", "too_large"):
-            self._limit = max(1, min(self._limit, len(self._pending) or 1) // 2)
+        seconds = self._pace.failed(cause, len(self._pending))
         if cause in ("fenced", "unknown"):
             await self._resynchronise()
-        searching = cause == "failed" and self._culprit_tries < _CULPRIT_TRIES
-        await self.sleep(_SEARCH_SECONDS if searching else self._backoff.next())
+        await self.sleep(seconds)
 
     async def _resynchronise(self) -> None:
         """Drop the partitions that others have taken; read our own checkpoints again."""
@@ -335,22 +322,3 @@ class Stage(Service):
         self._pending = deque(item for item in self._pending if item.source.id not in gone)
         self._completions = deque(i for i in self._completions if i.source.id not in gone)
         await self._timers.own(self._intake.owned)
-
-    def _measure(
-        self, turn: Turn, records: Sequence[Record], started: float, handled: float
-    ) -> None:
-        now = monotonic()
-        metrics.STAGE_TURN.labels(self.name, "handle").observe(handled - started)
-        metrics.STAGE_TURN.labels(self.name, "commit").observe(now - handled)
-        metrics.STAGE_BATCH.labels(self.name).observe(len(records))
-        metrics.STAGE_TIMERS.labels(self.name).inc(len(turn.timers))
-        for timer in turn.timers:
-            delay = (turn.now - timer.due_at).total_seconds()
-            metrics.STAGE_TIMER_DELAY.labels(self.name).observe(delay)
-        for reason, count in turn.dropped.items():
-            metrics.STAGE_DROPPED.labels(self.name, reason).inc(count)
-        for rejected in turn.rejected:
-            metrics.STAGE_DEAD_LETTERS.labels(self.name, rejected.reason).inc()
-        replayed = len(records) - len(turn.records)
-        metrics.STAGE_RECORDS.labels(self.name, "replayed").inc(replayed)
-        metrics.STAGE_RECORDS.labels(self.name, "handled").inc(len(turn.records))

@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from services.console import words
-from services.console.answers import Minute
 from services.console.arrivals import Step
 from services.console.figures import Bucket, Grain
+from services.console.reported import Minute
 
 # Matched by the style sheet: one colour a role.
 BAR, BACK, TEXT, LINE, FAINT = "#0b6e01", "#b45301", "#5c6501", "#e4e401", "#f0f001"

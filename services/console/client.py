@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from services.console import answers
+from services.console import answers, reported
 from services.console.answers import Page
 from services.console.arrivals import Activity, MadeKey, Sighting, Source
 from services.console.refused import Dismissed, Rejection, RejectionCounts, Verdict
@@ -103,24 +103,24 @@ class Messages(Service):
 class Reports(Service):
     """Report tables and totals. Days are ISO dates, in UTC, included."""
 
-    async def tables(self) -> list[answers.TableInfo]:
-        return await self._all("/v1/tables", answers.TableInfo)
+    async def tables(self) -> list[reported.TableInfo]:
+        return await self._all("/v1/tables", reported.TableInfo)
 
     async def table(
         self, name: str, start: str = "", to: str = "", limit: int = 1_000
-    ) -> answers.Table:
+    ) -> reported.Table:
         asked = {"from": start, "to": to, "limit": limit}
-        return await self.get(f"/v1/tables/{part_of(name)}", answers.Table, **asked)  # type: ignore[arg-type]
+        return await self.get(f"/v1/tables/{part_of(name)}", reported.Table, **asked)  # type: ignore[arg-type]
 
     async def csv(self, name: str, start: str, to: str) -> httpx.Response:
         asked: Params = {"from": start, "to": to, "format": "csv", "limit": 50_000}
         return await self.fetch(f"/v1/tables/{part_of(name)}", asked)
 
-    async def summary(self, start: str = "", to: str = "") -> answers.Summary:
-        return await self.get("/v1/summary", answers.Summary, **{"from": start, "to": to})
+    async def summary(self, start: str = "", to: str = "") -> reported.Summary:
+        return await self.get("/v1/summary", reported.Summary, **{"from": start, "to": to})
 
-    async def live(self) -> answers.Live:
-        return await self.get("/v1/live", answers.Live)
+    async def live(self) -> reported.Live:
+        return await self.get("/v1/live", reported.Live)
 
 
 class Sources(Service):

@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
-from services.console.answers import Row
+from services.console.reported import Row
 
 Grain = Literal["day", "week", "month", "year"]
 Span = Literal["month", "year", "all"]

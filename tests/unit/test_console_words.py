@@ -6,9 +6,10 @@ from decimal import Decimal
 import pytest
 
 from services.console import figures, words
-from services.console.answers import Amount, Minute
+from services.console.answers import Amount
 from services.console.charts import revenue, steep
 from services.console.figures import Bucket
+from services.console.reported import Minute
 
 D = Decimal
 

@@ -310,6 +310,15 @@ def test_a_state_belongs_to_one_file_and_one_mapping(tmp_path: Path) -> None:
         Ledger(tmp_path / "no" / "state", job).start()
 
 
+def test_a_file_that_differs_at_its_end_alone_is_another(tmp_path: Path) -> None:
+    mapping, path = parse(MAPPING, "m"), tmp_path / "orders.csv"
+    jobs = set[str]()
+    for end in (b"1", b"2"):
+        path.write_bytes(b"x" * 2_500_000 + end)
+        jobs.add(job_of(path, mapping, "shop", "http://ingest"))
+    assert len(jobs) == 2
+
+
 def test_refusals_of_lost_batches_are_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "rejects"
     rejects = Rejects(path, 0)

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Mapping
 
 from services.console import words
-from services.console.answers import Campaign, Row
+from services.console.answers import Campaign
 from services.console.elements import Pill, Text, box, empty, link, pill
 from services.console.pages.visit import Visit
+from services.console.reported import Row
 
 TITLE = "Campaigns"
 _STEPS = ("decided", "sent", "delivered", "opened", "clicked", "converted")

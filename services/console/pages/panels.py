@@ -6,10 +6,11 @@ from datetime import date, datetime
 from typing import Protocol, TypeVar
 
 from services.console import charts, figures, words
-from services.console.answers import Amount, Live, Row, Segment, Summary
+from services.console.answers import Amount, Segment
 from services.console.client import Trouble
 from services.console.elements import Text, box, card, chart, link, redraw
 from services.console.figures import Span
+from services.console.reported import Live, Row, Summary
 
 T = TypeVar("T", bound=str)
 _SPANS: dict[Span, str] = {"month": "Last 30 days", "year": "12 months", "all": "All"}

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from services.console import charts, figures, words
 from services.console.acting import Notice, button
-from services.console.answers import Page, Row
+from services.console.answers import Page
 from services.console.client import Trouble
 from services.console.elements import (
     Cell,
@@ -27,6 +27,7 @@ from services.console.elements import (
 )
 from services.console.pages.visit import Visit
 from services.console.refused import Rejection, RejectionCount, RejectionCounts
+from services.console.reported import Row
 
 TITLE = "Rejected events"
 PAGE = 25

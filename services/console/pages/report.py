@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from nicegui import ui
 
 from services.console import charts, figures, words
-from services.console.answers import Cell, Column, Row, Table, TableInfo
 from services.console.client import Trouble
 from services.console.elements import Column as Shown
 from services.console.elements import Text, banner, box, chart, empty, link, table
 from services.console.pages.visit import Visit
+from services.console.reported import Cell, Column, Row, Table, TableInfo
 
 TITLE = "Report"
 _LIMIT = 1_000

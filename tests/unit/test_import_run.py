@@ -1,6 +1,7 @@
 """A whole import into an ingest of this process: batches, refusals, waiting, going on."""
 
 import asyncio
+import gzip
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -193,6 +194,45 @@ async def test_it_gives_up_when_nothing_at_all_is_taken(naps: list[float]) -> No
     async with sender(Answers(*[httpx.ConnectError("refused")] * 3), patience=0) as outlet:
         with pytest.raises(Unusable, match="takes no events: ConnectError refused"):
             await outlet.send(ONE)
+
+
+class Moving:
+    """Monotonic seconds, which pass while somebody sleeps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_000.0
+        monkeypatch.setattr("services.ingest.history.sending.monotonic", lambda: self.now)
+        monkeypatch.setattr(asyncio, "sleep", self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+async def test_its_patience_begins_anew_whenever_anything_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Moving(monkeypatch)
+    slow = Batch(made=[Made(3, b'{"slow":1}', "m2")], rows=1, end=20, line=3)
+    busy = httpx.Response(503, headers={"Retry-After": "50"})
+
+    class Others(Answers):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if gzip.decompress(request.content) != ONE.body:
+                await outlet.send(ONE)
+                return await super().handle_async_request(request)
+            return httpx.Response(200, json={"accepted": 1})
+
+    async with sender(Others(busy, busy, busy), patience=60) as outlet:
+        assert await outlet.send(slow) == Verdict(1, 0, [])
+
+
+async def test_its_patience_does_not_count_how_long_the_file_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Moving(monkeypatch)
+    async with sender(Answers(httpx.Response(503)), patience=60) as outlet:
+        clock.now += 100
+        assert await outlet.send(ONE) == Verdict(1, 0, [])
 
 
 @pytest.mark.parametrize(

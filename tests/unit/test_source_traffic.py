@@ -14,7 +14,7 @@ from services.ingest.sources.activity import Activity, Hour
 from services.ingest.sources.lens import Lens
 from services.ingest.sources.limiter import Limiter, burst_of
 from services.ingest.sources.model import KeyHash, Source
-from services.ingest.sources.shapes import sighting_shown
+from services.ingest.sources.observations import sighting_shown
 from services.ingest.sources.sighting import Sighting, event_of
 from services.ingest.sources.summary import Step, Summary, summed
 from services.ingest.sources.turnstile import Turnstile

@@ -11,6 +11,8 @@ from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
 from services.profile.build.inbox import CHANGED, MERGED, RECORDED
 from services.profile.build.model import Kept, decode, encode_state
+from services.profile.build.rules.computed import Composition
+from services.profile.build.sweep import Progress
 from services.runtime.turn import Record, Source, Timer, Turn
 from tests.people import START, at
 
@@ -22,6 +24,8 @@ class Stored:
 
     def __init__(self) -> None:
         self.rows: dict[str, tuple[bytes, int, str]] = {}
+        self.sweeps: dict[str, Progress] = {}
+        self.compositions: dict[str, Composition] = {}
 
     async def load(self, profile_ids: Sequence[str], session: Any) -> dict[str, Kept]:
         return {id: decode(self.rows[id][0]) for id in profile_ids if id in self.rows}
@@ -36,6 +40,18 @@ class Stored:
             id for id, (_, p, f) in sorted(self.rows.items())
             if p == partition and f not in ("", fingerprint)
         ][:limit]  # fmt: skip
+
+    async def progress(self, source_id: str, session: Any) -> Progress | None:
+        return self.sweeps.get(source_id)
+
+    async def proceed(self, source: Source, progress: Progress, session: Any) -> None:
+        self.sweeps[source.id] = progress
+
+    async def compose(self, composition: Composition, session: Any) -> None:
+        self.compositions[composition.fingerprint] = composition
+
+    async def composition(self, fingerprint: str, session: Any) -> Composition | None:
+        return self.compositions.get(fingerprint)
 
     def state(self, profile_id: str) -> bytes:
         return encode_state(decode(self.rows[profile_id][0]).state)
@@ -67,6 +83,16 @@ class Declared:
     def __init__(self) -> None:
         self.current: dict[tuple[str, str], Definition] = {}
         self.revision = 0
+
+    def withdraw(self, key: str) -> None:
+        if self.current.pop(("computed_trait", key), None) is not None:
+            self.revision += 1
+
+    def rebuild(self) -> None:
+        self.revision += 1
+        self.current["rebuild", "all"] = Definition(
+            kind="rebuild", name="all", version=self.revision, updated_at=START, body={}
+        )
 
     def declare(self, key: str, **body: Any) -> None:
         self.revision += 1

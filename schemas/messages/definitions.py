@@ -37,11 +37,21 @@ Comparison = Literal[
 class Definition(Struct, kw_only=True, omit_defaults=True):
     """``regulars.definition.changed.v1`` on ``control.definitions``, keyed ``kind/name``.
 
-    No value (a tombstone) means that the definition was deleted.
+    No value (a tombstone) means that the definition was deleted. ``readiness`` says that every
+    profile has the computed trait ``name`` in that ``version``, since ``updated_at``;
+    ``rebuild/all`` asks, by a new version, that all profiles be computed again.
     """
 
     kind: Literal[
-        "segment", "computed_trait", "trait", "campaign", "template", "source", "tracking_plan"
+        "segment",
+        "computed_trait",
+        "trait",
+        "campaign",
+        "template",
+        "source",
+        "tracking_plan",
+        "readiness",
+        "rebuild",
     ]
     name: str
     version: int

@@ -95,7 +95,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.include_router(export.routes(Stored(database, policy)))
     app.include_router(_profiles())
     app.include_router(_persons())
-    app.include_router(computed.routes())
+    app.include_router(computed.routes(ProfileStore(database)))
     app.include_router(consent.routes())
     app.include_router(sources.routes())
     app.include_router(history.routes())

@@ -98,6 +98,19 @@ INBOUND_MAILS = Counter(
     ["answer"],
 )
 
+# Profile.
+COMPUTED_TRAITS = Gauge(
+    "regulars_profile_computed_traits",
+    "Computed traits: ready (every profile has them) or computing. One worker tells.",
+    ["state"],
+    multiprocess_mode="max",
+)
+PROFILES_RECOMPUTED = Counter(
+    "regulars_profile_recomputed_total",
+    "Profiles brought up to definitions: carried (no history was needed) or rebuilt.",
+    ["way"],
+)
+
 # The notifier.
 MESSAGES = Counter(
     "regulars_messages_total",

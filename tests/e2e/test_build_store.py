@@ -252,12 +252,16 @@ async def test_definitions_are_stored_first_and_marked_when_published(database):
     await store.prepare()
     body = {"event": "Cart Viewed", "window_seconds": 60}
     first = await store.put("carts", body, at(0))
-    assert (first.version, await store.unpublished()) == (1, [first])
-    await store.published(first)
+    assert (first.definition.version, await store.unpublished()) == (1, [first])
+    await store.published(first.definition)
     assert await store.unpublished() == []
-    assert (await store.put("carts", body, at(5))).version == 1
+    assert (await store.put("carts", body, at(5))).definition.version == 1
     second = await store.put("carts", {"event": "Cart Viewed"}, at(6))
-    await store.published(first)  # an answer that comes late
-    assert (second.version, await store.unpublished()) == (2, [second])
+    await store.published(first.definition)  # an answer that comes late
+    assert (second.definition.version, await store.unpublished()) == (2, [second])
     assert [item.version for item in await store.all()] == [2]
+    gone = await store.delete("carts", at(7))
+    assert (gone.deleted, await store.get("carts"), await store.all()) == (True, None, [])
+    assert (await store.unpublished(), await store.delete("carts", at(8))) == ([gone], None)
+    assert (await store.put("carts", body, at(9))).definition.version == 4
     assert await store.get("nothing") is None

@@ -11,10 +11,15 @@ import pytest_asyncio
 from schemas.messages import Aggregate
 from services.profile import answers
 from services.profile.api import create_app
+from services.profile.build.readiness import Ready
+from services.profile.build.rules.computed import digest_of
+from services.profile.build.rules.declared import computed_traits
 from services.profile.computed.catalogue import Catalogue
 from services.profile.computed.store import DefinitionStore
 from services.profile.settings import ProfileSettings
 from services.runtime.http import Page
+from services.runtime.turn import Source
+from tests.people import at
 from tests.spine import Sent, Spine, event, settings_of
 
 pytestmark = pytest.mark.broker
@@ -303,6 +308,47 @@ async def test_a_definition_that_makes_no_sense_is_refused_with_the_place(api, s
         assert (change, response.status_code) == (change, 422)
         assert response.json()["errors"][0]["at"].startswith("body")
     assert sent == []
+
+
+async def test_a_trait_says_how_many_have_it_until_it_is_ready(api, spine, catalogue):
+    await spine.happened(SHOWN, OTHER)
+    shown = (await put(api, "views", VIEWS)).json()
+    assert (shown["state"], shown["ready_since"]) == ("computing", None)
+    assert shown["profiles"] == {"done": 0, "of": 2}
+    spine.current = {("computed_trait", one.name): one for one in await catalogue.store.all()}
+    spine.revision += 1
+    await spine.build.assigned([Source("x/profile.interactions/0", "profile.interactions", 0)])
+    await spine.happened(msgspec.structs.replace(OTHER, message_id="m5"))
+    shown = await get(api, "/v1/computed-traits/views")
+    assert (shown["state"], shown["profiles"]) == ("computing", {"done": 1, "of": 2})
+    told = computed_traits(spine.current.values())["views"]
+    await spine.profiles.mark_ready(Ready("views", digest_of(told), at(5)))
+    (shown,) = (await get(api, "/v1/computed-traits"))["items"]
+    assert (shown["state"], shown["profiles"]) == ("ready", None)
+    assert shown["ready_since"] == "2026-03-01T12:00:05Z"
+    assert (await put(api, "views", VIEWS | {"window_seconds": 9})).json()["state"] == "computing"
+
+
+async def test_a_deleted_trait_is_gone_for_everyone_and_its_versions_go_on(api, catalogue, sent):
+    await put(api, "views", VIEWS)
+    marketer = {"Authorization": "Bearer marketer"}
+    assert (await api.delete("/v1/computed-traits/views")).status_code == 403
+    response = await api.delete("/v1/computed-traits/views", headers=marketer)
+    assert (response.status_code, response.content) == (204, b"")
+    assert [(message.key, message.value is None) for message in sent] == [
+        ("computed_trait/views", False),
+        ("computed_trait/views", True),
+    ]
+    assert (await get(api, "/v1/computed-traits"))["items"] == []
+    assert (await api.get("/v1/computed-traits/views")).status_code == 404
+    assert (await api.delete("/v1/computed-traits/views", headers=marketer)).status_code == 404
+    assert (await put(api, "views", VIEWS)).json()["version"] == 3
+    sent.fails = True
+    response = await api.delete("/v1/computed-traits/views", headers=marketer)
+    assert response.status_code == 503
+    sent.fails = False
+    await catalogue.tell_unpublished()
+    assert sent[-1].value is None
 
 
 async def test_every_aggregate_is_shown_on_the_profile_as_documented(api, spine, catalogue):

@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from services.profile import answers
 from services.profile.api import create_app
-from services.profile.build.handler import declared_traits
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.declared import declared_traits
 from services.profile.computed.catalogue import Catalogue
 from services.profile.computed.store import DefinitionStore
 from services.profile.settings import ProfileSettings

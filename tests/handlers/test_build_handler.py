@@ -202,6 +202,55 @@ async def test_a_touched_profile_is_rebuilt_once_a_new_computed_trait_is_declare
     assert change["profile"]["computed"] == {"carts": {"count": 3}}
 
 
+async def test_whom_a_new_computed_trait_cannot_be_about_gets_it_without_their_history(world):
+    await world.build.assigned([world.source])
+    await world.fire(await world.turn(world.says(did("Cart Viewed", 1))))
+    world.declared.declare("carts", event="cart viewed")
+    await world.fire(await world.fire(await world.turn()))
+    world.past.said.clear()  # whoever reads it now finds nothing
+    world.declared.declare("orders", event="Order Completed")
+    (change,) = journal(await world.fire(await world.turn()))
+    assert change["profile"]["computed"] == {"carts": {"count": 1}, "orders": {"count": 0}}
+    assert change["changed"] == ["computed.orders"]
+    assert change["cause"]["name"] == "Computed Traits Changed"
+
+
+async def test_a_computed_trait_that_is_withdrawn_leaves_every_profile(world):
+    await world.build.assigned([world.source])
+    world.declared.declare("carts", event="Cart Viewed")
+    world.declared.declare("orders", event="Order Completed")
+    await world.fire(await world.turn(world.says(did("Cart Viewed", 1))))
+    world.declared.withdraw("carts")
+    (change,) = journal(await world.fire(await world.turn()))
+    assert change["profile"]["computed"] == {"orders": {"count": 0}}
+    assert change["changed"] == ["computed.carts"]
+
+
+async def test_asked_to_every_profile_is_computed_again_from_its_history(world):
+    await world.build.assigned([world.source])
+    await world.fire(await world.turn(world.says(did("Cart Viewed", 1))))
+    world.past.said.append(did("Cart Viewed", 2))  # as if a record had been lost
+    world.declared.rebuild()
+    (change,) = journal(await world.fire(await world.turn()))
+    assert change["profile"]["counters"] == {"Cart Viewed": 2}
+
+
+async def test_a_partition_has_a_trait_once_nobody_lacks_it_and_as_long_as_it_is_defined():
+    world = World(Limits(swept=2))
+    await world.build.assigned([world.source])
+    people = [did("Cart Viewed", 1, profile_id=f"p{number}") for number in range(3)]
+    await world.fire(await world.turn(world.says(*people)))
+    world.declared.declare("carts", event="Cart Viewed")
+    turn, had = await world.turn(), []
+    while turn.timers_set:
+        turn = await world.fire(turn)
+        had.append(list(world.stored.sweeps[world.source.id].has))
+    assert had == [[], [], ["carts"]]
+    world.declared.withdraw("carts")
+    await world.turn()
+    assert world.stored.sweeps[world.source.id].has == {}
+
+
 async def test_records_that_a_rebuild_has_read_are_skipped_when_they_arrive(world):
     first, second = world.says(did("Cart Viewed", 1), did("Cart Viewed", 2))
     await world.turn([first])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from schemas.messages import Interaction
 from services.profile.build.changes import Limits
-from services.profile.build.model import State, encode_state
+from services.profile.build.model import State, decode, encode_state
 from services.profile.build.rules.fold import fold
 from services.runtime.turn import Record, Source, Timer
 from tests.build_world import World, again
@@ -18,10 +18,13 @@ bought = st.tuples(st.just("buys"), st.sampled_from(PEOPLE), st.integers(0, 20))
 merged = st.tuples(st.just("merge"), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE))
 declared = st.tuples(st.just("declare"), st.sampled_from(["Cart Viewed", "Order Completed"]))
 turns = st.tuples(st.just("turn"), st.sampled_from(PEOPLE), st.integers(1, 8))
+withdrawn = st.tuples(st.just("withdraw"), st.sampled_from(["Cart Viewed", "Order Completed"]))
+repaired = st.tuples(st.just("rebuild"))
 lost = st.tuples(st.just("lost"))
 consented = st.tuples(st.just("consents"), st.sampled_from(PEOPLE), st.integers(0, 20))
 STORIES = st.lists(
-    said | bought | consented | merged | declared | turns | turns | lost, max_size=50
+    said | bought | consented | merged | declared | withdrawn | repaired | turns | turns | lost,
+    max_size=50,
 )
 
 
@@ -69,12 +72,20 @@ class Story:
         records, self.queues[key] = queue[:size], queue[size:]
         timers = [timer for timer in self.timers.values() if timer.source.partition % 2 == size % 2]
         turn = await self.world.turn(records, timers)
+        self.nobody_lacks_what_its_partition_has()
         for timer in timers:
             del self.timers[timer.source.id, timer.key]
         self.timers |= turn.timers_set
         for _, message in turn.messages:
             if message.topic == "profile.interactions":
                 self.queues[message.key].append(again(message, self.world))
+
+    def nobody_lacks_what_its_partition_has(self) -> None:
+        stored = self.world.stored
+        for bytes_, partition, fingerprint in stored.rows.values():
+            progress = stored.sweeps.get(f"profile-build/profile.interactions/{partition}")
+            if progress is not None and decode(bytes_).into is None:
+                assert progress.has.items() <= stored.compositions[fingerprint].digests.items()
 
     async def drain(self) -> None:
         await self.turn("A", 1)
@@ -100,6 +111,10 @@ async def play(story: Story, steps: list[tuple]) -> None:
                 story.merge(one, other)
             case ("declare", event):
                 story.world.declared.declare(event.lower(), event=event, window_seconds=9)
+            case ("withdraw", event):
+                story.world.declared.withdraw(event.lower())
+            case ("rebuild",):
+                story.world.declared.rebuild()
             case ("turn", person, size):
                 await story.turn(person, size)
             case ("lost",):
@@ -124,10 +139,12 @@ CLOSED_AFTER_ITS_SURVIVOR = [
 async def test_every_survivor_equals_the_fold_over_its_and_its_members_history(steps):
     story = Story()
     await play(story, steps)
-    world, traits = story.world, story.world.build._traits
+    world, traits = story.world, story.world.build.sweep.traits
     for profile_id in {story.into[interaction.profile_id] for interaction in world.past.said}:
         expected = State()
         for interaction in world.past.said:
             if story.into[interaction.profile_id] == profile_id:
                 fold(expected, interaction, traits, set())
         assert world.stored.state(profile_id) == encode_state(expected)
+    for progress in world.stored.sweeps.values():
+        assert (progress.done, progress.has) == (True, traits.composition.digests)

@@ -6,33 +6,31 @@ one, and when computed traits were declared that it was not computed with. One c
 announced for each profile and turn.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-import msgspec
-
-from schemas.messages import ComputedTrait, Definition, Interaction, TraitSources
+from schemas.messages import Interaction
 from services.profile.build.cache import Cache
 from services.profile.build.changes import Changes, Limits, Row
 from services.profile.build.inbox import Work, first_of, works_of
 from services.profile.build.model import Kept
 from services.profile.build.rebuild import History, rebuild
 from services.profile.build.rules.before import Earlier
-from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.computed import Composition, carry
 from services.profile.build.rules.consent import OPEN, Policy, grants_of
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import differences
+from services.profile.build.sweep import SWEEP, Definitions, Sweep, Sweeps
+from services.runtime import metrics
 from services.runtime.turn import Source, Turn
 
 NAME = "profile-build"
 TOPICS = ("profile.interactions",)
-SWEEP = "sweep"
 REBUILD = "rebuild/"
 
-T = TypeVar("T", ComputedTrait, TraitSources)
 
-
-class Profiles(Protocol):
+class Profiles(Sweeps, Protocol):
     """The stored states, read and written in the turn's transaction."""
 
     async def load(self, profile_ids: list[str], session: Any) -> dict[str, Kept]:
@@ -40,16 +38,6 @@ class Profiles(Protocol):
 
     async def save(self, rows: list[Row], session: Any) -> None:
         """Write states, whether they existed or not."""
-
-    async def stale(self, partition: int, fingerprint: str, limit: int, session: Any) -> list[str]:
-        """Some profiles of a partition that were computed with other computed traits."""
-
-
-class Definitions(Protocol):
-    """The complete view of ``control.definitions``."""
-
-    current: dict[tuple[str, str], Definition]
-    revision: int
 
 
 class Build:
@@ -66,16 +54,11 @@ class Build:
     ) -> None:
         self._profiles = profiles
         self._history = history
-        self._definitions = definitions
         self._limits = limits or Limits()
         self._policy = policy
         self._cache = Cache(self._limits.cached)
-        self._revision: int | None = None
-        self._traits = Traits({})
-        self._owned: dict[str, Source] = {}
-        self._unswept: set[str] = set()
-        self._pace = 1.0
-        """Which part of its limits a turn uses: less after turns that failed."""
+        self.sweep = Sweep(profiles, definitions, self._limits, str(policy))
+        self._recomputed = Counter[str]()
         self.wake: Callable[[str, Any], None] = lambda source_id, body: None
         """Asks the stage for a turn of a partition that may be idle."""
 
@@ -83,13 +66,13 @@ class Build:
 
     async def handle(self, turn: Turn) -> None:
         """One turn, as the module says."""
-        self._compile()
-        for source_id in self._unswept:
-            turn.set_timer(self._owned[source_id], SWEEP, turn.now)
+        self._recomputed.clear()
+        await self.sweep.begin(turn)
         works = works_of(turn)
         await self._take_timers(turn, works)
         known = await self._load(works, turn.session)
-        changes = Changes(turn, self._traits, self._cache, self._limits, policy=self._policy)
+        traits = self.sweep.traits
+        changes = Changes(turn, traits, self._cache, self._limits, policy=self._policy)
         olds: dict[str, Kept] = {}
         for profile_id, work in works.items():
             kept = known.get(profile_id)
@@ -97,10 +80,13 @@ class Build:
                 changes.close(work, kept or Kept())
             elif kept is not None and kept.into is not None:
                 changes.follow(work, kept.into)
-            elif self._is_behind(work, kept):
+            elif work.absorbed or work.rebuild:
                 olds[profile_id] = kept or Kept()
+            elif kept is not None and kept.fingerprint != traits.fingerprint:
+                if not await self._carried(turn, profile_id, (work, kept), changes):
+                    olds[profile_id] = kept
             elif work.interactions:
-                kept = kept or Kept(fingerprint=self._traits.fingerprint)
+                kept = kept or Kept(fingerprint=traits.fingerprint)
                 self._fold(turn, profile_id, (work, kept), changes)
         if olds:
             await self._rebuild(turn, works, olds, changes)
@@ -110,14 +96,15 @@ class Build:
     async def committed(self, turn: Turn) -> None:
         """The sweeps that were asked for are now timers."""
         self._cache.shrink()
-        self._pace = min(1.0, self._pace * 1.25)
-        self._unswept -= {source_id for source_id, key in turn.timers_set if key == SWEEP}
+        self.sweep.pace = min(1.0, self.sweep.pace * 1.25)
+        self.sweep.began(turn)
+        for way, count in self._recomputed.items():
+            metrics.PROFILES_RECOMPUTED.labels(way).inc(count)
 
     async def assigned(self, sources: Sequence[Source]) -> None:
         """Look for profiles that a former owner had not brought up to date."""
+        self.sweep.gained(sources)
         for source in sources:
-            self._owned[source.id] = source
-            self._unswept.add(source.id)
             self.wake(source.id, SWEEP)
 
     def lost(self, sources: Sequence[Source] | None) -> None:
@@ -125,33 +112,18 @@ class Build:
         if sources is None:
             self._cache.lost(None)
             # The stage takes fewer records next time; what a timer brings is ours to limit.
-            self._pace = max(self._pace / 2, 0.001)
+            self.sweep.pace = max(self.sweep.pace / 2, 0.001)
             return
         ids = {source.id for source in sources}
         self._cache.lost(ids)
-        self._unswept -= ids
-        for id_ in ids:
-            self._owned.pop(id_, None)
-
-    def is_behind_definitions(self) -> bool:
-        """Whether computed traits changed since the last turn."""
-        return self._revision != self._definitions.revision
+        self.sweep.lost(ids)
 
     def ask_for_turns(self) -> None:
         """Have every owned partition look whether it must be swept, without waiting."""
-        for source_id in self._owned:
+        for source_id in self.sweep.owned:
             self.wake(source_id, SWEEP)
 
     # -- what to do --------------------------------------------------------------------------
-
-    def _compile(self) -> None:
-        if not self.is_behind_definitions():
-            return
-        self._revision = self._definitions.revision
-        traits = declared_traits(self._definitions.current.values(), str(self._policy))
-        if traits.fingerprint != self._traits.fingerprint:
-            self._traits = traits
-            self._unswept |= set(self._owned)
 
     async def _take_timers(self, turn: Turn, works: dict[str, Work]) -> None:
         for timer in turn.timers:
@@ -159,14 +131,8 @@ class Build:
                 profile_id = timer.key.removeprefix(REBUILD)
                 works.setdefault(profile_id, Work(timer.source)).rebuild = True
             elif timer.key == SWEEP:
-                fingerprint = self._traits.fingerprint
-                limit = max(1, int(self._limits.swept * self._pace))
-                partition = timer.source.partition
-                stale = await self._profiles.stale(partition, fingerprint, limit, turn.session)
-                for profile_id in stale:
+                for profile_id in await self.sweep.take(turn, timer):
                     works.setdefault(profile_id, Work(timer.source))
-                if stale:
-                    turn.set_timer(timer.source, SWEEP, turn.now)
 
     async def _load(self, works: Mapping[str, Work], session: Any) -> dict[str, Kept]:
         known: dict[str, Kept] = {}
@@ -181,25 +147,40 @@ class Build:
             known |= await self._profiles.load(missing, session)
         return known
 
-    def _is_behind(self, work: Work, kept: Kept | None) -> bool:
-        if work.absorbed or work.rebuild:
-            return True
-        return kept is not None and kept.fingerprint != self._traits.fingerprint
+    async def _carried(
+        self, turn: Turn, profile_id: str, person: tuple[Work, Kept], changes: Changes
+    ) -> bool:
+        """Bring a profile up to the definitions without its history, if that can be."""
+        kept = person[1]
+        before = await self.sweep.composition(kept.fingerprint, turn.session)
+        keys = None if before is None else carry(kept.state, before, self.sweep.traits)
+        if keys is None:
+            return False
+        kept.fingerprint = self.sweep.traits.fingerprint
+        self._recomputed["carried"] += 1
+        self._fold(turn, profile_id, person, changes, {f"computed.{key}" for key in keys})
+        return True
 
     def _fold(
-        self, turn: Turn, profile_id: str, person: tuple[Work, Kept], changes: Changes
+        self,
+        turn: Turn,
+        profile_id: str,
+        person: tuple[Work, Kept],
+        changes: Changes,
+        carried: set[str] | None = None,
     ) -> None:
+        """``carried`` are the names of what new definitions alone have changed."""
         work, kept = person
         said = _not_covered(work, kept)
         if len(said) < len(work.interactions):
             turn.drop("rebuilt_already", len(work.interactions) - len(said))
-        if not said:
+        if not said and carried is None:
             return
-        work.history = all(interaction.history for interaction in said)
-        touched: set[str] = set()
+        work.history = carried is None and all(interaction.history for interaction in said)
+        touched = carried or set()
         work.earlier = Earlier(kept) if kept.version else None
         for interaction in said:
-            fold(kept.state, interaction, self._traits, touched)
+            fold(kept.state, interaction, self.sweep.traits, touched)
         _forget_vector(work.source, kept)
         changes.announce(profile_id, work, kept, touched)
 
@@ -207,14 +188,15 @@ class Build:
         self, turn: Turn, works: Mapping[str, Work], olds: dict[str, Kept], changes: Changes
     ) -> None:
         taken = self._within_budget(turn, works, olds)
-        fresh = await rebuild(self._history, taken, self._traits, turn.session)
+        fresh = await rebuild(self._history, taken, self.sweep.traits, turn.session)
+        self._recomputed["rebuilt"] = len(fresh)
         for profile_id, kept in fresh.items():
             work, old = works[profile_id], taken[profile_id]
             for interaction in _not_covered(work, kept):
-                fold(kept.state, interaction, self._traits, set())
-            judged = old.fingerprint == kept.fingerprint
-            touched = differences(old.state, kept.state, () if judged else self._traits.keys)
-            if not judged:
+                fold(kept.state, interaction, self.sweep.traits, set())
+            had = await self.sweep.composition(old.fingerprint, turn.session)
+            touched = differences(old.state, kept.state, self._newly(had, old, kept))
+            if had is None or had.beside != self.sweep.traits.composition.beside:
                 touched |= grants_of(kept.state)
             if old.members != kept.members:
                 touched.add("merged_from")
@@ -223,6 +205,17 @@ class Build:
             if not changes.announce(profile_id, work, kept, touched):
                 changes.leave(profile_id, work, old, kept.fingerprint)
 
+    def _newly(self, had: Composition | None, old: Kept, new: Kept) -> tuple[str, ...]:
+        """The computed traits that differ, or that the profile did not have."""
+        before, after = old.state.computed, new.state.computed
+        digests = {} if had is None else had.digests
+        wanted = self.sweep.traits.composition.digests
+        return tuple(
+            key
+            for key in wanted
+            if digests.get(key) != wanted[key] or before.get(key) != after.get(key)
+        )
+
     def _within_budget(
         self, turn: Turn, works: Mapping[str, Work], olds: dict[str, Kept]
     ) -> dict[str, Kept]:
@@ -230,7 +223,7 @@ class Build:
 
         Their records need not be kept: they are in resolve's store.
         """
-        budget, taken = self._limits.rebuilt * self._pace, {}
+        budget, taken = self._limits.rebuilt * self.sweep.pace, {}
         for profile_id, kept in sorted(olds.items(), key=lambda item: not works[item[0]].absorbed):
             if budget > 0:
                 taken[profile_id] = kept
@@ -278,23 +271,3 @@ def _forget_vector(source: Source, kept: Kept) -> None:
     if kept.vector and not kept.members:
         done = source.origins
         kept.vector = {o: seq for o, seq in kept.vector.items() if done.get(o, 0) < seq}
-
-
-def declared_traits(definitions: Collection[Definition], beside: str = "") -> Traits:
-    """What ``definitions`` say of traits, ready to be folded by; ``beside`` as in ``Traits``."""
-    return Traits(
-        _bodies(definitions, "computed_trait", ComputedTrait),
-        _bodies(definitions, "trait", TraitSources),
-        beside,
-    )
-
-
-def _bodies(definitions: Collection[Definition], kind: str, body: type[T]) -> dict[str, T]:
-    bodies = {}
-    for definition in definitions:
-        if definition.kind == kind:
-            try:
-                bodies[definition.name] = msgspec.convert(definition.body, body)
-            except msgspec.ValidationError:
-                continue  # Written past the API, which checks: nobody can go by it.
-    return bodies

@@ -12,6 +12,7 @@ from typing import Any
 
 from services.profile.build.changes import Row
 from services.profile.build.model import Kept, decode
+from services.profile.build.sweep_store import SweepStore
 from services.profile.resolve.store import IdentityStore
 from services.runtime.mongo import Database, Session, UpdateOne, create_collection
 
@@ -21,15 +22,17 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _HOPS = 20
 
 
-class ProfileStore:
+class ProfileStore(SweepStore):
     """The store of build; the API reads it."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self._database = database
         self._profiles = database["profiles"]
 
     async def prepare(self) -> None:
         """Create the collection and its indexes. Safe to call from several processes."""
+        await super().prepare()
         await create_collection(self._database, "profiles")
         await self._profiles.create_index([("p", 1), ("f", 1)], name="stale")
         await self._profiles.create_index([("s", -1), ("_id", 1)], name="seen", sparse=True)
@@ -52,15 +55,6 @@ class ProfileStore:
             ordered=False,
             session=session,
         )
-
-    async def stale(
-        self, partition: int, fingerprint: str, limit: int, session: Session
-    ) -> list[str]:
-        """Some profiles of a partition that were computed with other computed traits."""
-        # Two ranges of strings: what has no fingerprint (a redirect) is in neither.
-        others = {"$or": [{"f": {"$lt": fingerprint}}, {"f": {"$gt": fingerprint}}]}
-        found = self._profiles.find({"p": partition, **others}, {"_id": 1}, session=session)
-        return [document["_id"] for document in await found.limit(limit).to_list(None)]
 
     # -- what the API reads ------------------------------------------------------------------
 

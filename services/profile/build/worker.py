@@ -8,6 +8,7 @@ from faust import Service
 
 from services.profile.build.changes import Limits
 from services.profile.build.handler import NAME, TOPICS, Build
+from services.profile.build.readiness import Herald, Readiness
 from services.profile.build.rules import devices
 from services.profile.build.rules.consent import Policy
 from services.profile.build.store import HistoryStore, ProfileStore
@@ -41,7 +42,9 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
             await ConsentStore(parts.database).prepare()
             await asyncio.to_thread(devices.load)
 
-        return Wired(handler=handler, prepare=prepare, services=[Watch(handler, parts.definitions)])
+        readiness = Readiness(profiles, parts.definitions, parts.publisher)
+        services = [Watch(handler, parts.definitions), Herald(readiness, handler.sweep)]
+        return Wired(handler=handler, prepare=prepare, services=services)
 
     blueprint = Blueprint(
         name=NAME,
@@ -49,7 +52,7 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
         topics=TOPICS,
         port=settings.profile_build_worker_port,
         wire=wire,
-        kinds=("computed_trait", "trait"),
+        kinds=("computed_trait", "trait", "rebuild"),
     )
     return host(blueprint, settings)
 
@@ -67,7 +70,7 @@ class Watch(Service):
     @Service.task
     async def _look(self) -> None:
         while not self.should_stop:
-            if self._handler.is_behind_definitions():
+            if self._handler.sweep.is_behind():
                 self._handler.ask_for_turns()
                 await self.sleep(_LOOK_SECONDS)
             else:

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from pydantic import BaseModel
 
 from schemas.messages import Definition
-from services.profile.computed.store import DefinitionStore
+from services.profile.computed.store import DefinitionStore, Stored
 from services.runtime.mongo import PyMongoError
 from services.runtime.turn import Message
 
@@ -43,14 +43,21 @@ class Catalogue:
 
     async def put(self, key: str, body: BaseModel) -> tuple[Definition, bool]:
         """Store and publish; (the definition, whether it could be published by now)."""
-        now = self._clock()
-        definition = await self.store.put(key, body.model_dump(exclude_defaults=True), now)
+        stored = await self.store.put(key, body.model_dump(exclude_defaults=True), self._clock())
+        return stored.definition, await self._told_in_time(stored)
+
+    async def delete(self, key: str) -> bool | None:
+        """Delete and publish; whether it could be published by now. None: there is none."""
+        stored = await self.store.delete(key, self._clock())
+        return None if stored is None else await self._told_in_time(stored)
+
+    async def _told_in_time(self, stored: Stored) -> bool:
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._tell(definition)
+                await self._tell(stored)
         except (KafkaError, TimeoutError):
-            return definition, False
-        return definition, True
+            return False
+        return True
 
     async def keep_telling(self) -> None:
         """Publish what could not be published when it was stored. Runs until cancelled."""
@@ -63,25 +70,26 @@ class Catalogue:
 
     async def tell_unpublished(self) -> None:
         """Publish what is not marked as published."""
-        for definition in await self.store.unpublished():
-            await self._tell(definition)
+        for stored in await self.store.unpublished():
+            await self._tell(stored)
 
-    async def _tell(self, definition: Definition) -> None:
-        await self._send(definition)
-        latest = await self.store.get(definition.name)
-        if latest is not None and latest.version > definition.version:
+    async def _tell(self, stored: Stored) -> None:
+        await self._send(stored)
+        latest = await self.store.latest(stored.definition.name)
+        if latest is not None and latest.definition.version > stored.definition.version:
             # It may have been published before ours, and the topic keeps the last.
             await self._tell(latest)
         else:
-            await self.store.published(definition)
+            await self.store.published(stored.definition)
 
-    async def _send(self, definition: Definition) -> None:
+    async def _send(self, stored: Stored) -> None:
+        definition = stored.definition
         name = f"{definition.kind}/{definition.name}"
         await self._sender.send(
             Message(
                 topic="control.definitions",
                 key=name,
-                value=msgspec.json.encode(definition),
+                value=None if stored.deleted else msgspec.json.encode(definition),
                 type="regulars.definition.changed.v1",
                 id=f"{name}/{definition.version}",
                 time=definition.updated_at,

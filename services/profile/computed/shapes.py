@@ -1,6 +1,7 @@
 """What the computed trait routes take and answer with."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,11 +54,25 @@ class ComputedTraitBody(BaseModel):
     )
 
 
+class Filled(BaseModel):
+    """How far the profiles are that were there when it was defined."""
+
+    done: int = Field(description="Profiles that are up to the definitions in force.")
+    of: int = Field(description="All profiles.")
+
+
 class ComputedTraitDefinition(BaseModel):
-    """A computed trait as it is defined now."""
+    """A computed trait as it is defined now, and whether every profile has it.
+
+    `computing`: profiles get it one by one, those that something happens to at once. When all
+    have it, it is `ready`, and `readiness/<key>` on `control.definitions` says so.
+    """
 
     key: str
     version: int
     updated_at: datetime
     published: bool = Field(description="Whether the workers were told of this version yet.")
+    state: Literal["computing", "ready"]
+    ready_since: datetime | None = Field(None, description="Null while it is computing.")
+    profiles: Filled | None = Field(None, description="Null once it is ready.")
     definition: ComputedTraitBody

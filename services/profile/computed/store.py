@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from schemas.messages import Definition
 from services.runtime.mongo import Database, create_collection
 
@@ -10,12 +12,27 @@ Kind = Literal["computed_trait", "trait"]
 _COLLECTIONS: dict[Kind, str] = {"computed_trait": "definitions", "trait": "trait_sources"}
 
 
-class DefinitionStore:
-    """Definitions of one kind as they were put: ``{_id: name, version, updated_at, body,
-    published}``.
+class Stored(Struct, frozen=True):
+    """A definition as it is stored."""
 
-    Stored before they are published, so that none is lost between the two: what is not
-    marked as published is published again at the next start.
+    definition: Definition
+    deleted: bool
+
+    @property
+    def name(self) -> str:
+        """The definition's."""
+        return self.definition.name
+
+
+_STANDING = {"deleted": {"$ne": True}}
+
+
+class DefinitionStore:
+    """Definitions of one kind as they were put.
+
+    ``{_id: name, version, updated_at, body, published, deleted}``. Stored before
+    they are published, so that none is lost between the two: what is not marked as published
+    is published again at the next start. Deleted ones stay, so that versions go on rising.
     """
 
     def __init__(self, database: Database, kind: Kind = "computed_trait") -> None:
@@ -30,29 +47,42 @@ class DefinitionStore:
 
     async def get(self, key: str) -> Definition | None:
         """One definition."""
+        found = await self.latest(key)
+        return None if found is None or found.deleted else found.definition
+
+    async def latest(self, key: str) -> Stored | None:
+        """One definition, also when it was deleted."""
         document = await self._definitions.find_one({"_id": key})
-        return None if document is None else self._definition(document)
+        return None if document is None else self._stored(document)
 
     async def all(self) -> list[Definition]:
         """Every definition, by name."""
-        found = self._definitions.find({}).sort("_id", 1)
-        return [self._definition(document) for document in await found.to_list(None)]
+        found = self._definitions.find(_STANDING).sort("_id", 1)
+        return [self._stored(document).definition for document in await found.to_list(None)]
 
-    async def put(self, key: str, body: dict[str, Any], now: datetime) -> Definition:
+    async def put(self, key: str, body: dict[str, Any], now: datetime) -> Stored:
         """Store a new version; the same body again keeps the version there is."""
-        document = await self._definitions.find_one({"_id": key, "body": body})
+        document = await self._definitions.find_one({"_id": key, "body": body, **_STANDING})
         if document is None:
+            change = {"body": body, "updated_at": now, "published": False, "deleted": False}
             document = await self._definitions.find_one_and_update(
                 {"_id": key},
-                {
-                    "$set": {"body": body, "updated_at": now, "published": False},
-                    "$inc": {"version": 1},
-                },
+                {"$set": change, "$inc": {"version": 1}},
                 upsert=True,
                 return_document=True,
             )
         assert document is not None  # upserted
-        return self._definition(document)
+        return self._stored(document)
+
+    async def delete(self, key: str, now: datetime) -> Stored | None:
+        """Mark it as deleted, by a new version; None if there is none."""
+        change = {"updated_at": now, "published": False, "deleted": True}
+        document = await self._definitions.find_one_and_update(
+            {"_id": key, **_STANDING},
+            {"$set": change, "$inc": {"version": 1}},
+            return_document=True,
+        )
+        return None if document is None else self._stored(document)
 
     async def published(self, definition: Definition) -> None:
         """Mark this version as published."""
@@ -60,16 +90,17 @@ class DefinitionStore:
             {"_id": definition.name, "version": definition.version}, {"$set": {"published": True}}
         )
 
-    async def unpublished(self) -> list[Definition]:
+    async def unpublished(self) -> list[Stored]:
         """What was stored, and perhaps not published."""
         found = self._definitions.find({"published": False})
-        return [self._definition(document) for document in await found.to_list(None)]
+        return [self._stored(document) for document in await found.to_list(None)]
 
-    def _definition(self, document: dict[str, Any]) -> Definition:
-        return Definition(
+    def _stored(self, document: dict[str, Any]) -> Stored:
+        definition = Definition(
             kind=self._kind,
             name=document["_id"],
             version=document["version"],
             updated_at=document["updated_at"],
             body=document["body"],
         )
+        return Stored(definition, bool(document.get("deleted")))

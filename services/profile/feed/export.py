@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
 from schemas.topics import PROFILE_CHANGES
-from services.profile.build.handler import declared_traits
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.declared import declared_traits
 from services.profile.feed import snapshot
 from services.profile.feed.snapshot import People, Position
 from services.runtime.definitions import Definitions

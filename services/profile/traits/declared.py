@@ -5,8 +5,8 @@ from time import monotonic
 
 from aiokafka.errors import KafkaError
 
-from services.profile.build.handler import declared_traits
 from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.declared import declared_traits
 from services.runtime.definitions import Definitions
 from services.runtime.http import Problem
 from services.runtime.settings import Settings

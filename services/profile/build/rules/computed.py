@@ -36,6 +36,20 @@ class Trait(Struct, frozen=True):
         return bool(self.where or self.path)
 
 
+class Composition(Struct, frozen=True):
+    """What a profile was computed with; equal compositions have equal fingerprints."""
+
+    fingerprint: str
+    generation: int
+    """Rises when everything is to be computed again, with the same definitions."""
+    basis: str
+    """Of all that is folded by, but for computed traits."""
+    beside: str
+    """Whatever else profiles are told by."""
+    digests: dict[str, str]
+    """Computed trait key -> digest of its definition."""
+
+
 class Traits:
     """Every computed trait that is defined now, by the event name it looks at."""
 
@@ -43,11 +57,18 @@ class Traits:
         self,
         definitions: Mapping[str, ComputedTrait],
         sources: Mapping[str, TraitSources] | None = None,
+        *,
         beside: str = "",
+        generation: int = 0,
     ) -> None:
         """``beside``: whatever else profiles are told by, so that they are behind without it."""
-        self.keys = tuple(sorted(definitions))
-        self.fingerprint = _fingerprint(definitions, sources or {}, beside)
+        basis = _digest([FOLD, sorted((sources or {}).items()), beside, generation])
+        digests = {key: digest_of(definitions[key]) for key in sorted(definitions)}
+        self.keys = tuple(digests)
+        self.fingerprint = _digest([basis, digests])
+        self.composition = Composition(self.fingerprint, generation, basis, beside, digests)
+        self.events = {key: event_key(definitions[key].event) for key in self.keys}
+        """Key -> the event that it is about."""
         self.trust = Trust(sources or {})
         """Which sources are trusted more with which traits."""
         self.by_event: dict[str, tuple[Trait, ...]] = {}
@@ -86,11 +107,33 @@ def event_key(name: str) -> str:
     return name.strip().casefold()
 
 
-def _fingerprint(
-    definitions: Mapping[str, ComputedTrait], sources: Mapping[str, TraitSources], beside: str
-) -> str:
-    # Without definition versions: putting the same definition again changes nothing.
-    said = [FOLD, sorted(definitions.items()), sorted(sources.items()), beside]
+def digest_of(definition: ComputedTrait) -> str:
+    """The same for definitions that mean the same, whatever their versions."""
+    return _digest(definition)
+
+
+def carry(state: State, before: Composition, traits: Traits) -> set[str] | None:
+    """Bring a state to ``traits`` without the person's history; the keys that changed.
+
+    That needs no history where nothing ever happened to the person that a new trait is about.
+    None, and the state as it was, where it does need it.
+    """
+    now = traits.composition
+    if before.basis != now.basis:
+        return None
+    if "unreadable_body" in state.flags:
+        return None  # what could not be read was counted for the traits that asked
+    new = {key for key, digest in now.digests.items() if before.digests.get(key) != digest}
+    events = {traits.events[key] for key in new}
+    if events and any(event_key(name) in events for name in state.counters):
+        return None
+    gone = {key for key, digest in before.digests.items() if now.digests.get(key) != digest}
+    for key in gone:
+        state.computed.pop(key, None)
+    return new | gone
+
+
+def _digest(said: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]
 
 

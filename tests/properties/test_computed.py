@@ -61,7 +61,10 @@ def published(trait: ComputedTrait, history: list[Interaction]) -> Any:
     state, traits = State(), Traits({"t": trait})
     for interaction in history:
         fold(state, interaction, traits, set())
-    return _decode(msgspec.json.encode(traits.values(state)["t"]))
+    value = _decode(msgspec.json.encode(traits.values(state)["t"]))
+    if "sums" in value:  # as exact, but with zeros at the end
+        value["sums"] = {code: _shown(Decimal(text)) for code, text in value["sums"].items()}
+    return value
 
 
 @given(cases(), st.randoms(use_true_random=False))

@@ -94,6 +94,45 @@ SOURCES: dict[str, Any] = {
 }
 """What ingest answers of its only source, by path."""
 
+SUBSCRIPTION: dict[str, Any] = {
+    "id": "sub_1",
+    "url": "https://crm.example/hook",
+    "types": ["regulars.profile.changed.v1"],
+    "changed": ["traits.plan"],
+    "segments": [],
+    "description": "The CRM",
+    "enabled": True,
+    "state": "failing",
+    "reason": "",
+    "disabled_at": None,
+    "created_at": "2026-03-01T12:00:00Z",
+    "since": None,
+    "waiting": 12,
+    "last_success_at": "2026-03-05T09:30:00Z",
+    "failing_since": "2026-03-05T09:31:00Z",
+}
+WEBHOOKS: dict[str, Any] = {
+    "/v1/subscriptions": {"items": [SUBSCRIPTION], "next": None},
+    "/v1/subscriptions/sub_1": SUBSCRIPTION,
+    "/v1/subscriptions/sub_1/deliveries": {
+        "items": [
+            {
+                "at": "2026-03-05T09:31:00Z",
+                "webhook_id": "msg_1",
+                "type": "regulars.profile.changed.v1",
+                "profile_id": "p_ann",
+                "attempt": 2,
+                "outcome": "failed",
+                "status": 500,
+                "code": "http_500",
+                "seconds": 0.021,
+            }
+        ],
+        "next": None,
+    },
+}
+"""What profile answers of its only subscription, by path."""
+
 
 class Stub:
     """Answers ``answers[path]`` to those with the token, and remembers what it was asked.
@@ -132,7 +171,7 @@ class Stub:
     async def served(self) -> AsyncIterator["Stub"]:
         """On a free port, while the block lasts."""
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-        methods = ["GET", "PUT", "POST", "DELETE"]
+        methods = ["GET", "PUT", "POST", "PATCH", "DELETE"]
         app.add_route("/{path:path}", self.answer, methods)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"

@@ -24,6 +24,8 @@ from tests.faults.cluster import Cluster, unique_namespace
 KEY = Fernet.generate_key().decode()
 CHANGED = "regulars.profile.changed.v1"
 ERASED = "regulars.profile.erased.v1"
+PATIENCE_S = 60.0
+"""A worker takes its time to start on a busy machine."""
 ENTERED = "regulars.segment.entered.v1"
 
 
@@ -55,7 +57,7 @@ class Endpoint:
     def ids(self) -> list[str]:
         return [headers["webhook-id"] for headers, _ in self.got]
 
-    async def until(self, holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    async def until(self, holds: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         """Return once ``holds``, looking after each request."""
         async with asyncio.timeout(seconds):
             while not holds():
@@ -150,7 +152,7 @@ class Feeding:
 
     async def becomes(self, subscription: dict[str, Any], **fields: Any) -> dict[str, Any]:
         """The subscription once it shows these fields."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not (shown := await self.shown(subscription)).items() >= fields.items():
                 await asyncio.sleep(0.05)
         return shown
@@ -159,7 +161,7 @@ class Feeding:
         self, subscription: dict[str, Any], webhook_id: str, attempts: int
     ) -> list[dict[str, Any]]:
         """The log of one webhook once it has so many lines, newest first."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 answer = await self.http.get(f"/subscriptions/{subscription['id']}/deliveries")
                 found = [one for one in answer.json()["items"] if one["webhook_id"] == webhook_id]
@@ -170,7 +172,7 @@ class Feeding:
     async def lanes_behind(self) -> int:
         """In how many partitions somebody has fallen behind, once there is one."""
         lanes = self.cluster.database("profile")["lanes"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not (count := await lanes.count_documents({"behind": True})):
                 await asyncio.sleep(0.05)
         return int(count)

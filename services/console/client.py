@@ -13,6 +13,7 @@ from services.console.arrivals import Activity, MadeKey, Sighting, Source
 from services.console.refused import Dismissed, Rejection, RejectionCounts, Verdict
 from services.console.service import Params, Service, Trouble, part_of
 from services.console.settings import ConsoleSettings
+from services.console.webhooks import Webhooks
 
 __all__ = ["Apis", "Connections", "Trouble"]
 
@@ -168,6 +169,7 @@ class Apis:
         self.sources = Sources("Ingest", connections.ingest, token)
         self.rejections = Rejections("Ingest", connections.ingest, token)
         self.profiles = Profiles("Profile", connections.profile, token)
+        self.webhooks = Webhooks("Profile", connections.profile, token)
         self.segments = Segments("Segmentation", connections.segmentation, token)
         self.messages = Messages("Notifier", connections.notifier, token)
         self.reports = Reports("Reporting", connections.reporting, token)

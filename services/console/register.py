@@ -24,6 +24,8 @@ from services.console.pages import (
     segments,
     source,
     sources,
+    webhook,
+    webhooks,
 )
 from services.console.pages.visit import Visit
 from services.console.routes import Desk
@@ -46,6 +48,8 @@ def register(desk: Desk) -> None:
     _add(desk, "/sources/{name}", source.TITLE, source.build)
     _add(desk, "/rejected", rejected.TITLE, rejected.build)
     _add(desk, "/rejected/{id}", rejection.TITLE, rejection.build)
+    _add(desk, "/webhooks", webhooks.TITLE, webhooks.build)
+    _add(desk, "/webhooks/{id}", webhook.TITLE, webhook.build)
 
     async def show_login(request: Request) -> Response | None:
         if desk.shared_token:

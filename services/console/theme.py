@@ -20,6 +20,7 @@ NAVIGATION = (
     ("/reports", "Reports"),
     ("/sources", "Sources"),
     ("/rejected", "Rejected events"),
+    ("/webhooks", "Webhooks"),
 )
 _HEAD = """
 <meta name="robots" content="noindex">

@@ -12,7 +12,17 @@ import pytest_asyncio
 from nicegui.testing import User
 from starlette.responses import Response
 
-from tests.consoling import SOURCES, TOKEN, Stub, do, elements, problem, settings, visiting
+from tests.consoling import (
+    SOURCES,
+    TOKEN,
+    WEBHOOKS,
+    Stub,
+    do,
+    elements,
+    problem,
+    settings,
+    visiting,
+)
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 TODAY = NOW.date().isoformat()
@@ -129,80 +139,88 @@ async def stub() -> AsyncIterator[Stub]:
             for ago in range(60)
         ]
         funnel = {"campaign": "welcome", "decided": 12, "sent": 9, "skipped": 3, "opened": 0}
-        served.answers |= SOURCES | {
-            "/v1/live": {
-                "minutes": minutes,
-                "top_events": [{"event": "Product Viewed", "events": 5432}],
-                "orders_today": 1,
-                "revenue_today": [{"amount": "12.50", "currency": "EUR"}],
-                "new_customers_today": 1,
-            },
-            "/v1/summary": summary(69659),
-            "/v1/tables": page(REVENUE),
-            "/v1/tables/revenue_by_day": {"columns": COLUMNS, "rows": ROWS},
-            "/v1/tables/message_funnel": {"columns": [], "rows": [funnel]},
-            "/v1/segments": page(SEGMENT),
-            "/v1/profiles": page(ANN),
-            "/v1/profiles/p_ann": ANN,
-            "/v1/profiles/p_ann/identity": {
-                "identifiers": [
+        served.answers |= (
+            SOURCES
+            | WEBHOOKS
+            | {
+                "/v1/live": {
+                    "minutes": minutes,
+                    "top_events": [{"event": "Product Viewed", "events": 5432}],
+                    "orders_today": 1,
+                    "revenue_today": [{"amount": "12.50", "currency": "EUR"}],
+                    "new_customers_today": 1,
+                },
+                "/v1/summary": summary(69659),
+                "/v1/tables": page(REVENUE),
+                "/v1/tables/revenue_by_day": {"columns": COLUMNS, "rows": ROWS},
+                "/v1/tables/message_funnel": {"columns": [], "rows": [funnel]},
+                "/v1/segments": page(SEGMENT),
+                "/v1/profiles": page(ANN),
+                "/v1/profiles/p_ann": ANN,
+                "/v1/profiles/p_ann/identity": {
+                    "identifiers": [
+                        {
+                            "type": "email",
+                            "value": "ann@example.com",
+                            "first_seen": "2026-03-01T12:00:00Z",
+                            "message_id": "m",
+                            "source": "web",
+                        }
+                    ],
+                    "merges": [
+                        {
+                            "profile_id": "p_old",
+                            "into": "p_ann",
+                            "at": "2026-03-02T12:00:00Z",
+                            "message_id": "m",
+                            "reason": "same_event",
+                            "evidence": {"type": "anonymous_id", "value": "web-1"},
+                            "explanation": "One event named identifiers of both.",
+                        }
+                    ],
+                },
+                "/v1/profiles/p_ann/segments": page(
+                    {"segment": "lapsing", "since": "2026-03-05T12:00:00Z", "occurrence": 2}
+                ),
+                "/v1/segments/lapsing/members/p_ann/explain": {
+                    "member": True,
+                    "reasons": [
+                        {
+                            "condition": "last_order_at older than 30 days",
+                            "holds": True,
+                            "actual": 31,
+                        }
+                    ],
+                },
+                "/v1/profiles/p_ann/interactions": page(
+                    interaction("i2", "Order Completed"), more="c1"
+                ),
+                "/v1/messages": page(
                     {
-                        "type": "email",
-                        "value": "ann@example.com",
-                        "first_seen": "2026-03-01T12:00:00Z",
-                        "message_id": "m",
-                        "source": "web",
+                        "message_id": "m_1",
+                        "campaign": "welcome",
+                        "segment": "lapsing",
+                        "channel": "email",
+                        "state": "skipped",
+                        "reason": "no_consent",
+                        "decided_at": "2026-03-05T12:00:00Z",
+                        "due_at": "2026-03-05T12:00:00Z",
                     }
-                ],
-                "merges": [
+                ),
+                "/v1/campaigns": page(
                     {
-                        "profile_id": "p_old",
-                        "into": "p_ann",
-                        "at": "2026-03-02T12:00:00Z",
-                        "message_id": "m",
-                        "reason": "same_event",
-                        "evidence": {"type": "anonymous_id", "value": "web-1"},
-                        "explanation": "One event named identifiers of both.",
+                        "key": "welcome",
+                        "name": "Welcome",
+                        "version": 1,
+                        "updated_at": "2026-03-01T12:00:00Z",
+                        "trigger": {"segment": "lapsing"},
+                        "subject": "Hello",
+                        "delay_seconds": 3600,
+                        "notes": [],
                     }
-                ],
-            },
-            "/v1/profiles/p_ann/segments": page(
-                {"segment": "lapsing", "since": "2026-03-05T12:00:00Z", "occurrence": 2}
-            ),
-            "/v1/segments/lapsing/members/p_ann/explain": {
-                "member": True,
-                "reasons": [
-                    {"condition": "last_order_at older than 30 days", "holds": True, "actual": 31}
-                ],
-            },
-            "/v1/profiles/p_ann/interactions": page(
-                interaction("i2", "Order Completed"), more="c1"
-            ),
-            "/v1/messages": page(
-                {
-                    "message_id": "m_1",
-                    "campaign": "welcome",
-                    "segment": "lapsing",
-                    "channel": "email",
-                    "state": "skipped",
-                    "reason": "no_consent",
-                    "decided_at": "2026-03-05T12:00:00Z",
-                    "due_at": "2026-03-05T12:00:00Z",
-                }
-            ),
-            "/v1/campaigns": page(
-                {
-                    "key": "welcome",
-                    "name": "Welcome",
-                    "version": 1,
-                    "updated_at": "2026-03-01T12:00:00Z",
-                    "trigger": {"segment": "lapsing"},
-                    "subject": "Hello",
-                    "delay_seconds": 3600,
-                    "notes": [],
-                }
-            ),
-        }
+                ),
+            }
+        )
         served.answers |= {
             "/v1/dead-letters": page(refused()),
             "/v1/dead-letters/counts": {
@@ -511,7 +529,7 @@ async def test_nothing_refused_is_good_news(stub: Stub, visitor: User) -> None:
 
 PAGES = ("/", "/customers", "/customers/p_ann", "/segments", "/campaigns", "/reports",
          "/reports/revenue_by_day", "/sources", "/sources/web", "/rejected",
-         "/rejected/r-1")  # fmt: skip
+         "/rejected/r-1", "/webhooks", "/webhooks/sub_1")  # fmt: skip
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/nowhere"])

@@ -24,7 +24,7 @@ class Bucket(Struct):
 
         ``inf`` when they are more than the bucket ever holds.
         """
-        self.left = min(burst, self.left + max(0.0, now - self.at) * rate)
+        self.left = min(burst, self.left + (now - self.at) * rate)
         self.at = now
         if events <= self.left:
             self.left -= events

@@ -134,7 +134,7 @@ class Feed:
             return
         self._outbound.settled(draft.settled)
         self._outbound.given_up(draft.given_up)
-        for key in draft.touched:
+        for key in sorted(draft.touched):
             lane = self._lanes.get(key)
             if lane is not None and self._enabled(key[0]) is not None:
                 self._outbound.offer(lane.ready(turn.now))
@@ -208,7 +208,9 @@ class Feed:
 
     def _follow(self, turn: Turn, draft: Draft, subscription: Subscription, source: Source) -> None:
         key = (subscription.id, source.id)
-        lane = self._lanes.get(key) or Lane(LaneState(subscription=key[0], source=key[1]))
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = Lane(LaneState(subscription=key[0], source=key[1]))
         moved = move(lane, subscription.moves)
         if moved or (not subscription.enabled and stop(lane, source.offset)):
             self._empty(turn, draft, lane)
@@ -268,7 +270,10 @@ class Feed:
             return
         told = rules.read(_arrived(record))
         if isinstance(told, Fault):
-            turn.reject(record, told.code, told.detail)
+            if told.code == "unknown_type":  # whoever wrote it is newer than this worker
+                turn.drop(told.code)
+            else:
+                turn.reject(record, told.code, told.detail)
             return
         for subscription in enabled:
             if rules.wants(subscription, told):

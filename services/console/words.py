@@ -216,6 +216,8 @@ def _subject(tree: Mapping[str, Any]) -> str:
     kind, _, part = name.partition(".")
     if kind == "counters":
         return f"number of “{part}”"
+    if kind == "devices":
+        return f"device's {part}"
     if part:
         return f"{code(kind)} for {code(part)}"
     return _FACTS.get(name, code(name))

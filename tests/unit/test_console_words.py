@@ -61,6 +61,21 @@ def test_a_rule_reads_as_indented_sentences() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ({"fact": "devices.type", "op": "equals", "value": "tablet"}, "Device's type is tablet"),
+        ({"fact": "preferred_hour", "op": "lt", "value": 9}, "Preferred hour is less than 9"),
+        (
+            {"fact": "revenue_gross", "currency": "EUR", "op": "gte", "value": "12.50"},
+            "Revenue before refunds is at least 12.50 EUR",
+        ),
+    ],
+)
+def test_facts_read_as_people_say_them(condition: dict[str, object], said: str) -> None:
+    assert words.condition(condition) == said
+
+
 def test_days_are_summed_exactly_and_within_one_currency() -> None:
     rows = [
         {"day": "2026-03-01", "currency": "USD", "revenue": "0.10", "refunds": "0"},

@@ -94,10 +94,10 @@ class Declared:
             kind="rebuild", name="all", version=self.revision, updated_at=START, body={}
         )
 
-    def declare(self, key: str, **body: Any) -> None:
+    def declare(self, key: str, *, kind: str = "computed_trait", **body: Any) -> None:
         self.revision += 1
-        self.current["computed_trait", key] = Definition(
-            kind="computed_trait", name=key, version=self.revision, updated_at=START, body=body
+        self.current[kind, key] = Definition(
+            kind=kind, name=key, version=self.revision, updated_at=START, body=body
         )
 
 

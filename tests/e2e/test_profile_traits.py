@@ -124,6 +124,27 @@ async def test_sources_are_stored_told_to_the_workers_and_shown(api, sent):
     assert msgspec.json.decode(sent[0].value)["body"] == {"sources": ["crm", "shop"]}
 
 
+async def test_sources_that_are_deleted_are_taken_from_the_workers_too(api, sent):
+    async def delete(role: str = "marketer") -> int:
+        headers = {"Authorization": f"Bearer {role}"}
+        return (await api.delete("/v1/trait-sources/plan", headers=headers)).status_code
+
+    assert await delete() == 404
+    await put(api, "plan", "crm")
+    assert await delete("support") == 403
+    sent.fails = True
+    assert await delete() == 503
+    sent.fails = False
+    assert await delete() == 404
+    assert (await api.get("/v1/trait-sources/plan")).status_code == 404
+    again = (await put(api, "plan", "shop")).json()
+    assert (again["version"], again["published"]) == (3, True)
+    assert await delete() == 204
+    assert [(message.key, message.value is None) for message in sent] == [
+        ("trait/plan", False), ("trait/plan", False), ("trait/plan", True),
+    ]  # fmt: skip
+
+
 async def test_only_marketers_declare_sources_and_each_source_once(api, sent):
     assert (await put(api, "plan", "crm", role="reader")).status_code == 403
     assert (await put(api, "plan", "crm", role="support")).status_code == 403

@@ -9,13 +9,21 @@ from services.profile.build.model import State, decode, encode_state
 from services.profile.build.rules.fold import fold
 from services.runtime.turn import Record, Source, Timer
 from tests.build_world import World, again
-from tests.people import did, ordered
+from tests.people import did, identified, ordered
 
 PEOPLE = ["A", "B", "C", "D"]
 
 said = st.tuples(st.just("says"), st.sampled_from(PEOPLE), st.integers(0, 20))
 bought = st.tuples(st.just("buys"), st.sampled_from(PEOPLE), st.integers(0, 20))
 merged = st.tuples(st.just("merge"), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE))
+written = st.tuples(
+    st.just("writes"),
+    st.sampled_from(PEOPLE),
+    st.integers(0, 20),
+    st.sampled_from(["crm", "shop"]),
+    st.sampled_from([["a"], {"$add": ["b"]}, {"$remove": ["a"]}, None]),
+)
+trusted = st.tuples(st.just("trust"), st.sampled_from([[], ["crm"], ["shop", "crm"]]))
 declared = st.tuples(st.just("declare"), st.sampled_from(["Cart Viewed", "Order Completed"]))
 turns = st.tuples(st.just("turn"), st.sampled_from(PEOPLE), st.integers(1, 8))
 withdrawn = st.tuples(st.just("withdraw"), st.sampled_from(["Cart Viewed", "Order Completed"]))
@@ -23,7 +31,20 @@ repaired = st.tuples(st.just("rebuild"))
 lost = st.tuples(st.just("lost"))
 consented = st.tuples(st.just("consents"), st.sampled_from(PEOPLE), st.integers(0, 20))
 STORIES = st.lists(
-    said | bought | consented | merged | declared | withdrawn | repaired | turns | turns | lost,
+    st.one_of(
+        said,
+        bought,
+        consented,
+        written,
+        merged,
+        declared,
+        trusted,
+        withdrawn,
+        repaired,
+        turns,
+        turns,
+        lost,
+    ),
     max_size=50,
 )
 
@@ -107,6 +128,12 @@ async def play(story: Story, steps: list[tuple]) -> None:
                 story.says(person, did("Consent Updated", second // 2, properties=said))
             case ("buys", person, second):
                 story.says(person, ordered(second, order_id=f"o{second}", revenue=second))
+            case ("writes", person, second, source, value):
+                wrote = identified(second, tags=value)
+                wrote.source = source
+                story.says(person, wrote)
+            case ("trust", sources):
+                story.world.declared.declare("tags", kind="trait", sources=sources)
             case ("merge", one, other):
                 story.merge(one, other)
             case ("declare", event):

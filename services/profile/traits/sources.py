@@ -15,7 +15,7 @@ Name = Annotated[
 
 
 def routes() -> APIRouter:
-    """GET for every role, PUT for marketers."""
+    """GET for every role, the rest for marketers."""
     router = APIRouter(prefix="/v1/trait-sources", tags=["traits"])
 
     @router.get("", summary="Every trait with trusted sources", dependencies=[require("reader")])
@@ -29,8 +29,7 @@ def routes() -> APIRouter:
         store = _catalogue(request).store
         definition = await store.get(name)
         if definition is None:
-            detail = "No sources are declared for this trait: all are trusted alike."
-            raise Problem(404, "Not Found", detail)
+            raise _unknown()
         waiting = {one.name for one in await store.unpublished()}
         return _answer(definition, name not in waiting)
 
@@ -47,7 +46,27 @@ def routes() -> APIRouter:
             raise Problem(422, "Unprocessable Content", detail, extra={"errors": errors})
         return _answer(*await _catalogue(request).put(name, body))
 
+    @router.delete(
+        "/{name}", summary="Declare none", status_code=204, dependencies=[require("marketer")]
+    )
+    async def delete_sources(request: Request, name: Name) -> None:
+        """Those of `*` hold for the trait again, if there are any.
+
+        503 when Kafka is away: then it is done once Kafka can be reached.
+        """
+        published = await _catalogue(request).delete(name)
+        if published is None:
+            raise _unknown()
+        if not published:
+            detail = "They are marked as deleted, which takes effect when Kafka is back."
+            raise Problem(503, "Service Unavailable", detail, headers={"Retry-After": "15"})
+
     return router
+
+
+def _unknown() -> Problem:
+    detail = "No sources are declared for this trait; those of `*` hold, if there are any."
+    return Problem(404, "Not Found", detail)
 
 
 def _catalogue(request: Request) -> Catalogue:

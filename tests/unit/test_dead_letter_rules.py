@@ -1,8 +1,10 @@
 """Dead letters: what a record says, whom it names, what may become of it, what a replay sends."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -420,6 +422,17 @@ def test_an_expression_makes_a_body_anew_and_leaves_other_numbers_to_the_last_di
             "products": [{"sku": "tea", "price": Decimal("6.25"), "quantity": 2}],
         },
     }
+
+
+def test_the_expression_of_the_documentation_repairs_what_it_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dead-letters.md").read_text()
+    (expression,) = re.findall(r"```\n(merge\(.*?)```", page, re.DOTALL)
+    letter = refusal({"type": "track", "userId": "u", "event": "Order Completed",
+                      "messageId": "m", "number": 7, "cents": 1, "total": 1250})  # fmt: skip
+    body = remade(letter, expression)
+    assert isinstance(body, bytes)
+    _, value = sole(outputs_of(letter, body))
+    assert value["properties"] == {"order_id": "7", "currency": "EUR", "total": 12.5}
 
 
 def test_an_expression_may_name_every_field_of_a_large_event() -> None:

@@ -38,6 +38,7 @@ class Consent(Struct, frozen=True):
     state: str
     at: datetime
     source: str = ""
+    reason: str = ""
 
 
 class Refund(Struct, frozen=True):

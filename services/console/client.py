@@ -13,6 +13,7 @@ from services.console.arrivals import Activity, MadeKey, Sighting, Source
 from services.console.refused import Dismissed, Rejection, RejectionCounts, Verdict
 from services.console.service import Params, Service, Trouble, part_of
 from services.console.settings import ConsoleSettings
+from services.console.statements import Recorded, Statement
 from services.console.webhooks import Webhooks
 
 __all__ = ["Apis", "Connections", "Trouble"]
@@ -31,6 +32,16 @@ class Profiles(Service):
 
     async def identity(self, profile_id: str) -> answers.Identity:
         return await self.get(f"/v1/profiles/{part_of(profile_id)}/identity", answers.Identity)
+
+    async def consent(self, profile_id: str, limit: int) -> Page[Statement]:
+        path = f"/v1/profiles/{_part(profile_id)}/consent"
+        return await self.get(path, Page[Statement], limit=limit)
+
+    async def record_consent(self, profile_id: str, said: Mapping[str, Any], key: str) -> Recorded:
+        """Once for each ``key``, however often it is tried."""
+        path = f"/v1/profiles/{_part(profile_id)}/consent"
+        headers = {"Idempotency-Key": key}
+        return self._decoded(await self._call("POST", path, headers, json=said), Recorded)
 
     async def interactions(
         self, profile_id: str, limit: int, cursor: str = ""

@@ -179,6 +179,7 @@ async def stub() -> AsyncIterator[Stub]:
                         }
                     ],
                 },
+                "/v1/profiles/p_ann/consent": page(statement()),
                 "/v1/profiles/p_ann/segments": page(
                     {"segment": "lapsing", "since": "2026-03-05T12:00:00Z", "occurrence": 2}
                 ),
@@ -273,6 +274,25 @@ def page(*items: Any, more: str | None = None) -> dict[str, Any]:
     return {"items": list(items), "next": more}
 
 
+def statement(id_: str = "m", state: str = "granted", **more: Any) -> dict[str, Any]:
+    return {
+        "statement_id": id_,
+        "channel": "email",
+        "purpose": "marketing",
+        "state": state,
+        "at": "2026-03-01T12:00:00Z",
+        "recorded_at": "2026-03-02T09:00:00Z",
+        "by": {"kind": "person", "name": ""},
+        "source": "web",
+        "event": "Consent Updated",
+        "text_version": "v2",
+        "ip": "192.0.2.1",
+        "page": "https://shop.example/news",
+        "proof": {"form": "footer"},
+        **more,
+    }
+
+
 def interaction(key: str, name: str) -> dict[str, Any]:
     return {
         "interaction_id": key,
@@ -365,6 +385,50 @@ async def test_a_customer_page_answers_who_what_and_why(visitor: User) -> None:
     await sees(visitor, "Order Completed", "order A-1 · 12.50 USD")
     await sees(visitor, "Favourite category", "Shoes", "09:00 to 09:59", "30.50")
     await sees(visitor, "Chrome on Windows, iPhone (iOS)")
+
+
+async def test_a_customer_page_tells_who_consented_since_when_and_with_which_proof(
+    visitor: User,
+) -> None:
+    await visitor.open("/customers/p_ann")
+    await sees(visitor, "Marketing by email", "Since 1 Mar 2026, 12:00 UTC from web", "1 statement")
+    await sees(visitor, "Marketing by email: granted", "They by way of web", "Text: v2")
+    await sees(visitor, "On: https://shop.example/news", "From address: 192.0.2.1")
+    await sees(visitor, 'Proof: {"form":"footer"}', "Known since: 2 Mar 2026, 09:00 UTC")
+
+
+async def test_support_withdraws_a_consent_and_sees_it_written_down(
+    stub: Stub, visitor: User
+) -> None:
+    await visitor.open("/customers/p_ann")
+    stub.outcomes["POST /v1/profiles/p_ann/consent"] = {"statement_id": "consent/1"}
+    agent = {"kind": "agent", "name": "Bea"}
+    line = statement("consent/1", "withdrawn", by=agent, source="support", proof="Call of today")
+    stub.answers["/v1/profiles/p_ann/consent"] = page(line, statement())
+    left = {**ANN["consent"]["email"], "state": "withdrawn", "source": "support"}
+    stub.answers["/v1/profiles/p_ann"] = ANN | {"consent": {"email": left}}
+    do(visitor, "submit", "form", "Yes, withdraw", {"actor": "Bea", "proof": "Call of today"})
+    await sees(visitor, "It is written down.", "withdrawn", "Bea by way of support")
+    assert stub.changes == [
+        (
+            "POST /v1/profiles/p_ann/consent",
+            {
+                "channel": "email",
+                "purpose": "marketing",
+                "state": "withdrawn",
+                "actor": "Bea",
+                "proof": "Call of today",
+            },
+        )
+    ]
+    await visitor.should_not_see("Withdraw")
+
+
+async def test_who_may_not_withdraw_is_told(stub: Stub, visitor: User) -> None:
+    await visitor.open("/customers/p_ann")
+    stub.outcomes["POST /v1/profiles/p_ann/consent"] = problem(403, "Forbidden", "This needs...")
+    do(visitor, "submit", "form", "Yes, withdraw", {"actor": "Bea", "proof": ""})
+    await visitor.should_see("Profile does not let this token's role do this.")
 
 
 async def test_messages_to_former_ids_belong_to_the_customer(stub: Stub, visitor: User) -> None:

@@ -23,7 +23,7 @@ from services.console.elements import (
     link,
     table,
 )
-from services.console.pages import belonging, habits, timeline
+from services.console.pages import belonging, consent, habits, timeline
 from services.console.pages.visit import Visit
 
 TITLE = "Customer"
@@ -47,7 +47,6 @@ _MESSAGE_COLUMNS = (
     Column("Why"),
 )
 _TONES = {"sent": "good", "skipped": "plain", "failed": "bad", "uncertain": "bad"}
-_CONSENT = {"granted": "good", "denied": "bad", "withdrawn": "bad"}
 
 
 async def build(visit: Visit) -> None:
@@ -55,12 +54,13 @@ async def build(visit: Visit) -> None:
     apis = visit.apis
     profile = await apis.profiles.profile(str(visit.parts["profile_id"]))
     ids = [profile.profile_id, *profile.merged_from][:50]
-    identity, segments, memberships, messages, past = await asyncio.gather(
+    identity, segments, memberships, messages, past, said = await asyncio.gather(
         _tried(apis.profiles.identity(profile.profile_id)),
         _tried(apis.segments.segments()),
         _tried(apis.segments.memberships(profile.profile_id)),
         _tried(apis.messages.messages(ids, _MESSAGES)),
         _tried(apis.profiles.interactions(profile.profile_id, timeline.PAGE)),
+        _tried(apis.profiles.consent(profile.profile_id, consent.LINES)),
     )
     name = words.name_of(profile)
     ui.page_title(f"{name} · Regulars")
@@ -73,7 +73,7 @@ async def build(visit: Visit) -> None:
         with box("div", "column"):
             _traits(profile)
             habits.show(profile)
-            _consent(profile)
+            consent.show(apis, profile, said)
             belonging.show_segments(apis, profile.profile_id, segments, memberships)
             belonging.show_identity(identity)
 
@@ -181,15 +181,3 @@ def _traits(profile: Profile) -> None:
             )
         else:
             empty("No traits are known.", "An identify call sets them.")
-
-
-def _consent(profile: Profile) -> None:
-    with card("Consent", note="Without a record nothing is sent"):
-        if not profile.consent:
-            empty("No consent is recorded.")
-        for channel, said in sorted(profile.consent.items()):
-            with box("div", "line"):
-                Text("span", words.sentence(channel))
-                Text("span", said.state, f"pill {_CONSENT.get(said.state, 'plain')}")
-            source = f" from {said.source}" if said.source else ""
-            Text("p", f"Since {words.moment(said.at)}{source}", "note")

@@ -34,12 +34,12 @@ class Profiles(Service):
         return await self.get(f"/v1/profiles/{part_of(profile_id)}/identity", answers.Identity)
 
     async def consent(self, profile_id: str, limit: int) -> Page[Statement]:
-        path = f"/v1/profiles/{_part(profile_id)}/consent"
+        path = f"/v1/profiles/{part_of(profile_id)}/consent"
         return await self.get(path, Page[Statement], limit=limit)
 
     async def record_consent(self, profile_id: str, said: Mapping[str, Any], key: str) -> Recorded:
         """Once for each ``key``, however often it is tried."""
-        path = f"/v1/profiles/{_part(profile_id)}/consent"
+        path = f"/v1/profiles/{part_of(profile_id)}/consent"
         headers = {"Idempotency-Key": key}
         return self._decoded(await self._call("POST", path, headers, json=said), Recorded)
 

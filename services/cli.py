@@ -16,6 +16,7 @@ from services.ingest.dead_letters.command import app as dead_letters
 from services.ingest.history.command import import_
 from services.ingest.sources.command import app as sources
 from services.processes import ProcessSpec
+from services.profile.suggestions.command import suggest
 from services.runtime.settings import Settings
 
 app = typer.Typer(
@@ -27,6 +28,9 @@ app = typer.Typer(
 )
 topics = typer.Typer(help="The Kafka topics.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
+profile = typer.Typer(help="What is known of people.", no_args_is_help=True)
+app.add_typer(profile, name="profile")
+profile.command("suggest")(suggest)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(sources, name="sources")
 dead_letters.add_typer(dead_letter_topics, name="topics")

@@ -17,9 +17,9 @@ from rapidfuzz.distance import OSA, JaroWinkler
 
 from services.profile.suggestions.model import Agreement, Card, Suggestion
 
-THRESHOLD = 14.0
+THRESHOLD = 12.0
 """Bits from which a pair is suggested: at least 0.99 of such pairs are one person, as measured on
-the FEBRL data sets (docs/identity.md)."""
+the FEBRL data sets (docs/suggestions.md)."""
 MOST_IN_BLOCK = 100
 """People who share a key; more of them are not compared because of it."""
 _LEAST_CHANCE = 1e-6
@@ -50,6 +50,11 @@ FIELDS = {
 }
 _EDITED = frozenset({"number", "postcode", "birthday", "phone"})
 _NAMES = ("given", "family")
+_ADDRESS = frozenset({"street", "number", "city", "region", "postcode"})
+ADDRESS_MOST = 12.0
+"""Bits of a whole address: who shares a street mostly shares the city, so they do not add up."""
+HOUSEHOLD = -15.0
+"""Bits for another given name at one address, unless the birthday is the same: a family."""
 
 
 class Frequencies:
@@ -96,12 +101,25 @@ def candidates(cards: Iterable[Card]) -> set[tuple[str, str]]:
 
 def score(one: Card, other: Card, frequencies: Frequencies) -> Suggestion:
     """What speaks for and against the two being one person."""
-    evidence = [*_names(one, other, frequencies)]
+    evidence = _names(one, other, frequencies)
     for name in FIELDS:
         if name not in _NAMES:
             evidence += _compared(name, getattr(one, name), getattr(other, name), frequencies)
+    evidence += _related(evidence)
     total = round(sum(agreement.bits for agreement in evidence), 3)
     return Suggestion(one.profile_id, other.profile_id, total, tuple(evidence))
+
+
+def _related(evidence: Sequence[Agreement]) -> list[Agreement]:
+    """What fields say less of together than each by itself."""
+    levels = {agreement.field: agreement.level for agreement in evidence}
+    address = sum(agreement.bits for agreement in evidence if agreement.field in _ADDRESS)
+    related = []
+    if address > ADDRESS_MOST:
+        related.append(Agreement("address", "one", round(ADDRESS_MOST - address, 3)))
+    if address > 0 and levels.get("given") == "different" and levels.get("birthday") != "same":
+        related.append(Agreement("household", "different", HOUSEHOLD))
+    return related
 
 
 def _names(one: Card, other: Card, frequencies: Frequencies) -> list[Agreement]:
@@ -122,7 +140,7 @@ def _names(one: Card, other: Card, frequencies: Frequencies) -> list[Agreement]:
 
 def _compared(name: str, one: str, other: str, frequencies: Frequencies) -> Iterator[Agreement]:
     """One field; nothing where either value is unknown: that says nothing."""
-    if not one or not other:
+    if not one or not other or (name in _NAMES and _initial(one, other)):
         return
     field = FIELDS[name]
     if one == other:
@@ -132,6 +150,11 @@ def _compared(name: str, one: str, other: str, frequencies: Frequencies) -> Iter
     else:
         level, chance, often = "different", 1 - field.nearly, 1 - field.same - field.close
     yield Agreement(name, level, round(log2(often / max(chance, _LEAST_CHANCE)), 3))
+
+
+def _initial(one: str, other: str) -> bool:
+    """Whether one of them is but the first letter of the other."""
+    return one != other and min(len(one), len(other)) == 1 and one[0] == other[0]
 
 
 def _close(name: str, one: str, other: str) -> bool:

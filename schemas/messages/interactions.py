@@ -6,7 +6,7 @@ from msgspec import Raw, Struct, field
 
 
 class Identifier(Struct, frozen=True, order=True):
-    """A name by which a person is known: ``user_id``, ``email`` or ``anonymous_id``."""
+    """A name by which a person is known: ``user_id``, ``email``, ``phone``, ``anonymous_id``..."""
 
     type: str
     value: str
@@ -35,6 +35,8 @@ class Interaction(Struct, kw_only=True, omit_defaults=True):
     """Identifiers of the event that limits or blocked values kept from linking."""
     history: bool = False
     """The event was imported: it happened long ago, and nobody is to be written to for it."""
+    untrusted: bool = False
+    """It came from a browser or an app, which cannot say that two known people are one."""
     event: Raw = field(default_factory=lambda: Raw(b"{}"))
 
 
@@ -70,3 +72,20 @@ class ProfileAbsorbed(Struct, kw_only=True, omit_defaults=True):
     """The message that linked them was imported."""
     live: int = 0
     """How many interactions that were not imported the absorbed profile was announced with."""
+
+
+class IdentityRearranged(Struct, kw_only=True, omit_defaults=True):
+    """``regulars.identity.rearranged.v1`` on ``profile.interactions``, keyed by ``profile_id``.
+
+    Whose interactions are whose was decided anew: by a late message, or by people. This
+    profile has others than before, or is now ``into``, or is a profile of its own again.
+    Written by resolve; the truth is what resolve has stored.
+    """
+
+    profile_id: str
+    into: str | None = None
+    message_id: str = ""
+    """The message, or the decision, that made the difference; empty: found by looking again."""
+    at: datetime
+    history: bool = False
+    """Nobody is to be written to because of it."""

@@ -1,172 +1,142 @@
-"""Identity as a whole: it is the union-find over what was seen together (I7)."""
+"""Identity as a whole: whatever comes in whatever order, the people are those of the oracle."""
 
-from collections.abc import Iterable, Sequence
-from copy import deepcopy
+import json
+import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas.messages import Identifier
-from services.profile.resolve.model import LIMITS, MOST, Attribution, Link, Person
-from services.profile.resolve.rules.identity import Graph, linking
+from services.profile.resolve.handler import ResolveHandler
+from services.profile.resolve.rules.identifiers import Sender
+from services.profile.resolve.rules.spelling import node_of
+from services.runtime.turn import Record, Source, Turn
+from tests.identity_oracle import TRUST, Said, world_of
+from tests.identity_world import FakePeople
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SOURCE = Source("profile-resolve/events.clicks/0", "events.clicks", 0)
+KINDS = {"user_id": 7, "email": 7, "loyalty_card": 3}
 
 
-class Memory:
-    """What the database would hold between batches."""
+class Senders:
+    """Two sources: the shop's server and its pages."""
+
+    def of(self, source: str) -> Sender:
+        return Sender(untrusted=source == "page")
+
+
+def name(kind: str, number: int) -> tuple[str, str]:
+    return kind, f"{kind[0]}{number}@shop.com" if kind == "email" else f"{kind[0]}{number}"
+
+
+personal = st.one_of(
+    *(st.builds(name, st.just(kind), st.integers(1, most)) for kind, most in KINDS.items())
+)
+device = st.builds(name, st.sampled_from(["anonymous_id", "anonymous_id", "device_id"]),
+                   st.integers(1, 3))  # fmt: skip
+instants = st.one_of(st.integers(0, 9), st.integers(0, 80).map(lambda days: days * 1440))
+
+
+@st.composite
+def messages(draw, *, most: int = 25) -> list[Said]:
+    """Messages in the order in which they come, which is none."""
+    said = []
+    for number in range(draw(st.integers(1, most))):
+        who = draw(st.lists(personal, max_size=3, unique=True))
+        what = draw(st.lists(device, max_size=2 if who else 1, unique=True))
+        if not who and not what:
+            what = [draw(device)]
+        named = sorted(dict.fromkeys(who), key=lambda one: TRUST.index(one[0]))
+        devices = sorted(dict.fromkeys(what), key=lambda one: one[0] != "anonymous_id")
+        devices = list({kind: (kind, value) for kind, value in devices}.values())
+        kinds = {kind for kind, _ in (*named, *devices)}
+        if not kinds & {"user_id", "email", "anonymous_id"}:  # ingest takes none without
+            devices = [draw(st.builds(name, st.just("anonymous_id"), st.integers(1, 3))), *devices]
+        at = NOON + timedelta(minutes=draw(instants))
+        users = [one for one in named if one[0] == "user_id"]
+        named = [one for one in named if one not in users[1:]]
+        said.append(Said(f"m{number:02}", at, (*named, *devices), draw(st.booleans())))
+    return said
+
+
+def body(said: Said) -> bytes:
+    names = [{"type": kind, "id": value} for kind, value in said.names
+             if kind not in ("anonymous_id", "device_id", "user_id")]  # fmt: skip
+    first = dict(reversed(said.names))
+    context = {"externalIds": names}
+    if "email" in first:
+        context["traits"] = {"email": first["email"]}
+    if "device_id" in first:
+        context["device"] = {"id": first["device_id"]}
+    event = {
+        "messageId": said.id,
+        "type": "track",
+        "event": "Product Viewed",
+        "timestamp": said.at.isoformat(),
+        "receivedAt": datetime(2026, 9, 1, tzinfo=UTC).isoformat(),
+        "source": "page" if said.untrusted else "server",
+        "userId": first.get("user_id"),
+        "anonymousId": first.get("anonymous_id"),
+        "context": context,
+    }
+    return json.dumps({key: value for key, value in event.items() if value is not None}).encode()
+
+
+class Resolve:
+    """A handler, its store, and its turns."""
 
     def __init__(self) -> None:
-        self.owners: dict[Identifier, str] = {}
-        self.people: dict[str, Person] = {}
+        self.people = FakePeople()
+        self.handler = ResolveHandler(self.people, Senders())
+        self.turns: list[Turn] = []
 
-    def run(self, batch: Sequence[Link]) -> list[Attribution]:
-        """One turn: load what the batch needs, attribute, store what changed."""
-        named = {identifier for link in batch for identifier in link.identifiers}
-        owners = {key: self.owners[key] for key in named & self.owners.keys()}
-        loaded = {key: deepcopy(self.people[key]) for key in linking(batch, owners)}
-        graph = Graph(owners, loaded)
-        outcomes = [graph.attribute(link) for link in batch]
-        changes = graph.changes()
-        assert not changes.owners.keys() & self.owners.keys()
-        self.owners |= changes.owners | changes.moved
-        for person in (*changes.created, *changes.changed):
-            self.people[person.profile_id] = person
-        for member, into in changes.redirected.items():
-            self.people[member].into = into
-        return outcomes
-
-    def groups(self) -> set[frozenset[Identifier]]:
-        """The identifiers of each person."""
-        return {
-            frozenset(held.identifier for held in person.identifiers)
-            for person in self.people.values()
-            if person.into is None
-        }
+    async def take(self, batch: Sequence[Said]) -> Turn:
+        records = [Record(SOURCE, 0, b"k", body(said), {}) for said in batch]
+        turn = Turn(now=datetime(2026, 9, 1, tzinfo=UTC), session=None, records=records)
+        await self.handler.handle(turn)
+        assert [(each.reason, each.detail) for each in turn.rejected] == []
+        self.turns.append(turn)
+        return turn
 
 
-def union_find(edges: Iterable[Sequence[Identifier]]) -> set[frozenset[Identifier]]:
-    """The groups of identifiers that ``edges`` connect."""
-    groups: list[set[Identifier]] = []
-    for edge in edges:
-        joined = set(edge)
-        apart = []
-        for group in groups:
-            if group & joined:
-                joined |= group
-            else:
-                apart.append(group)
-        groups = [*apart, joined]
-    return {frozenset(group) for group in groups}
-
-
-def links(values: int) -> st.SearchStrategy[list[Link]]:
-    """Events that each name one to four identifiers out of few, the most trusted first."""
-    some = st.builds(
-        Identifier,
-        st.sampled_from([limit.type for limit in LIMITS]),
-        st.integers(1, values).map(str),
-    )
-    order = [limit.type for limit in LIMITS]
-    named = st.lists(some, min_size=1, max_size=4, unique=True).map(
-        lambda found: sorted(found, key=lambda identifier: order.index(identifier.type))
-    )
-    return st.lists(st.tuples(named, st.integers(0, 50)), max_size=40).map(
-        lambda events: [
-            Link(f"m{number}", NOON + timedelta(minutes=minute), "web", "same_event", found, [])
-            for number, (found, minute) in enumerate(events)
-        ]
-    )
-
-
-@given(links(values=8))
-def test_identity_is_the_union_find_over_the_accepted_identifiers(events: list[Link]) -> None:
-    memory = Memory()
-    outcomes = memory.run(events)
-    assert memory.groups() == union_find(outcome.accepted for outcome in outcomes)
-
-
-@given(links(values=8))
-def test_identity_is_the_union_find_over_all_identifiers_while_no_limit_is_met(
-    events: list[Link],
-) -> None:
-    apart = [
-        link
-        for link in events
-        if all(identifier.type != "user_id" for identifier in link.identifiers)
-    ]
-    small = [group for group in union_find(link.identifiers for link in apart) if within(group)]
-    free = [link for link in apart if any(set(link.identifiers) <= group for group in small)]
-    memory = Memory()
-    outcomes = memory.run(free)
-    assert memory.groups() == set(small)
-    assert all(outcome.ignored == [] for outcome in outcomes)
-
-
-@given(links(values=4), st.randoms(use_true_random=False))
-def test_the_order_of_events_does_not_matter_while_no_limit_is_met(
-    events: list[Link], random: object
-) -> None:
-    found = union_find(link.identifiers for link in events)
-    free = [
-        link
-        for link in events
-        if any(set(link.identifiers) <= group and within(group) for group in found)
-    ]
-    shuffled = list(free)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
-    one, other = Memory(), Memory()
-    one.run(free)
-    other.run(shuffled)
-    assert one.groups() == other.groups()
-
-
-@given(links(values=8))
-def test_each_event_is_one_persons_and_follows_its_identifiers(events: list[Link]) -> None:
-    memory = Memory()
-    outcomes = memory.run(events)
-    assert len(outcomes) == len(events)
-    for link, outcome in zip(events, outcomes, strict=True):
-        person = memory.people[outcome.profile_id]
-        survivor = memory.people[person.into] if person.into else person
-        assert survivor.into is None
-        assert outcome.accepted
-        assert outcome.accepted + outcome.ignored == link.identifiers
-        assert {memory.owners[identifier] for identifier in outcome.accepted} == {
-            survivor.profile_id
-        }
-        assert outcome.profile_id in survivor.profile_ids
-
-
-@given(links(values=8))
-def test_nobody_exceeds_a_limit_and_nobody_is_lost(events: list[Link]) -> None:
-    memory = Memory()
-    memory.run(events)
-    assert all(within(group) for group in memory.groups())
-    survivors = [person for person in memory.people.values() if person.into is None]
-    everybody = [profile_id for person in survivors for profile_id in person.profile_ids]
-    assert sorted(everybody) == sorted(memory.people)
-    for person in survivors:
-        assert sorted(merge.from_ for merge in person.merges) == sorted(person.members)
+def check(people: FakePeople, said: Sequence[Said], rulings=()) -> None:
+    """What is stored is what the definitions say, and hangs together."""
+    oracle = world_of(said, rulings)
+    assert {frozenset(each) for each in people.histories().values()} == oracle.people()
+    assert people.shown() == {
+        id: frozenset(Identifier(*one) for one in names) for id, names in oracle.accepted.items()
+    }
+    living = [person for person in people.all.values() if person.into is None]
+    everybody = [profile_id for person in living for profile_id in person.profile_ids]
+    assert sorted(everybody) == sorted(people.all)
+    for person in living:
+        for member in person.members:
+            assert people.all[member].into == person.profile_id
         for held in person.identifiers:
-            assert memory.owners[held.identifier] == person.profile_id
+            assert people.by[node_of(held.identifier)].profile_id == person.profile_id
+    for has in people.by.values():
+        assert not has.profile_id or people.all[has.profile_id].into is None
+    held = {node_of(h.identifier) for person in living for h in person.identifiers}
+    owned = {node for node, has in people.by.items() if has.profile_id and node.type in TRUST}
+    assert held == owned
 
 
-@given(links(values=8), st.lists(st.integers(0, 40), max_size=5))
-def test_a_batch_split_anywhere_gives_the_same_people(events: list[Link], cuts: list[int]) -> None:
-    whole, split = Memory(), Memory()
-    at_once = whole.run(events)
-    bounds = sorted({0, len(events), *(cut for cut in cuts if cut < len(events))})
-    in_parts = [
-        outcome for start, end in pairwise(bounds) for outcome in split.run(events[start:end])
-    ]
-    assert at_once == in_parts
-    assert (whole.people, whole.owners) == (split.people, split.owners)
+EXAMPLES = int(os.environ.get("REGULARS_TEST_EXAMPLES", "300"))
+SLOW = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
-def within(group: Iterable[Identifier]) -> bool:
-    """Whether one person may have all of these."""
-    kinds = [identifier.type for identifier in group]
-    return all(kinds.count(kind) <= most for kind, most in MOST.items())
+@SLOW
+@given(messages(), st.lists(st.integers(0, 25), max_size=4))
+async def test_whatever_comes_in_whatever_order_the_people_are_those_of_the_definitions(
+    said: list[Said], cuts: list[int]
+) -> None:
+    resolve = Resolve()
+    bounds = sorted({0, len(said), *(cut for cut in cuts if cut < len(said))})
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        await resolve.take(said[start:end])
+    check(resolve.people, said)

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from schemas.messages import IdentityMerged, Interaction, ProfileAbsorbed
+from schemas.messages import IdentityMerged, IdentityRearranged, Interaction, ProfileAbsorbed
 from schemas.topics import MEANT_FOR
 from services.profile.build.rules.before import Earlier
 from services.runtime.turn import Record, Source, Turn
 
 RECORDED = "regulars.interaction.recorded.v1"
 MERGED = "regulars.identity.merged.v1"
+REARRANGED = "regulars.identity.rearranged.v1"
 ABSORBED = "regulars.profile.absorbed.v1"
 CHANGED = "regulars.profile.changed.v1"
 
@@ -24,9 +25,15 @@ class Work:
     """Of the last record: what follows is attributed to it."""
     interactions: list[tuple[Record, Interaction]] = field(default_factory=list)
     merged: IdentityMerged | None = None
+    rearranged: IdentityRearranged | None = None
     absorbed: list[ProfileAbsorbed] = field(default_factory=list)
     rebuild: bool = False
     """A timer asks for it."""
+
+    @property
+    def identity(self) -> bool:
+        """Whether resolve must be asked what the profile is now."""
+        return self.merged is not None or self.rearranged is not None or self.rebuild
     history: bool = False
     """Nothing but imported history is behind what it changes: known once it is folded."""
     earlier: Earlier | None = None
@@ -62,14 +69,19 @@ def works_of(turn: Turn) -> dict[str, Work]:
                 work.interactions.append((record, message))
         elif isinstance(message, IdentityMerged):
             work.merged = message
+        elif isinstance(message, IdentityRearranged):
+            work.rearranged = message
         else:
             work.absorbed.append(message)
     return works
 
 
-_READERS: dict[str, Callable[[bytes], Interaction | IdentityMerged | ProfileAbsorbed]] = {
+Message = Interaction | IdentityMerged | IdentityRearranged | ProfileAbsorbed
+
+_READERS: dict[str, Callable[[bytes], Message]] = {
     RECORDED: msgspec.json.Decoder(Interaction).decode,
     MERGED: msgspec.json.Decoder(IdentityMerged).decode,
+    REARRANGED: msgspec.json.Decoder(IdentityRearranged).decode,
     ABSORBED: msgspec.json.Decoder(ProfileAbsorbed).decode,
 }
 
@@ -80,3 +92,8 @@ def first_of(record: Record) -> tuple[str, int]:
     if not origin:
         origin, seq = record.header("origin"), record.header("seq")
     return origin, int(seq) if seq.isdecimal() else 0
+
+
+def first_key_of(record: Record) -> str:
+    """The profile id that resolve first wrote the record for."""
+    return record.header("first_profile") or (record.key or b"").decode("utf-8", "replace")

@@ -1,54 +1,72 @@
 """One turn of resolve: accept, drop the sender's duplicates, say whose, store, pass on.
 
-Reads ``events.*`` and ``message.changes``, writes ``profile.interactions``. Several
-workers do this at once over one identity graph: what two of them change at the same time
-collides in the database and is tried again.
+Reads ``events.*``, ``message.changes`` and ``identity.decisions``, writes
+``profile.interactions``. Several workers do this at once over one identity graph: what two of
+them change at the same time collides in the database and is tried again. What they decide
+without a document in common is looked at once more, by a timer, when each can see the other's.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from schemas.messages import Identifier, Interaction
-from schemas.topics import EVENTS, INTERACTIONS, MESSAGE_CHANGES
+from schemas.messages import Interaction
+from schemas.topics import EVENTS, MESSAGE_CHANGES
 from schemas.validation import Fault
-from services.profile.resolve.model import Changes, Link, Merge, Person, Stored
+from services.profile.resolve import outbox
+from services.profile.resolve.anew import Anew, decide_anew
+from services.profile.resolve.model import Changes, Link, Merge, Stored
+from services.profile.resolve.rearranging import History, Limits, Reader, Seeds
 from services.profile.resolve.rules import interactions
 from services.profile.resolve.rules.acceptance import Arrival, accept_event, accept_step
-from services.profile.resolve.rules.identifiers import link_of
-from services.profile.resolve.rules.identity import Graph, linking
-from services.runtime.turn import Message, Record, Source, Turn
+from services.profile.resolve.rules.decisions import decided
+from services.profile.resolve.rules.identifiers import TRUSTED, Sender, link_of
+from services.profile.resolve.rules.identity import Graph
+from services.profile.resolve.rules.needs import Known, needed
+from services.profile.resolve.rules.spelling import node_of
+from services.runtime.turn import Record, Source, Timer, Turn
 
 NAME = "profile-resolve"
 TOPICS = (*(topic.name for topic in EVENTS), MESSAGE_CHANGES.name)
 
-RECORDED = "regulars.interaction.recorded.v1"
-MERGED = "regulars.identity.merged.v1"
+AGAIN = "identity/"
+"""The timer that has a person looked at once more."""
+_AGAIN_AFTER = timedelta(seconds=60)
 
 
-class People(Protocol):
+class People(History, Protocol):
     """Interactions and the identity graph, as one transaction sees them."""
 
     async def known(self, interaction_ids: Collection[str], session: Any) -> set[str]:
         """Those of the ids that are stored already."""
 
-    async def owners(
-        self, identifiers: Collection[Identifier], session: Any
-    ) -> dict[Identifier, str]:
-        """The profile id of each identifier that somebody has."""
-
-    async def people(self, profile_ids: Collection[str], session: Any) -> dict[str, Person]:
-        """These persons."""
-
     async def survivors(self, profile_ids: Collection[str], session: Any) -> dict[str, str]:
         """The id that each existing profile goes by now: its own if it was not absorbed."""
+
+    async def latest(self, profile_ids: Collection[str], session: Any) -> datetime | None:
+        """When the latest interaction attributed to any of these ids was."""
 
     async def save(self, stored: Sequence[Stored], changes: Changes, session: Any) -> None:
         """Store new interactions and what changed in the graph.
 
         Raises when another transaction has changed any of the same persons or identifiers.
         """
+
+
+class Senders(Protocol):
+    """What is known of the sources of events."""
+
+    def of(self, source: str) -> Sender:
+        """The sender of that name; one that nobody declared is trusted."""
+
+
+class Everybody:
+    """Senders of which nothing is declared."""
+
+    def of(self, source: str) -> Sender:
+        """Trusted."""
+        return TRUSTED
 
 
 @dataclass(slots=True, eq=False)
@@ -59,33 +77,79 @@ class _Accepted:
     draft: Interaction
     link: Link | None
     """What it says of identity; None of a step of ours, which names its profile."""
+    merges: Sequence[Merge] = ()
 
 
 class ResolveHandler:
     """The handler of ``profile-resolve``. Keeps nothing between turns."""
 
-    def __init__(self, people: People) -> None:
+    def __init__(
+        self,
+        people: People,
+        senders: Senders | None = None,
+        *,
+        limits: Limits | None = None,
+        again: timedelta = _AGAIN_AFTER,
+    ) -> None:
         self._people = people
+        self._senders = senders or Everybody()
+        self._limits = limits or Limits()
+        self._again = again
 
     async def handle(self, turn: Turn) -> None:
         """See ``services.runtime.turn.Handler``."""
-        batch = _accept(turn)
-        if not batch:
+        batch = _accept(turn, self._senders)
+        due = [timer for timer in turn.timers if timer.key.startswith(AGAIN)]
+        if not (batch or due):
             return
-        known = await self._people.known(batch.keys(), turn.session)
+        known = await self._people.known(batch.keys(), turn.session) if batch else set()
         if known:
             turn.drop("duplicate", len(known))
             for interaction_id in known:
                 del batch[interaction_id]
-        graph, survivors = await self._load(batch.values(), turn.session)
+        items = list(batch.values())
+        graph, survivors = await self._load(items, turn.session)
+        items = [item for item in items if _attribute(turn, item, graph, survivors)]
+        source, told = await self._decide_anew(turn, items, due, graph)
         stored: list[Stored] = []
-        for item in batch.values():
-            if not _attribute(turn, item, graph, survivors):
-                continue
+        for item in items:
+            for merge in item.merges:
+                turn.emit(item.record.source, outbox.merged(merge, history=item.draft.history))
             interaction = interactions.stored(item.draft)
             stored.append(interaction)
-            turn.emit(item.record.source, _recorded(interaction))
-        await self._people.save(stored, graph.changes(), turn.session)
+            turn.emit(item.record.source, outbox.recorded(interaction))
+        for message in told.messages:
+            turn.emit(source, message)
+        changes = graph.changes()
+        changes.rewritten = told.rewritten
+        await self._people.save(stored, changes, turn.session)
+
+    async def _decide_anew(
+        self, turn: Turn, items: Sequence["_Accepted"], due: Sequence[Timer], graph: Graph
+    ) -> tuple[Source, Anew]:
+        """Whom the batch's order may have misled, and whom another worker may have."""
+        source = due[-1].source if due else items[-1].record.source if items else None
+        seeds = Seeds(people=set(graph.unsettled), devices=graph.unsettled_devices)
+        for timer in due:
+            seeds.add(timer.key.removeprefix(AGAIN))
+        for device in graph.taken:
+            if source is not None:
+                key = f"{AGAIN}{device.type}:{device.value}"
+                turn.set_timer(source, key, turn.now + self._again)
+        if source is None or not seeds:
+            return source, Anew()  # type: ignore[return-value]
+        last = max(items, key=lambda item: item.draft.received_at, default=None)
+        by = outbox.Evidence("", turn.now)
+        if last is not None:
+            history = all(item.draft.history for item in items)
+            by = outbox.Evidence(last.draft.interaction_id, last.draft.at, history)
+        reader = Reader(self._people, turn.session, self._limits)
+        anew = await decide_anew(reader, seeds, ([item.draft for item in items], graph), by)
+        if anew.left:
+            turn.drop("too_many_connected", anew.left)
+        for profile_id in anew.again:
+            turn.set_timer(source, AGAIN + profile_id, turn.now + self._again)
+        return source, anew
 
     async def committed(self, turn: Turn) -> None:
         """Nothing happens outside."""
@@ -96,8 +160,10 @@ class ResolveHandler:
     def lost(self, sources: Sequence[Source] | None) -> None:
         """Nothing is cached."""
 
-    async def _load(self, batch: Iterable[_Accepted], session: Any) -> tuple[Graph, dict[str, str]]:
-        """All that the batch needs to know: one question a collection."""
+    async def _load(
+        self, batch: Iterable["_Accepted"], session: Any
+    ) -> tuple[Graph, Mapping[str, str]]:
+        """All that the batch needs to know: one question a collection, mostly."""
         links: list[Link] = []
         targets: set[str] = set()
         for item in batch:
@@ -105,22 +171,44 @@ class ResolveHandler:
                 links.append(item.link)
             else:
                 targets.add(item.draft.profile_id)
-        identifiers = {identifier for link in links for identifier in link.identifiers}
-        owners = await self._people.owners(identifiers, session) if identifiers else {}
-        affected = linking(links, owners)
-        people = await self._people.people(affected, session) if affected else {}
+        known = await self._known(links, session)
         survivors = await self._people.survivors(targets, session) if targets else {}
-        return Graph(owners, people), survivors
+        return Graph(known), survivors
+
+    async def _known(self, links: Sequence[Link], session: Any) -> Known:
+        people = self._people
+        named = {node for link in links for node in (*link.nodes, *link.devices)}
+        if not named:
+            return Known()
+        owners, devices = await people.owners(named, session)
+        need = needed(links, owners, devices)
+        anchors = need.anchors - owners.keys()
+        if anchors:
+            owners |= (await people.owners(anchors, session))[0]
+        known = Known(owners, devices)
+        if need.people:
+            known.people = await people.people(need.people, session)
+        known.latest = {
+            device: await people.latest(known.people[holder].profile_ids, session)
+            for device, holder in need.holders.items()
+            if holder in known.people
+        }
+        contested = [person for person in known.people.values() if person.decided]
+        if contested or any(device.decided for device in devices.values()):
+            theirs = {node_of(held.identifier) for each in contested for held in each.identifiers}
+            found = await people.decisions(theirs | named, session)
+            known.decided = decided(found)
+        return known
 
 
-def _accept(turn: Turn) -> dict[str, _Accepted]:
+def _accept(turn: Turn, senders: Senders) -> dict[str, _Accepted]:
     """What fits, by interaction id: the first of each id, in the order of the batch."""
     batch: dict[str, _Accepted] = {}
     for record in turn.records:
         if record.source.topic == MESSAGE_CHANGES.name:
             item = _accept_step(turn, record)
         else:
-            item = _accept_event(turn, record)
+            item = _accept_event(turn, record, senders)
         if item is None:
             continue
         if item.draft.interaction_id in batch:
@@ -130,13 +218,13 @@ def _accept(turn: Turn) -> dict[str, _Accepted]:
     return batch
 
 
-def _accept_event(turn: Turn, record: Record) -> _Accepted | None:
+def _accept_event(turn: Turn, record: Record, senders: Senders) -> _Accepted | None:
     taken = accept_event(record.value, Arrival(record.headers, record.timestamp), turn.now)
     if isinstance(taken, Fault):
         turn.reject(record, taken.code, taken.detail)
         return None
     event, body = taken
-    link = link_of(event)
+    link = link_of(event, senders.of(event.source))
     if link is None:
         turn.reject(record, "no_identifier", "No identifier tells one person from others.")
         return None
@@ -159,8 +247,8 @@ def _accept_step(turn: Turn, record: Record) -> _Accepted | None:
     return _Accepted(record, interactions.draft_step(step, record.value), None)
 
 
-def _attribute(turn: Turn, item: _Accepted, graph: Graph, survivors: dict[str, str]) -> bool:
-    """Fill in whose it is, and tell of merges; False when it can be nobody's."""
+def _attribute(turn: Turn, item: _Accepted, graph: Graph, survivors: Mapping[str, str]) -> bool:
+    """Fill in whose it is; False when it can be nobody's."""
     if item.link is None:
         profile_id = survivors.get(item.draft.profile_id)
         if profile_id is None:
@@ -172,35 +260,5 @@ def _attribute(turn: Turn, item: _Accepted, graph: Graph, survivors: dict[str, s
     item.draft.profile_id = whose.profile_id
     item.draft.identifiers = whose.accepted
     item.draft.ignored = whose.ignored
-    for merge in whose.merges:
-        turn.emit(item.record.source, _merged(merge, history=item.draft.history))
+    item.merges = whose.merges
     return True
-
-
-def _recorded(interaction: Stored) -> Message:
-    return Message(
-        topic=INTERACTIONS.name,
-        key=interaction.profile_id,
-        value=interaction.body,
-        type=RECORDED,
-        id=interaction.interaction_id,
-        time=interaction.at,
-        extra=_headers(interaction.name),
-    )
-
-
-@lru_cache(maxsize=1_000)
-def _headers(name: str) -> tuple[tuple[str, bytes], ...]:
-    return (("event", name.encode()),)
-
-
-def _merged(merge: Merge, *, history: bool) -> Message:
-    """Keyed by the absorbed profile, whose owner closes it and tells the survivor."""
-    return Message(
-        topic=INTERACTIONS.name,
-        key=merge.from_,
-        value=interactions.merged(merge, history=history),
-        type=MERGED,
-        id=f"{merge.message_id}/merged/{merge.from_}",
-        time=merge.at,
-    )

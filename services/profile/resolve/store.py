@@ -1,25 +1,46 @@
 """Identity and interactions in MongoDB, in the database of the service ``profile``.
 
 ``interactions`` ``{_id: interaction id, p: profile id it was attributed to, t: event time,
-n: name, b: the encoded Interaction, c: true where it may speak of consent, else missing}``;
-``identifiers`` ``{_id: "<type>:<value>", p}``; ``people``: a ``Person``, its times as RFC 3339
-text, exact to the microsecond.
+n: name, b: the encoded Interaction, c: true where it
+may speak of consent, else missing}``; ``people``: a ``Person``, ``decisions``: a ``Decision``
+with ``ids``, all that it names; their times as RFC 3339 text, exact to the microsecond.
+``identifiers`` ``{_id: "<type>:<value>" (an address as its SHA-256), p: profile id, u: no
+authenticated source has named it, c: contested}``; of a device ``{_id, p, o: its own anonymous
+profile, m: marks, s: shared, d: decided}``.
 
 Several workers change the graph at once, each in a snapshot transaction of its own. Two
 that would decide differently, had one seen the other, always write a document in common:
-whoever takes an identifier inserts it, and whoever adds to a person or merges it writes
-that person. So one of them aborts and is tried again.
+whoever takes an identifier inserts it, and whoever adds to a person, gives it a device or
+merges it writes that person. So one of them aborts and is tried again.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 
 import msgspec
-from pymongo import ASCENDING, DESCENDING, InsertOne
+from pymongo import ASCENDING, DESCENDING, InsertOne, UpdateMany
 
 from schemas.messages import Identifier
-from services.profile.resolve.model import Changes, Entry, Person, Stored
-from services.runtime.mongo import Database, ReplaceOne, Session, UpdateOne, create_collection
+from services.profile.resolve.model import (
+    Changes,
+    Decision,
+    Device,
+    Entry,
+    Mark,
+    Owner,
+    Person,
+    Stored,
+)
+from services.profile.resolve.rules.kinds import is_device
+from services.profile.resolve.rules.spelling import node_of
+from services.runtime.mongo import (
+    Database,
+    Document,
+    ReplaceOne,
+    Session,
+    UpdateOne,
+    create_collection,
+)
 
 _ALL = 10_000
 """More than a turn asks for: the answer comes in one round trip."""
@@ -34,10 +55,11 @@ class IdentityStore:
         self._interactions = database["interactions"]
         self._identifiers = database["identifiers"]
         self._people = database["people"]
+        self._decisions = database["decisions"]
 
     async def prepare(self) -> None:
         """Create collections and indexes. Safe to call from several processes."""
-        for name in ("interactions", "identifiers", "people"):
+        for name in ("interactions", "identifiers", "people", "decisions"):
             await create_collection(self._database, name)
         await self._interactions.create_index(
             [("p", ASCENDING), ("t", DESCENDING), ("_id", ASCENDING)], name="timeline"
@@ -47,6 +69,8 @@ class IdentityStore:
             name="consent",
             partialFilterExpression={"c": True},
         )
+        await self._identifiers.create_index("p", name="holder")
+        await self._decisions.create_index("ids", name="named")
 
     # -- what the stage asks and writes (the handler's protocol) -----------------------------
 
@@ -58,14 +82,22 @@ class IdentityStore:
         return {document["_id"] for document in await found.to_list(None)}
 
     async def owners(
-        self, identifiers: Collection[Identifier], session: Session | None = None
-    ) -> dict[Identifier, str]:
-        """The profile id of each identifier that somebody has."""
-        by_key = {_key(identifier): identifier for identifier in identifiers}
+        self, nodes: Collection[Identifier], session: Session | None = None
+    ) -> tuple[dict[Identifier, Owner], dict[Identifier, Device]]:
+        """Who has each of these, persons' identifiers (as nodes) and devices apart."""
+        by_key = {_key(node): node for node in nodes}
         found = self._identifiers.find(
             {"_id": {"$in": list(by_key)}}, batch_size=_ALL, session=session
         )
-        return {by_key[document["_id"]]: document["p"] for document in await found.to_list(None)}
+        owners: dict[Identifier, Owner] = {}
+        devices: dict[Identifier, Device] = {}
+        for document in await found.to_list(None):
+            node = by_key[document["_id"]]
+            if is_device(node.type):
+                devices[node] = _device(document)
+            else:
+                owners[node] = Owner(document["p"], "u" in document, "c" in document)
+        return owners, devices
 
     async def people(
         self, profile_ids: Collection[str], session: Session | None = None
@@ -85,43 +117,49 @@ class IdentityStore:
             {"_id": {"$in": list(profile_ids)}}, {"into": 1}, batch_size=_ALL, session=session
         )
         return {
-            document["_id"]: document["into"] or document["_id"]
+            document["_id"]: document.get("into") or document["_id"]
             for document in await found.to_list(None)
         }
 
     async def save(self, stored: Sequence[Stored], changes: Changes, session: Session) -> None:
         """Store new interactions and what changed in the graph, one write a collection."""
-        if changes.owners or changes.moved:
+        if changes.owners or changes.moved or changes.absorbed:
             await self._save_identifiers(changes, session)
-        if changes.created or changes.changed or changes.redirected:
+        if changes.created or changes.changed or changes.redirected or changes.touched:
             await self._save_people(changes, session)
+        if changes.rewritten:
+            await self._interactions.bulk_write(
+                [
+                    UpdateOne({"_id": each.interaction_id}, {"$set": _row(each)})
+                    for each in changes.rewritten
+                ],
+                ordered=False,
+                session=session,
+            )
+        for decision in changes.decisions:
+            ids = [_key(each) for each in (*decision.a, *decision.b)]
+            fields = msgspec.to_builtins(decision) | {"ids": ids}
+            await self._decisions.replace_one(
+                {"_id": decision.decision_id}, fields, upsert=True, session=session
+            )
         if stored:
             await self._interactions.insert_many(
-                [
-                    {
-                        "_id": interaction.interaction_id,
-                        "p": interaction.profile_id,
-                        "t": interaction.at,
-                        "n": interaction.name,
-                        "b": interaction.body,
-                        **({"c": True} if interaction.consent else {}),
-                    }
-                    for interaction in stored
-                ],
+                [{"_id": each.interaction_id, **_row(each)} for each in stored],
                 ordered=False,
                 session=session,
             )
 
     async def _save_identifiers(self, changes: Changes, session: Session) -> None:
-        writes: list[InsertOne[dict[str, str]] | UpdateOne] = [
-            InsertOne({"_id": _key(identifier), "p": profile_id})
-            for identifier, profile_id in changes.owners.items()
+        # First what belongs to whom at large, then what is known of each.
+        writes: list[InsertOne[Document] | ReplaceOne[Document] | UpdateMany] = [
+            UpdateMany({"p": former}, {"$set": {"p": into}})
+            for former, into in changes.absorbed.items()
         ]
+        writes.extend(InsertOne(_held(node, has)) for node, has in changes.owners.items())
         writes.extend(
-            UpdateOne({"_id": _key(identifier)}, {"$set": {"p": profile_id}})
-            for identifier, profile_id in changes.moved.items()
+            ReplaceOne({"_id": _key(node)}, _held(node, has)) for node, has in changes.moved.items()
         )
-        await self._identifiers.bulk_write(writes, ordered=False, session=session)
+        await self._identifiers.bulk_write(writes, ordered=bool(changes.absorbed), session=session)
 
     async def _save_people(self, changes: Changes, session: Session) -> None:
         writes: list[InsertOne[dict[str, object]] | ReplaceOne[dict[str, object]] | UpdateOne]
@@ -134,7 +172,39 @@ class IdentityStore:
             UpdateOne({"_id": member}, {"$set": {"into": into}})
             for member, into in changes.redirected.items()
         )
+        writes.extend(
+            UpdateOne({"_id": profile_id}, {"$inc": {"devices": 1}})
+            for profile_id in changes.touched
+        )
         await self._people.bulk_write(writes, ordered=False, session=session)
+
+    async def latest(
+        self, profile_ids: Collection[str], session: Session | None = None
+    ) -> datetime | None:
+        """When the latest interaction attributed to any of these ids was."""
+        # The index answers for one id at a time.
+        times = [
+            document["t"]
+            for profile_id in profile_ids
+            if (
+                document := await self._interactions.find_one(
+                    {"p": profile_id}, {"t": 1}, sort=[("t", DESCENDING)], session=session
+                )
+            )
+        ]
+        return max(times, default=None)
+
+    async def decisions(
+        self, named: Collection[Identifier], session: Session | None = None
+    ) -> list[Decision]:
+        """The decisions of people that name any of these nodes or devices."""
+        found = self._decisions.find(
+            {"ids": {"$in": [_key(each) for each in named]}},
+            {"_id": 0, "ids": 0},
+            batch_size=_ALL,
+            session=session,
+        )
+        return [msgspec.convert(document, Decision) for document in await found.to_list(None)]
 
     # -- what build and the API read -----------------------------------------------------
 
@@ -149,17 +219,31 @@ class IdentityStore:
         self, identifier: Identifier, session: Session | None = None
     ) -> Person | None:
         """The person known by an identifier (normalised), or None."""
-        owner = (await self.owners([identifier], session)).get(identifier)
-        return None if owner is None else await self.person(owner, session)
+        node = node_of(identifier)
+        owners, devices = await self.owners([node], session)
+        has = owners.get(node) or devices.get(node)
+        return await self.person(has.profile_id, session) if has and has.profile_id else None
 
-    async def members(
+    async def devices(self, profile_id: str, limit: int = 100) -> dict[Identifier, Device]:
+        """The devices that a person holds now, at most ``limit`` of them."""
+        found = self._identifiers.find({"p": profile_id}).limit(limit)
+        held = {_identifier(document["_id"]): document for document in await found.to_list(None)}
+        return {each: _device(document) for each, document in held.items() if is_device(each.type)}
+
+    async def fates(
         self, profile_ids: Collection[str], session: Session | None = None
-    ) -> dict[str, list[str]]:
-        """The former profile ids of each of these persons; who is unknown is missing."""
+    ) -> dict[str, tuple[str | None, list[str]]]:
+        """(into, former profile ids) of each of these; who is unknown is missing."""
         found = self._people.find(
-            {"_id": {"$in": list(profile_ids)}}, {"members": 1}, batch_size=_ALL, session=session
+            {"_id": {"$in": list(profile_ids)}},
+            {"members": 1, "into": 1},
+            batch_size=_ALL,
+            session=session,
         )
-        return {document["_id"]: document["members"] for document in await found.to_list(None)}
+        return {
+            document["_id"]: (document.get("into"), document.get("members", []))
+            for document in await found.to_list(None)
+        }
 
     async def interactions(
         self, profile_ids: Collection[str], session: Session | None = None
@@ -203,3 +287,39 @@ class IdentityStore:
 
 def _key(identifier: Identifier) -> str:
     return f"{identifier.type}:{identifier.value}"
+
+
+def _identifier(key: str) -> Identifier:
+    type, _, value = key.partition(":")
+    return Identifier(type, value)
+
+
+def _row(interaction: Stored) -> Document:
+    return {
+        "p": interaction.profile_id,
+        "t": interaction.at,
+        "n": interaction.name,
+        "b": interaction.body,
+        **({"c": True} if interaction.consent else {}),
+    }
+
+
+def _held(node: Identifier, has: Owner | Device) -> Document:
+    document: Document = {"_id": _key(node), "p": has.profile_id}
+    if isinstance(has, Owner):
+        said: dict[str, object] = {"u": has.unvouched, "c": has.contested}
+    else:
+        marks = msgspec.to_builtins(has.marks)
+        said = {"o": has.own, "m": marks, "s": has.shared, "d": has.decided}
+    return document | {name: value for name, value in said.items() if value}
+
+
+def _device(document: Document) -> Device:
+    marks = document.get("m")
+    return Device(
+        document["p"],
+        document.get("o", ""),
+        msgspec.convert(marks, list[Mark]) if marks else [],
+        "s" in document,
+        "d" in document,
+    )

@@ -64,6 +64,7 @@ def draft(event: Event, body: bytes, link: Link) -> Interaction:
         identifiers=link.identifiers,
         ignored=link.blocked,
         history=HISTORY in event.flags,
+        untrusted=link.untrusted,
         event=Raw(body),
     )
 

@@ -1,0 +1,110 @@
+"""What a turn does where people were decided anew: into the graph, the batch, and the outbox."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from schemas.messages import Interaction
+from services.profile.resolve import outbox
+from services.profile.resolve.model import Person, Stored
+from services.profile.resolve.rearranging import Component, Reader, Seeds
+from services.profile.resolve.rules import interactions
+from services.profile.resolve.rules.identity import Graph
+from services.runtime.turn import Message
+
+
+class Anew(Struct):
+    """What came of it."""
+
+    rewritten: list[Stored] = field(default_factory=list)
+    """Stored interactions that show somebody or something else now."""
+    messages: list[Message] = field(default_factory=list)
+    again: set[str] = field(default_factory=set)
+    """Persons who differ now: what another worker attributed meanwhile may be wrong."""
+    left: int = 0
+    """How often too many people are connected: what came first stands."""
+
+
+async def decide_anew(
+    reader: Reader, seeds: Seeds, batch: tuple[Sequence[Interaction], Graph], by: outbox.Evidence
+) -> Anew:
+    """Decide ``seeds`` and all who are connected with them; changes the graph and the drafts."""
+    drafts, graph = batch
+    anew, done = Anew(), set[str]()
+    for each in _apart(seeds):
+        if each.people and each.people <= done:
+            continue
+        component = await reader.component(each, drafts, graph)
+        if component is None:
+            anew.left += 1
+            continue
+        done |= component.past.people.keys()
+        before = dict(component.past.people)
+        graph.replace(component.result)
+        _put_right(component, drafts, anew)
+        changed = _changed(component, before)
+        into = {
+            member: profile_id
+            for profile_id, ids in component.result.standing.items()
+            for member in ids[1:]
+        }
+        anew.again |= changed
+        anew.messages += [
+            outbox.rearranged(profile_id, into.get(profile_id), by)
+            for profile_id in sorted(changed)
+        ]
+    return anew
+
+
+def _apart(seeds: Seeds) -> Iterable[Seeds]:
+    """One after the other; those that belong together are read once."""
+    for decision in seeds.decisions:
+        yield Seeds(decisions=[decision])
+    for device, named in seeds.devices.items():
+        yield Seeds(devices={device: named})
+    for person in sorted(seeds.people):
+        yield Seeds(people={person})
+
+
+def _put_right(component: Component, drafts: Sequence[Interaction], anew: Anew) -> None:
+    moved = component.result.moved
+    for draft in drafts:
+        if draft.interaction_id in moved:
+            draft.profile_id, accepted, ignored = moved[draft.interaction_id]
+            if draft.type != "message":
+                draft.identifiers, draft.ignored = accepted, ignored
+    for id_, (profile_id, accepted, ignored) in moved.items():
+        said = component.stored.get(id_)
+        if said is None:
+            continue
+        if said.type == "message":
+            said = replace(said, profile_id=profile_id)
+        else:
+            said = replace(said, profile_id=profile_id, identifiers=accepted, ignored=ignored)
+        anew.rewritten.append(interactions.stored(said))
+
+
+def _changed(component: Component, before: dict[str, Person]) -> set[str]:
+    """Every profile id whose keeper must read anew what belongs to it."""
+    result, past = component.result, component.past
+    holder = {id_: current for current, ids in result.standing.items() for id_ in ids}
+    changed: set[str] = set()
+    for id_, (profile_id, _, _) in result.moved.items():
+        if id_ in component.stored:
+            changed |= {holder.get(profile_id, profile_id)}
+            placed = past.placed[id_]
+            changed |= {holder.get(placed, placed), placed, before[placed].into or placed}
+    revived = False
+    for current, ids in result.standing.items():
+        former = before.get(current)
+        if former is not None and (former.into or sorted(former.members) != sorted(ids[1:])):
+            changed.add(current)
+            revived = revived or former.into is not None
+        if former is None and len(ids) > 1:
+            changed.add(current)
+        changed |= {id_ for id_ in ids[1:] if before[id_].into != current}
+    if revived or changed:
+        # A redirect may lead over a profile that lives again.
+        changed |= {id_ for ids in result.standing.values() for id_ in ids[1:]}
+    return changed

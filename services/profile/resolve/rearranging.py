@@ -1,0 +1,269 @@
+"""People decided anew from their whole history, read in the turn's snapshot.
+
+Used by the handler where the order of arrival may have misled, when people decide, and to
+show what a decision would do. What is read is closed: everybody with whom a link was refused,
+and everybody who was named on a device that is in doubt.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct, field
+
+from schemas.messages import Identifier, Interaction, MessageChanged
+from services.profile.resolve.model import (
+    MOST_REFUSALS,
+    Decision,
+    Device,
+    Owner,
+    Person,
+    Rearranged,
+)
+from services.profile.resolve.rules.decisions import decided
+from services.profile.resolve.rules.identifiers import link_again
+from services.profile.resolve.rules.identity import Graph
+from services.profile.resolve.rules.needs import Known
+from services.profile.resolve.rules.people import Outcome, Past, people_of
+from services.profile.resolve.rules.rearranging import rearranged
+from services.profile.resolve.rules.spelling import node_of
+
+_interactions = msgspec.json.Decoder(Interaction)
+_steps = msgspec.json.Decoder(MessageChanged)
+
+
+class History(Protocol):
+    """What is stored, as one transaction sees it."""
+
+    async def owners(
+        self, nodes: Collection[Identifier], session: Any
+    ) -> tuple[dict[Identifier, Owner], dict[Identifier, Device]]:
+        """Who has each of these, persons' identifiers and devices apart."""
+
+    async def people(self, profile_ids: Collection[str], session: Any) -> dict[str, Person]:
+        """These persons."""
+
+    async def decisions(self, named: Collection[Identifier], session: Any) -> list[Decision]:
+        """The decisions of people that name any of these."""
+
+    def interactions(
+        self, profile_ids: Collection[str], session: Any
+    ) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """(profile id, encoded Interaction) of all attributed to these ids."""
+
+
+class Limits(Struct, frozen=True):
+    """How much is read for one decision; beyond it, what came first stands."""
+
+    people: int = 300
+    interactions: int = 50_000
+
+
+class Component(Struct):
+    """Some people decided anew: what was, who they are, what is to be stored."""
+
+    past: Past
+    outcome: Outcome
+    result: Rearranged
+    stored: dict[str, Interaction]
+    """The interactions that were read, by id."""
+
+
+class Seeds(Struct):
+    """Where to begin."""
+
+    people: set[str] = field(default_factory=set)
+    devices: dict[Identifier, set[str]] = field(default_factory=dict)
+    """With who was named on them, where that is not stored yet."""
+    decisions: list[Decision] = field(default_factory=list)
+    """Decisions that are not stored yet."""
+
+    def __bool__(self) -> bool:
+        return bool(self.people or self.devices or self.decisions)
+
+    def add(self, named: str) -> None:
+        """A profile id, or a device as ``<type>:<value>``."""
+        type, colon, value = named.partition(":")
+        if colon:
+            self.devices.setdefault(Identifier(type, value), set())
+        else:
+            self.people.add(named)
+
+
+class Reader:
+    """Reads one component. ``graph`` is what the batch has changed so far."""
+
+    def __init__(self, history: History, session: Any, limits: Limits | None = None) -> None:
+        self._history = history
+        self._session = session
+        self._limits = limits or Limits()
+
+    async def component(
+        self, seeds: Seeds, drafts: Iterable[Interaction] = (), graph: Graph | None = None
+    ) -> Component | None:
+        """Everybody connected with ``seeds``, decided anew; None: they are too many.
+
+        ``drafts`` are the batch's own interactions, attributed provisionally.
+        """
+        reading = _Reading(self._history, self._session, graph or Graph(Known()))
+        reading.drafts = list(drafts)
+        reading.decisions = {one.decision_id: one for one in seeds.decisions}
+        reading.past.anew = set(seeds.devices)
+        wanted = set(seeds.people).union(*seeds.devices.values())
+        wanted |= await reading.around_devices(seeds.devices)
+        for decision in seeds.decisions:
+            wanted |= await reading.around_decision(decision)
+        while True:
+            while wanted:
+                wanted = await reading.read(wanted)
+                if reading.size() > self._limits.interactions:
+                    return None
+                if len(reading.past.people) > self._limits.people:
+                    return None
+            past = reading.past
+            past.decided = decided(reading.decisions.values())
+            outcome = people_of(past)
+            strays = (outcome.strays | past.decided.named & past.devices.keys()) - past.anew
+            if not strays:
+                break
+            past.anew |= strays
+            wanted = await reading.around_devices(strays)
+        if not past.people:
+            return None
+        return Component(past, outcome, rearranged(past, outcome), reading.stored)
+
+
+class _Reading:
+    """What has been read so far."""
+
+    def __init__(self, history: History, session: Any, graph: Graph) -> None:
+        self.past = Past()
+        self.stored: dict[str, Interaction] = {}
+        self.drafts: list[Interaction] = []
+        self.decisions: dict[str, Decision] = {}
+        self._history = history
+        self._session = session
+        self._graph = graph
+
+    def size(self) -> int:
+        """How many interactions were read."""
+        return len(self.stored)
+
+    async def read(self, wanted: Collection[str]) -> set[str]:
+        """Read these persons whole; whom else one must know."""
+        people = await self._persons(wanted)
+        new = {id_: person for id_, person in people.items() if id_ not in self.past.people}
+        self.past.people |= new
+        links = len(self.past.links)
+        async for chunk in self._history.interactions(list(new), self._session):
+            for placed, body in chunk:
+                said = _interactions.decode(body)
+                self.stored[said.interaction_id] = said
+                self._take(said, placed)
+        for draft in self.drafts:
+            if draft.profile_id in new:
+                self._take(draft, draft.profile_id)
+        fresh = self.past.links[links:]
+        crowd = {
+            node_of(held.identifier)
+            for person in new.values()
+            if len(person.refusals) >= MOST_REFUSALS
+            for held in person.identifiers
+        }
+        nodes = {node for link in fresh for node in link.nodes}
+        named = nodes | {device for link in fresh for device in link.devices}
+        await self._known(named)
+        around = {
+            owner.profile_id
+            for node in nodes - crowd
+            if (owner := self.past.owners.get(node)) is not None and owner.profile_id
+        }
+        for decision in await self._history.decisions(list(named), self._session):
+            if decision.decision_id not in self.decisions:
+                self.decisions[decision.decision_id] = decision
+                around |= await self.around_decision(decision)
+        for person in new.values():
+            if len(person.refusals) < MOST_REFUSALS:
+                around |= await self._around_refusals(person)
+        around = {self._graph.survivor(profile_id) for profile_id in around}
+        return around - self.past.people.keys()
+
+    async def around_devices(self, devices: Collection[Identifier]) -> set[str]:
+        """Everybody who was named on these, and their anonymous persons."""
+        if not devices:
+            return set()
+        await self._known(devices)
+        around: set[str] = set()
+        for each in devices:
+            device = self.past.devices.get(each)
+            if device is not None:
+                around |= {device.profile_id, device.own}
+                anchors = {mark.anchor for mark in device.marks}
+                await self._known(anchors)
+                owners = [self.past.owners[a] for a in anchors if a in self.past.owners]
+                around |= {owner.profile_id for owner in owners}
+        return {self._graph.survivor(profile_id) for profile_id in around if profile_id}
+
+    async def around_decision(self, decision: Decision) -> set[str]:
+        """Everybody whom it names."""
+        named = (*decision.a, *decision.b)
+        await self._known(named)
+        owners = [self.past.owners[each] for each in named if each in self.past.owners]
+        devices = {each for each in named if each in self.past.devices}
+        around = {owner.profile_id for owner in owners if owner.profile_id}
+        return around | await self.around_devices(devices)
+
+    async def _around_refusals(self, person: Person) -> set[str]:
+        named = {node_of(one) for refusal in person.refusals for one in refusal.identifiers}
+        await self._known(named)
+        owners = [self.past.owners[each] for each in named if each in self.past.owners]
+        return {owner.profile_id for owner in owners if owner.profile_id}
+
+    async def _persons(self, wanted: Collection[str]) -> dict[str, Person]:
+        """The persons of these ids, whole: with every profile that they absorbed."""
+        living = await self._people(wanted)
+        survivors = {person.into for person in living.values() if person.into is not None}
+        living |= await self._people(survivors - living.keys())
+        members = {
+            member for person in living.values() if person.into is None for member in person.members
+        }
+        return living | await self._people(members - living.keys())
+
+    async def _people(self, profile_ids: Collection[str]) -> dict[str, Person]:
+        here = {id_: p for id_ in profile_ids if (p := self._graph.people.get(id_)) is not None}
+        missing = [id_ for id_ in profile_ids if id_ not in here]
+        if missing:
+            stored = await self._history.people(missing, self._session)
+            here |= {id_: self._graph.former(person) for id_, person in stored.items()}
+        return here
+
+    async def _known(self, nodes: Collection[Identifier]) -> None:
+        """Learn who has these."""
+        past, graph = self.past, self._graph
+        missing = []
+        for node in nodes:
+            if node in past.owners or node in past.devices:
+                continue
+            if node in graph.owners:
+                past.owners[node] = graph.owners[node]
+            elif node in graph.devices:
+                past.devices[node] = graph.devices[node]
+            else:
+                missing.append(node)
+        if missing:
+            owners, devices = await self._history.owners(missing, self._session)
+            past.owners |= owners
+            past.devices |= devices
+
+    def _take(self, said: Interaction, placed: str) -> None:
+        past, id_ = self.past, said.interaction_id
+        past.placed[id_] = placed
+        if said.type == "message":
+            past.steps[id_] = _steps.decode(said.event).profile_id
+            return
+        link = link_again(said)
+        if link.identifiers:
+            past.links.append(link)
+            past.shown[id_] = list(said.identifiers)
+        else:
+            past.steps[id_] = placed

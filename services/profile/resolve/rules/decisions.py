@@ -1,0 +1,58 @@
+"""What people have decided of identity: that some are one person, or are not.
+
+Of two decisions that contradict each other, the later one (time, id) holds.
+"""
+
+from collections.abc import Collection, Iterable
+
+from msgspec import Struct, field
+
+from schemas.messages import Identifier
+from services.profile.resolve.model import Decision
+
+Side = frozenset[Identifier]
+
+
+class Decided(Struct, frozen=True):
+    """The decisions that hold."""
+
+    splits: list[tuple[Side, Side]] = field(default_factory=list)
+    joins: list[Decision] = field(default_factory=list)
+    named: set[Identifier] = field(default_factory=set)
+    """Every identifier that some decision names."""
+    same: dict[Identifier, Identifier] = field(default_factory=dict)
+    """Identifiers that joins have made to count as one -> the one they count as."""
+
+    def parts(self, nodes: Collection[Identifier]) -> bool:
+        """Whether a split keeps some of these from being one person's."""
+        return any(not a.isdisjoint(nodes) and not b.isdisjoint(nodes) for a, b in self.splits)
+
+    def counted(self, node: Identifier) -> Identifier:
+        """What ``node`` counts as."""
+        while node in self.same:
+            node = self.same[node]
+        return node
+
+
+NOTHING = Decided()
+
+
+def decided(decisions: Iterable[Decision]) -> Decided:
+    """What holds of ``decisions``, whatever order they come in."""
+    inorder = sorted(decisions, key=lambda one: (one.at, one.decision_id))
+    held = Decided()
+    for number, one in enumerate(inorder):
+        held.named.update(one.a, one.b)
+        later = inorder[number + 1 :]
+        if any(one.kind != other.kind and one.crosses(other) for other in later):
+            continue
+        if one.kind == "split":
+            held.splits.append((frozenset(one.a), frozenset(one.b)))
+            continue
+        held.joins.append(one)
+        users = [node for node in (*one.a, *one.b) if node.type == "user_id"]
+        for user in users[1:]:
+            into, from_ = held.counted(users[0]), held.counted(user)
+            if into != from_:
+                held.same[from_] = into
+    return held

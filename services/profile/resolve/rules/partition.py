@@ -1,0 +1,152 @@
+"""Which personal identifiers are one person's: a pure function of all edges between them.
+
+Decisions of people come first, then the edges of authenticated sources by (event time,
+message id), then those of browsers and apps. Each joins what it names, unless that would give
+one person too much (``fitting``); then its least trusted identifier is let go, and so on. An
+edge that nobody authenticates never joins two groups that are both vouched for: of which an
+authenticated source has named, and had accepted, some identifier.
+
+Groups only grow, and so what was refused stays refused: of edges that name the same, only
+the first matters.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct, field
+
+from schemas.messages import Identifier
+from services.profile.resolve.model import Key, Link, Refusal
+from services.profile.resolve.rules.decisions import Decided
+from services.profile.resolve.rules.fitting import Obstacle, obstacle
+from services.profile.resolve.rules.kinds import is_device
+
+Combination = tuple[tuple[Identifier, ...], bool]
+"""What edges have in common that say the same: their nodes, and whether they are untrusted."""
+
+
+class Group(Struct, eq=False):
+    """Identifiers that are one person's."""
+
+    nodes: set[Identifier] = field(default_factory=set)
+    connected: Key | None = None
+    """The last edge that joined anything."""
+    bridged: bool = False
+    """Some of it is joined by edges that nobody authenticates."""
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+class Partition(Struct):
+    """The outcome."""
+
+    groups: dict[Identifier, Group] = field(default_factory=dict)
+    vouched: set[Identifier] = field(default_factory=set)
+    accepted: dict[Combination, int] = field(default_factory=dict)
+    """How many nodes, from the first, of each combination are one person's."""
+
+    def accepted_of(self, link: Link) -> list[Identifier]:
+        """The nodes of a link that are one person's."""
+        return link.nodes[: self.accepted[combination(link)]]
+
+
+def combination(link: Link) -> Combination:
+    """What ``link`` says, whenever it says it."""
+    return tuple(link.nodes), link.untrusted
+
+
+def partition(links: Iterable[Link], decided: Decided) -> Partition:
+    """The groups of all nodes that ``links`` name."""
+    firsts: dict[Combination, Link] = {}
+    for link in links:
+        if link.nodes:
+            said = combination(link)
+            if said not in firsts or link.key < firsts[said].key:
+                firsts[said] = link
+    found = Partition()
+    for join in decided.joins:
+        ends = [_first(join.a), _first(join.b)]
+        if ends[0] is not None and ends[1] is not None:
+            _join(found, [end for end in ends if end is not None])
+    refused: list[tuple[Link, int, Obstacle]] = []
+    for link in sorted(firsts.values(), key=lambda one: one.key):
+        accepted, because = _fitting(found, link, decided)
+        _take(found, link, accepted)
+        found.accepted[combination(link)] = len(accepted)
+        if because is not None:
+            refused.append((link, len(accepted), because))
+    for link, count, because in refused:
+        _tell(found, link, count, because)
+    return found
+
+
+def _first(side: Iterable[Identifier]) -> Identifier | None:
+    return next((node for node in side if not is_device(node.type)), None)
+
+
+def _fitting(
+    found: Partition, link: Link, decided: Decided
+) -> tuple[list[Identifier], Obstacle | None]:
+    accepted, why = list(link.nodes), None
+    while len(accepted) > 1:
+        groups = _groups(found, accepted)
+        because = obstacle([group.nodes for group in groups], accepted, decided)
+        if because is None and link.untrusted:
+            known = [group for group in groups if not group.nodes.isdisjoint(found.vouched)]
+            because = "two_vouched" if len(known) > 1 else None
+        if because is None:
+            break
+        why = why or because
+        accepted.pop()
+    return accepted, why
+
+
+def _groups(found: Partition, nodes: Iterable[Identifier]) -> list[Group]:
+    groups: dict[int, Group] = {}
+    for node in nodes:
+        group = found.groups.get(node)
+        if group is not None:
+            groups[id(group)] = group
+    return list(groups.values())
+
+
+def _join(found: Partition, nodes: Iterable[Identifier]) -> Group:
+    """The one group of ``nodes`` from now on."""
+    nodes = list(nodes)
+    groups = _groups(found, nodes)
+    group = max(groups, key=lambda one: len(one.nodes)) if groups else Group()
+    group.nodes.update(nodes)
+    for other in groups:
+        if other is not group:
+            group.nodes |= other.nodes
+            group.bridged = group.bridged or other.bridged
+            if other.connected is not None:
+                group.connected = max(group.connected or other.connected, other.connected)
+    for other in [*groups, group]:
+        found.groups.update(dict.fromkeys(other.nodes, group))
+    return group
+
+
+def _take(found: Partition, link: Link, accepted: list[Identifier]) -> None:
+    groups = _groups(found, accepted)
+    joins = len(accepted) > 1 and (
+        len(groups) != 1 or any(node not in groups[0].nodes for node in accepted)
+    )
+    group = _join(found, accepted)
+    if joins:
+        group.connected = max(group.connected or link.key, link.key)
+        group.bridged = group.bridged or link.untrusted
+    if not link.untrusted:
+        found.vouched.update(accepted)
+
+
+def _tell(found: Partition, link: Link, count: int, because: Obstacle) -> None:
+    refusal = Refusal(
+        identifiers=[each for each in link.identifiers if not is_device(each.type)],
+        accepted=count,
+        because=because,
+        at=link.at,
+        message_id=link.message_id,
+        source=link.source,
+        untrusted=link.untrusted,
+    )
+    for group in _groups(found, link.nodes):
+        group.refusals.append(refusal)

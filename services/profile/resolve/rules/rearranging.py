@@ -1,0 +1,219 @@
+"""From who the people are to what is to be stored of them: the least that must change. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from schemas.messages import Identifier
+from services.profile.resolve.model import (
+    MOST_REFUSALS,
+    Decision,
+    Held,
+    Link,
+    Merge,
+    Owner,
+    Person,
+    Rearranged,
+)
+from services.profile.resolve.rules.decisions import Decided
+from services.profile.resolve.rules.identity import (
+    profile_id_of,
+    said_of,
+    seniority,
+    shown,
+)
+from services.profile.resolve.rules.kinds import rank
+from services.profile.resolve.rules.partition import Group
+from services.profile.resolve.rules.people import Found, Outcome, Past, firsts
+
+
+def rearranged(past: Past, outcome: Outcome) -> Rearranged:
+    """What to store, so that what is stored is the outcome."""
+    result = Rearranged()
+    links = {link.message_id: link for link in past.links}
+    brought = firsts(past.links, outcome.parts)
+    current: list[str] = []
+    for found in outcome.found:
+        current.append(_current(found, past, links))
+        members = sorted({*found.profile_ids} - {current[-1]})
+        result.standing[current[-1]] = [current[-1], *members]
+        _describe(result, past, found, (current[-1], members), (brought, outcome))
+    by_group = {
+        id(found.group): result.people.get(profile_id) or past.people[profile_id]
+        for found, profile_id in zip(outcome.found, current, strict=True)
+        if found.group is not None
+    }
+    own = {
+        found.device: profile_id
+        for found, profile_id in zip(outcome.found, current, strict=True)
+        if found.device is not None
+    }
+    _owners(result, past, outcome, by_group)
+    _devices(result, past, outcome, (by_group, own))
+    for message_id, whose in outcome.whose.items():
+        ids = result.standing[current[whose]]
+        placed = past.placed[message_id]
+        into = placed if placed in ids else current[whose]
+        link = links.get(message_id)
+        if link is None:
+            if into != placed:
+                result.moved[message_id] = (into, [], [])
+            continue
+        nodes = outcome.parts.accepted_of(link) if link.nodes else []
+        accepted, ignored = shown(link, nodes, outcome.apart.get(message_id, ()))
+        if into != placed or set(accepted) != set(past.shown[message_id]):
+            result.moved[message_id] = (into, accepted, ignored)
+    return result
+
+
+def _current(found: Found, past: Past, links: dict[str, Link]) -> str:
+    """The id that everybody uses: a living one before others, the senior of several."""
+    known = [past.people[profile_id] for profile_id in found.profile_ids]
+    living = [person for person in known if person.into is None]
+    if known:
+        return min(living or known, key=seniority).profile_id
+    first = min(
+        (links[message_id] for message_id in found.messages if message_id in links),
+        key=lambda link: (link.at, link.message_id),
+    )
+    return profile_id_of(first.message_id)
+
+
+def _describe(
+    result: Rearranged,
+    past: Past,
+    found: Found,
+    ids: tuple[str, list[str]],
+    evidence: tuple[Mapping[Identifier, Link], Outcome],
+) -> None:
+    """The person of ``ids``, and the redirects of its former ones."""
+    profile_id, members = ids
+    brought, outcome = evidence
+    group = found.group or Group()
+    helds = [_held(brought[node], node, outcome) for node in group.nodes if node in brought]
+    before = past.people.get(profile_id)
+    named = past.decided.named
+    devices = {found.device} if found.device is not None else set()
+    person = Person(
+        profile_id,
+        identifiers=sorted(
+            helds, key=lambda one: (one.at, one.message_id, rank(one.type), one.value)
+        ),
+        members=members,
+        merges=_merges(past, ids, helds),
+        since=before.since if before else min(_times(found, past.links), default=None),
+        connected=group.connected,
+        bridged=group.bridged,
+        refusals=sorted(group.refusals, key=lambda one: (one.at, one.message_id))[:MOST_REFUSALS],
+        decided=not named.isdisjoint(group.nodes | devices),
+        devices=before.devices + 1 if before else 1,
+    )
+    if before is None:
+        result.created.add(profile_id)
+    if before is None or replace(before, devices=person.devices) != person:
+        result.people[profile_id] = person
+    for member in members:
+        former = past.people[member]
+        if former.into != profile_id:
+            result.people[member] = replace(former, into=profile_id)
+
+
+def _times(found: Found, links: Iterable[Link]) -> list[datetime]:
+    """When each of a person's messages happened."""
+    messages = set(found.messages)
+    return [link.at for link in links if link.message_id in messages]
+
+
+def _held(link: Link, node: Identifier, outcome: Outcome) -> Held:
+    said = said_of(link, node)
+    unvouched = node not in outcome.parts.vouched
+    return Held(said.type, said.value, link.at, link.message_id, link.source, unvouched)
+
+
+def _merges(past: Past, ids: tuple[str, list[str]], helds: list[Held]) -> list[Merge]:
+    """Why each former id is this person's: what was told of it, where that still holds."""
+    profile_id, members = ids
+    everyone = {profile_id, *members}
+    told: dict[str, Merge] = {}
+    for person in past.people.values():
+        for merge in person.merges:
+            if merge.from_ in everyone and merge.into in everyone:
+                told.setdefault(merge.from_, merge)
+    join = _join_of(past.decided, {held.identifier for held in helds})
+    for member in members:
+        if member not in told:
+            found = _merge_of(member, profile_id, (join, past, helds))
+            if found is not None:
+                told[member] = found
+    kept = [merge for from_, merge in told.items() if from_ != profile_id]
+    return sorted(kept, key=lambda merge: (merge.at, merge.message_id, merge.from_))
+
+
+def _join_of(decided: Decided, identifiers: set[Identifier]) -> Decision | None:
+    joins = [
+        join
+        for join in decided.joins
+        if not identifiers.isdisjoint(join.a) or not identifiers.isdisjoint(join.b)
+    ]
+    return max(joins, key=lambda join: (join.at, join.decision_id), default=None)
+
+
+def _merge_of(
+    member: str, into: str, evidence: tuple[Decision | None, Past, list[Held]]
+) -> Merge | None:
+    join, past, helds = evidence
+    if join is not None:
+        return Merge(
+            member, into, join.at, join.decision_id, join.a[0], "decision", join.actor, join.reason
+        )
+    born = next((link for link in past.links if profile_id_of(link.message_id) == member), None)
+    if born is not None:
+        return Merge(member, into, born.at, born.message_id, born.identifiers[0], "late_evidence")
+    if not helds:
+        return None
+    held = helds[0]
+    return Merge(member, into, held.at, held.message_id, held.identifier, "late_evidence")
+
+
+def _owners(result: Rearranged, past: Past, outcome: Outcome, by_group: dict[int, Person]) -> None:
+    for node in {**past.owners, **outcome.parts.groups}:
+        group = outcome.parts.groups.get(node)
+        person = by_group.get(id(group)) if group is not None else None
+        if person is None:
+            owner = Owner("")
+        else:
+            unvouched = node not in outcome.parts.vouched
+            owner = Owner(person.profile_id, unvouched, person.contested)
+        before = past.owners.get(node)
+        if before != owner and (before is not None or owner.profile_id):
+            result.owners[node] = owner
+            if before is None:
+                result.fresh.add(node)
+
+
+def _devices(
+    result: Rearranged,
+    past: Past,
+    outcome: Outcome,
+    holders: tuple[dict[int, Person], dict[Identifier, str]],
+) -> None:
+    by_group, own = holders
+    for named in {**past.devices, **outcome.devices}:
+        before = past.devices.get(named)
+        device = outcome.devices.get(named) or (before and replace(before))
+        if device is None:
+            continue
+        device.own = own.get(named, device.own)
+        if device.marks and not device.shared:
+            group = outcome.parts.groups.get(device.marks[-1].anchor)
+            person = by_group.get(id(group)) if group is not None else None
+            device.profile_id = person.profile_id if person else (before or device).profile_id
+        elif named in own:
+            device.profile_id = own[named]
+        elif named in past.anew:
+            device.profile_id = ""
+        if device != before:
+            result.devices[named] = device
+            if before is None:
+                result.fresh.add(named)

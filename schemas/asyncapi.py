@@ -212,6 +212,7 @@ def _headers(topic: Topic, payload: Payload) -> dict[str, Any]:
         late = "of the record that was forwarded, because its person had been merged meanwhile."
         properties["first_origin"] = _text(f"The `origin` {late}")
         properties["first_seq"] = _text(f"The `seq` {late}", pattern="^[0-9]+$")
+        properties["first_profile"] = _text(f"The key {late}")
     return {"type": "object", "properties": properties, "required": required}
 
 

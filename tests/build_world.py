@@ -6,10 +6,16 @@ from typing import Any
 
 import msgspec
 
-from schemas.messages import Definition, Identifier, IdentityMerged, Interaction
+from schemas.messages import (
+    Definition,
+    Identifier,
+    IdentityMerged,
+    IdentityRearranged,
+    Interaction,
+)
 from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
-from services.profile.build.inbox import CHANGED, MERGED, RECORDED
+from services.profile.build.inbox import CHANGED, MERGED, REARRANGED, RECORDED
 from services.profile.build.model import Kept, decode, encode_state
 from services.profile.build.rules.computed import Composition
 from services.profile.build.sweep import Progress
@@ -17,6 +23,8 @@ from services.runtime.turn import Record, Source, Timer, Turn
 from tests.people import START, at
 
 ORIGIN = "profile-resolve/events.clicks/0"
+OTHER = "profile-resolve/events.people/0"
+"""Another partition of resolve's: what comes of it may overtake what comes of ``ORIGIN``."""
 
 
 class Stored:
@@ -62,11 +70,14 @@ class Past:
 
     def __init__(self) -> None:
         self.said: list[Interaction] = []
-        self.seqs = {ORIGIN: 0}
+        self.seqs = {ORIGIN: 0, OTHER: 0}
         self.former: dict[str, list[str]] = {}
 
-    async def members(self, profile_ids: Sequence[str], session: Any) -> dict[str, list[str]]:
-        return self.former
+    async def fates(
+        self, profile_ids: Sequence[str], session: Any
+    ) -> dict[str, tuple[str | None, list[str]]]:
+        into = {former: id for id, all in self.former.items() for former in all}
+        return {id: (into.get(id), self.former.get(id, [])) for id in profile_ids}
 
     async def vector(self, session: Any) -> dict[str, int]:
         return self.seqs
@@ -112,8 +123,9 @@ class World:
 
     def record(self, message: Any, type: str, key: str | None = None, **headers: Any) -> Record:
         """A record as resolve writes it."""
-        self.past.seqs[ORIGIN] += 1
-        given = {"ce_type": type, "origin": ORIGIN, "seq": self.past.seqs[ORIGIN], **headers}
+        origin = OTHER if type == REARRANGED else ORIGIN
+        self.past.seqs[origin] += 1
+        given = {"ce_type": type, "origin": origin, "seq": self.past.seqs[origin], **headers}
         encoded = {name: str(value).encode() for name, value in given.items()}
         value = message if isinstance(message, bytes) else msgspec.json.encode(message)
         key = key or message.profile_id
@@ -141,6 +153,32 @@ class World:
             history=history,
         )
         return [self.record(merged, MERGED)]
+
+    def rearranges(self, *profile_ids: str, history: bool = False) -> list[Record]:
+        """Whose interactions are whose was decided anew, for these."""
+        return [
+            self.record(
+                IdentityRearranged(profile_id=each, message_id="d1", at=at(60), history=history),
+                REARRANGED,
+            )
+            for each in profile_ids
+        ]
+
+    def revives(self, profile_id: str) -> list[Record]:
+        """An absorbed profile is one of its own again."""
+        former = self.past.former
+        survivor = next(id for id, all in former.items() if profile_id in all)
+        former[survivor] = [each for each in former[survivor] if each != profile_id]
+        return self.rearranges(profile_id, survivor, *former[survivor])
+
+    def moves(self, interaction_id: str, into: str) -> None:
+        """An interaction turns out to be another person's."""
+        self.past.said = [
+            msgspec.structs.replace(said, profile_id=into)
+            if said.interaction_id == interaction_id
+            else said
+            for said in self.past.said
+        ]
 
     async def turn(self, records: Sequence[Record] = (), timers: Sequence[Timer] = ()) -> Turn:
         """One committed turn."""

@@ -136,9 +136,9 @@ def may_be_one(world, names, splits, joins, one, trusted_names) -> bool:
     if apart(splits, joined):
         return False
     for kind, count in counted(joined, joins).items():
-        if count > MOST.get(kind, 5):
-            if all(counted(group, joins).get(kind, 0) < count for group in groups):
-                return False
+        new = all(counted(group, joins).get(kind, 0) < count for group in groups)
+        if new and count > MOST.get(kind, 5):
+            return False
     if one.untrusted:
         return sum(bool(group & trusted_names) for group in groups) < 2
     return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -43,9 +43,7 @@ class FakePeople:
         times = [each.at for each in self.stored.values() if each.profile_id in profile_ids]
         return max(times, default=None)
 
-    async def decisions(
-        self, named: Collection[Identifier], session: Any = None
-    ) -> list[Decision]:
+    async def decisions(self, named: Collection[Identifier], session: Any = None) -> list[Decision]:
         return [one for one in self.rulings.values() if {*one.a, *one.b} & set(named)]
 
     async def interactions(self, profile_ids: Collection[str], session: Any = None):
@@ -89,12 +87,8 @@ class FakePeople:
     def shown(self) -> dict[str, frozenset[Identifier]]:
         """The identifiers that each message shows as its person's."""
         said = {
-            id: msgspec.json.decode(each.body, type=Interaction)
-            for id, each in self.stored.items()
+            id: msgspec.json.decode(each.body, type=Interaction) for id, each in self.stored.items()
         }
         for id, each in said.items():
             assert each.profile_id == self.stored[id].profile_id
         return {id: frozenset(each.identifiers) for id, each in said.items()}
-
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

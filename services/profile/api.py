@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
@@ -28,7 +28,7 @@ from services.profile.feed.snapshot import Stored
 from services.profile.feed.subscriptions import Subscriptions
 from services.profile.render import identity, interaction, profile
 from services.profile.resolve.model import Person
-from services.profile.resolve.rules.identifiers import email_address
+from services.profile.resolve.rules.spelling import spelled
 from services.profile.resolve.store import IdentityStore
 from services.profile.settings import ProfileSettings
 from services.profile.traits import history, sources
@@ -175,13 +175,13 @@ def _profiles() -> APIRouter:
     )
     async def profile_by(
         request: Request,
-        type: Literal["user_id", "email", "anonymous_id"],
+        type: Annotated[str, Path(max_length=60, description="Such as `email` or `user_id`.")],
         value: Annotated[str, Path(max_length=512)],
     ) -> Response:
-        """An email address is found in any spelling of its case."""
+        """An email address is found in any spelling of its case, a phone number with its
+        country in any punctuation. A shop's or a chat tool's own id is `<source>/<id>`."""
         people: People = request.app.state.people
-        value = value.strip()
-        known = (email_address(value) or value.lower()) if type == "email" else value
+        known = spelled(type, value) or value.strip()
         person = await people.identities.person_by(Identifier(type, known))
         if person is None:
             raise Problem(404, "Not Found", "Nobody is known by this identifier.")

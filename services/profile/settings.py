@@ -38,3 +38,11 @@ class ProfileSettings(Settings):
     webhook_retry_cap_seconds: float = Field(21_600.0, gt=0)
     webhook_give_up_days: float = Field(3.0, gt=0)
     """How long a delivery is tried; an endpoint that fails for so long altogether is disabled."""
+    profile_open_sources: list[str] = Field(default_factory=list)
+    """Sources of ``REGULARS_WRITE_KEYS`` that are pages or apps: they cannot say that two known
+    people are one. Those that are declared say it by their kind, ``browser`` or ``mobile``."""
+    profile_default_region: str = Field("", pattern="^([A-Z]{2})?$")
+    """Where phone numbers without a country are from (ISO 3166), for sources that do not say."""
+    profile_identity_again_s: float = Field(60.0, gt=0)
+    """How long after people were decided anew they are looked at again: no shorter than a
+    transaction of another worker can last (``transactionLifetimeLimitSeconds``)."""

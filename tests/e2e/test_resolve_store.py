@@ -8,8 +8,23 @@ from uuid import uuid4
 import pytest
 
 from schemas.messages import Identifier
-from services.profile.resolve.model import Changes, Entry, Held, Link, Person, Stored
-from services.profile.resolve.rules.identity import Graph, linking, profile_id_of
+from services.profile.resolve.model import (
+    Changes,
+    Decision,
+    Device,
+    Entry,
+    Held,
+    Link,
+    Mark,
+    Owner,
+    Person,
+    Stored,
+)
+from services.profile.resolve.rules.ground import profile_id_of
+from services.profile.resolve.rules.identity import Graph
+from services.profile.resolve.rules.kinds import is_device
+from services.profile.resolve.rules.needs import Known, needed
+from services.profile.resolve.rules.spelling import node_of
 from services.profile.resolve.store import IdentityStore
 from services.runtime.mongo import Client, PyMongoError, Session, conflict, connect, transaction
 from services.runtime.settings import Settings
@@ -47,7 +62,9 @@ async def store(client: Client) -> AsyncIterator[IdentityStore]:
 
 
 def link(message_id: str, *identifiers: Identifier) -> Link:
-    return Link(message_id, NOON, "web", "same_event", list(identifiers), [])
+    nodes = [node_of(each) for each in identifiers if not is_device(each.type)]
+    devices = [each for each in identifiers if is_device(each.type)]
+    return Link(message_id, NOON, "web", "same_event", list(identifiers), [], nodes, devices)
 
 
 def interaction(interaction_id: str, profile_id: str, minutes: int = 0) -> Stored:
@@ -57,10 +74,10 @@ def interaction(interaction_id: str, profile_id: str, minutes: int = 0) -> Store
 
 async def resolve(store: IdentityStore, session: Session, *links: Link) -> list[str]:
     """What a turn does with these events, within the open transaction."""
-    named = {identifier for each in links for identifier in each.identifiers}
-    owners = await store.owners(named, session)
-    people = await store.people(linking(links, owners), session)
-    graph = Graph(owners, people)
+    named = {node for each in links for node in (*each.nodes, *each.devices)}
+    owners, devices = await store.owners(named, session)
+    people = await store.people(needed(links, owners, devices).people, session)
+    graph = Graph(Known(owners, devices, people))
     whose = [graph.attribute(each).profile_id for each in links]
     stored = [
         interaction(each.message_id, profile_id)
@@ -97,20 +114,25 @@ async def test_what_a_turn_changed_is_what_the_next_one_finds(
     [stranger] = await turn(client, store, link("m1", PHONE))
     [ann] = await turn(client, store, link("m2", ANN, MAIL))
     assert await turn(client, store, link("m3", ANN, PHONE, TABLET)) == [ann]
-    assert await store.owners([ANN, MAIL, PHONE, TABLET, BOB]) == dict.fromkeys(
-        [ANN, MAIL, PHONE, TABLET], ann
+    mark = Mark(NOON, "m3", ANN)
+    devices = {
+        PHONE: Device(ann, own=stranger, marks=[mark]),
+        TABLET: Device(ann, marks=[mark]),
+    }
+    assert await store.owners([ANN, node_of(MAIL), PHONE, TABLET, BOB]) == (
+        dict.fromkeys([ANN, node_of(MAIL)], Owner(ann)),
+        devices,
     )
+    assert await store.devices(ann) == devices
     person = await store.person(stranger)
     assert person is not None
     assert person.profile_ids == [ann, stranger]
     assert person.identifiers == [
         Held("user_id", "ann", NOON, "m2", "web"),
         Held("email", "ann@shop.com", NOON, "m2", "web"),
-        Held("anonymous_id", "phone", NOON, "m1", "web"),
-        Held("anonymous_id", "tablet", NOON, "m3", "web"),
     ]
     assert [(merge.from_, merge.message_id) for merge in person.merges] == [(stranger, "m3")]
-    assert await store.person_by(PHONE) == person
+    assert [await store.person_by(each) for each in (PHONE, MAIL)] == [person, person]
     assert await store.person_by(BOB) is None
     assert await store.person("p_nobody") is None
 
@@ -129,7 +151,10 @@ async def test_every_absorbed_profile_leads_straight_to_the_survivor(
         middle: ann,
         ann: ann,
     }
-    assert await store.members([ann, "p_nobody"]) == {ann: [one, other]}
+    assert await store.fates([ann, oldest, "p_nobody"]) == {
+        ann: (None, [one, other]),
+        oldest: (ann, []) if oldest == other else (ann, [middle]),
+    }
 
 
 async def test_known_interactions_are_found_within_and_after_a_transaction(
@@ -208,15 +233,43 @@ async def test_an_identifier_cannot_be_added_to_a_person_while_it_is_absorbed(
     client: Client, store: IdentityStore
 ) -> None:
     await turn(client, store, link("m1", ANN), link("m2", PHONE))
-    assert await collide(client, store, link("m3", PHONE, TABLET), link("m4", ANN, PHONE))
+    assert await collide(client, store, link("m3", MAIL, PHONE), link("m4", ANN, PHONE))
     assert await collide(client, store, link("m5", ANN, MAIL), link("m6", ANN, TABLET))
+
+
+async def test_a_device_cannot_be_given_to_a_person_while_it_is_absorbed(
+    client: Client, store: IdentityStore
+) -> None:
+    await turn(client, store, link("m1", ANN), link("m2", MAIL))
+    assert await collide(client, store, link("m3", ANN, MAIL), link("m4", MAIL, TABLET))
+
+
+async def test_two_persons_cannot_be_named_on_a_device_at_once(
+    client: Client, store: IdentityStore
+) -> None:
+    await turn(client, store, link("m1", ANN), link("m2", BOB), link("m3", PHONE))
+    assert await collide(client, store, link("m4", ANN, PHONE), link("m5", BOB, PHONE))
+
+
+async def test_decisions_are_found_by_all_that_they_name(
+    client: Client, store: IdentityStore
+) -> None:
+    split = Decision("d1", "split", NOON, (ANN,), (PHONE, node_of(MAIL)), "sam", "two people")
+    async with await client.start_session() as session, transaction(session):
+        await store.save([], Changes(decisions=[split]), session)
+    assert [await store.decisions([each]) for each in (ANN, PHONE, node_of(MAIL), BOB)] == [
+        [split],
+        [split],
+        [split],
+        [],
+    ]
 
 
 async def test_a_person_cannot_absorb_and_be_absorbed_at_once(
     client: Client, store: IdentityStore
 ) -> None:
     await turn(client, store, link("m1", PHONE), link("m2", TABLET), link("m3", ANN))
-    assert await collide(client, store, link("m4", PHONE, TABLET), link("m5", ANN, PHONE))
+    assert await collide(client, store, link("m4", MAIL, PHONE), link("m5", ANN, PHONE))
 
 
 async def test_one_message_cannot_be_stored_twice_by_two_workers(
@@ -228,7 +281,7 @@ async def test_one_message_cannot_be_stored_twice_by_two_workers(
 
 async def test_events_of_one_person_do_not_collide(client: Client, store: IdentityStore) -> None:
     await turn(client, store, link("m1", ANN, PHONE))
-    assert not await collide(client, store, link("m2", ANN), link("m3", PHONE, ANN))
+    assert not await collide(client, store, link("m2", ANN), link("m3", ANN, PHONE))
 
 
 async def test_an_event_may_go_to_a_profile_while_it_is_absorbed(
@@ -236,7 +289,8 @@ async def test_an_event_may_go_to_a_profile_while_it_is_absorbed(
 ) -> None:
     await turn(client, store, link("m1", ANN), link("m2", PHONE))
     assert not await collide(client, store, link("m3", PHONE), link("m4", ANN, PHONE))
-    assert await store.owners([PHONE]) == {PHONE: profile_id_of("m1")}
+    _, devices = await store.owners([PHONE])
+    assert devices[PHONE].profile_id == profile_id_of("m1")
     person = await store.person_by(PHONE)
     assert person is not None
     found = [body async for chunk in store.interactions(person.profile_ids) for _, body in chunk]

@@ -7,7 +7,7 @@ from services.profile.build.handler import Build
 from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED
 from services.profile.build.model import decode
 from services.runtime.turn import Turn
-from tests.build_world import ORIGIN, World, again, journal
+from tests.build_world import ORIGIN, OTHER, World, again, journal
 from tests.people import did, identified
 
 
@@ -151,6 +151,7 @@ async def test_a_late_interaction_of_an_absorbed_profile_reaches_the_survivor_on
     assert (sent["ce_type"], sent["key"], sent["profile_id"]) == (RECORDED, "A", "A")
     assert dict(forwarded.messages[0][1].extra) == {
         "event": b"Cart Viewed", "first_origin": ORIGIN.encode(), "first_seq": b"900",
+        "first_profile": b"B",
     }  # fmt: skip
 
     await world.turn([absorbed])
@@ -348,7 +349,7 @@ async def test_once_the_partition_is_past_a_rebuild_its_vector_is_forgotten(worl
     await world.turn(world.says(did("Cart Viewed", 1)))
     world.declared.declare("carts", event="Cart Viewed")
     await world.turn(world.says(did("Cart Viewed", 2)))
-    assert decode(world.stored.rows["p1"][0]).vector == {ORIGIN: 2}
+    assert decode(world.stored.rows["p1"][0]).vector == {ORIGIN: 2, OTHER: 0}
     await world.turn(world.says(did("Cart Viewed", 3)))
     assert decode(world.stored.rows["p1"][0]).vector == {}
 

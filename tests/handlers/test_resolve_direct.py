@@ -11,7 +11,7 @@ import pytest
 from schemas.messages import Interaction
 from services.profile.resolve.handler import ResolveHandler
 from services.runtime.turn import Record, Source, Turn
-from tests.handlers.test_resolve_handler import FakePeople
+from tests.identity_world import FakePeople
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 WRITTEN = datetime(2026, 3, 1, 12, 0, 1, tzinfo=UTC)

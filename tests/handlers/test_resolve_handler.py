@@ -1,7 +1,6 @@
 """Resolve's handler: what becomes of each record of a turn."""
 
 import json
-from collections.abc import Collection, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +11,11 @@ import pytest
 from schemas.messages import Identifier, IdentityMerged, Interaction, MessageChanged
 from services.ingest.hooks.sendgrid import SendGrid
 from services.profile.resolve.handler import ResolveHandler
-from services.profile.resolve.model import Changes, Person, Stored
-from services.profile.resolve.rules.identity import profile_id_of
+from services.profile.resolve.model import Stored
+from services.profile.resolve.rules.ground import profile_id_of
+from services.profile.resolve.rules.spelling import node_of
 from services.runtime.turn import Message, Record, Source, Turn
+from tests.identity_world import FakePeople
 from tests.posting import accepted
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -24,32 +25,6 @@ STEPS = Source("profile-resolve/message.changes/0", "message.changes", 0)
 
 ANN = Identifier("user_id", "ann")
 PHONE = Identifier("anonymous_id", "phone")
-
-
-class FakePeople:
-    def __init__(self) -> None:
-        self.stored: dict[str, Stored] = {}
-        self.by: dict[Identifier, str] = {}
-        self.all: dict[str, Person] = {}
-
-    async def known(self, interaction_ids: Collection[str], session: Any) -> set[str]:
-        return set(interaction_ids) & self.stored.keys()
-
-    async def owners(
-        self, identifiers: Collection[Identifier], session: Any
-    ) -> dict[Identifier, str]:
-        return {key: self.by[key] for key in identifiers if key in self.by}
-
-    async def people(self, profile_ids: Collection[str], session: Any) -> dict[str, Person]:
-        return {key: deepcopy(self.all[key]) for key in profile_ids}
-
-    async def survivors(self, profile_ids: Collection[str], session: Any) -> dict[str, str]:
-        return {key: self.all[key].into or key for key in profile_ids if key in self.all}
-
-    async def save(self, stored: Sequence[Stored], changes: Changes, session: Any) -> None:
-        self.stored |= {each.interaction_id: each for each in stored}
-        self.by |= changes.owners | changes.moved
-        self.all |= {each.profile_id: each for each in (*changes.created, *changes.changed)}
 
 
 def event(message_id: str, **fields: Any) -> bytes:
@@ -204,15 +179,20 @@ async def test_the_time_of_an_interaction_can_be_true(
 
 async def test_identifiers_that_did_not_link_are_recorded_as_ignored() -> None:
     people = FakePeople()
-    bob = Identifier("user_id", "bob")
-    await run(people, login("m1"), event("m2", userId="bob"), event("m3", userId="guest"))
+    mail = {"traits": {"email": "ann@shop.com"}}
+    ann, bob = event("m1", userId="ann", context=mail), event("m2", userId="bob", context=mail)
+    await run(people, ann, bob, event("m3", userId="guest"))
     ignored = [
         msgspec.json.decode(people.stored[key].body, type=Interaction).ignored
         for key in ("m1", "m2", "m3")
     ]
-    assert ignored == [[], [PHONE], [Identifier("user_id", "guest")]]
-    ann = profile_id_of("m1")
-    assert people.by == {ANN: ann, PHONE: ann, bob: profile_id_of("m2")}
+    shared = Identifier("email", "ann@shop.com")
+    assert ignored == [[], [shared], [Identifier("user_id", "guest")]]
+    owners = {node: has.profile_id for node, has in people.by.items()}
+    ann, bob = profile_id_of("m1"), profile_id_of("m2")
+    assert owners == {
+        ANN: ann, node_of(shared): ann, Identifier("user_id", "bob"): bob, PHONE: bob,
+    }  # fmt: skip
 
 
 class TestADuplicate:
@@ -479,4 +459,4 @@ async def test_what_a_mail_provider_delivers_46_times_counts_once() -> None:
     people = FakePeople()
     turns = [await run(people, *values[:20]), await run(people, *values[20:])]
     assert [ids(turn) for turn in turns] == [["sendgrid:e1"], []]
-    assert people.by.keys() == {Identifier("email", "ann@shop.com")}
+    assert people.by.keys() == {node_of(Identifier("email", "ann@shop.com"))}

@@ -4,8 +4,9 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.messages import Identifier
@@ -125,9 +126,7 @@ def check(people: FakePeople, said: Sequence[Said], rulings=()) -> None:
 
 
 EXAMPLES = int(os.environ.get("REGULARS_TEST_EXAMPLES", "300"))
-SLOW = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+SLOW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @SLOW
@@ -137,6 +136,6 @@ async def test_whatever_comes_in_whatever_order_the_people_are_those_of_the_defi
 ) -> None:
     resolve = Resolve()
     bounds = sorted({0, len(said), *(cut for cut in cuts if cut < len(said))})
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         await resolve.take(said[start:end])
     check(resolve.people, said)

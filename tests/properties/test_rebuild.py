@@ -8,7 +8,7 @@ from services.profile.build.changes import Limits
 from services.profile.build.model import State, decode, encode_state
 from services.profile.build.rules.fold import fold
 from services.runtime.turn import Record, Source, Timer
-from tests.build_world import World, again
+from tests.build_world import ORIGIN, World, again
 from tests.people import did, identified, ordered
 
 PEOPLE = ["A", "B", "C", "D"]
@@ -88,6 +88,30 @@ class Story:
             if into == absorbed:
                 self.into[profile_id] = survivor
 
+    def revive(self, one: str, overtaken: int) -> None:
+        if self.into[one] == one:
+            return
+        self.into[one] = one
+        self.put(self.world.revives(one), overtaken)
+
+    def move(self, one: str, other: str) -> None:
+        ours, other = self.into[one], self.into[other]
+        mine = [said for said in self.world.past.said if self.into[said.profile_id] == ours]
+        if mine and other != ours:
+            placed = mine[-1].profile_id
+            self.world.moves(mine[-1].interaction_id, other)
+            told = dict.fromkeys([ours, other, placed])
+            self.put(self.world.rearranges(*told), 0)
+
+    def put(self, records: list[Record], overtaken: int) -> None:
+        """At the end of the queues, or before what came of another partition of resolve's."""
+        for record in records:
+            queue = self.queues[record.key.decode()]
+            at = len(queue)
+            while overtaken and at and queue[at - 1].header("origin") == ORIGIN:
+                at, overtaken = at - 1, overtaken - 1
+            queue.insert(at, record)
+
     async def turn(self, key: str, size: int) -> None:
         queue = self.queues[key]
         records, self.queues[key] = queue[:size], queue[size:]
@@ -142,6 +166,10 @@ async def play(story: Story, steps: list[tuple]) -> None:
                 story.world.declared.withdraw(event.lower())
             case ("rebuild",):
                 story.world.declared.rebuild()
+            case ("revive", person, overtaken):
+                story.revive(person, overtaken)
+            case ("move", one, other):
+                story.move(one, other)
             case ("turn", person, size):
                 await story.turn(person, size)
             case ("lost",):
@@ -158,11 +186,17 @@ CLOSED_AFTER_ITS_SURVIVOR = [
     ("says", "B", 1), ("turn", "B", 8),
 ]  # fmt: skip
 
+REVIVED_BEFORE_IT_IS_CLOSED = [
+    ("says", "B", 1), ("turn", "B", 1), ("merge", "A", "B"), ("revive", "B", 1),
+    ("says", "B", 2), ("turn", "B", 8),
+]  # fmt: skip
+
 
 @settings(max_examples=300, deadline=None)
 @given(STORIES)
 @example(FORWARDED_AFTER_A_FOLD)
 @example(CLOSED_AFTER_ITS_SURVIVOR)
+@example(REVIVED_BEFORE_IT_IS_CLOSED)
 async def test_every_survivor_equals_the_fold_over_its_and_its_members_history(steps):
     story = Story()
     await play(story, steps)

@@ -6,9 +6,24 @@ from typing import Any
 import pytest
 
 from schemas.messages import Event, Identifier
-from services.profile.resolve.model import Attribution, Held, Link, Merge, Person
-from services.profile.resolve.rules.identifiers import email_address, link_of
-from services.profile.resolve.rules.identity import Graph, linking, profile_id_of
+from services.profile.resolve.model import (
+    Attribution,
+    Device,
+    Held,
+    Link,
+    Mark,
+    Merge,
+    Owner,
+    Person,
+)
+from services.profile.resolve.rules.devices import is_shared
+from services.profile.resolve.rules.ground import profile_id_of
+from services.profile.resolve.rules.identifiers import Sender, link_again, link_of
+from services.profile.resolve.rules.identity import Graph
+from services.profile.resolve.rules.interactions import draft
+from services.profile.resolve.rules.kinds import is_device
+from services.profile.resolve.rules.needs import Known, needed
+from services.profile.resolve.rules.spelling import email_address, node_of, phone_number
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -43,26 +58,32 @@ def identifiers(**fields: Any) -> list[Identifier] | None:
     return None if link is None else link.identifiers
 
 
+def link(message_id: str, *named: Identifier, minute: int = 0, untrusted: bool = False) -> Link:
+    return Link(
+        message_id=message_id,
+        at=NOON + timedelta(minutes=minute),
+        source="web",
+        rule="same_event",
+        identifiers=list(named),
+        blocked=[],
+        nodes=[node_of(each) for each in named if not is_device(each.type)],
+        devices=[each for each in named if is_device(each.type)],
+        untrusted=untrusted,
+    )
+
+
 class World:
     """A graph that lives on between events, as if all were one batch."""
 
     def __init__(self) -> None:
-        self.people: dict[str, Person] = {}
-        self.graph = Graph({}, self.people)
+        self.graph = Graph(Known())
+        self.people = self.graph.people
         self.count = 0
 
-    def see(self, *named: Identifier, rule: str = "same_event") -> Attribution:
+    def see(self, *named: Identifier, untrusted: bool = False) -> Attribution:
         self.count += 1
-        return self.graph.attribute(
-            Link(
-                message_id=f"m{self.count}",
-                at=NOON + timedelta(minutes=self.count),
-                source="web",
-                rule=rule,
-                identifiers=list(named),
-                blocked=[],
-            )
-        )
+        said = link(f"m{self.count}", *named, minute=self.count, untrusted=untrusted)
+        return self.graph.attribute(said)
 
 
 class TestTheIdentifiersOfAnEvent:
@@ -127,6 +148,70 @@ class TestTheIdentifiersOfAnEvent:
         assert link is not None
         assert (link.identifiers, link.rule) == ([user("u1"), anonymous("old")], "alias")
 
+    def test_take_the_phone_number_of_a_person_in_one_form(self) -> None:
+        traits = {"phone": "030 12345678"}
+        said = event(anonymous_id="a1", context={"traits": traits})
+        german = link_of(said, Sender(region="DE"))
+        nowhere = link_of(said)
+        assert german is not None
+        assert nowhere is not None
+        assert german.identifiers == [Identifier("phone", "+493012345678"), anonymous("a1")]
+        assert (nowhere.identifiers, nowhere.blocked) == ([anonymous("a1")], [])
+
+    def test_take_external_ids_as_what_they_are(self) -> None:
+        named = [
+            {"id": "7", "type": "shopify_customer_id", "collection": "users"},
+            {"id": 55, "type": "Chatwoot_Contact_Id"},
+            {"id": "c9", "type": "loyalty_card", "collection": "users", "encoding": "none"},
+            {"id": "x1", "type": "crm.acme", "collection": "users"},
+            {"id": "ABC" * 21 + "D", "type": "email", "encoding": "sha256"},
+            {"id": "ab" * 32, "type": "hashed_email"},
+            {"id": "g1", "type": "group_id"},
+            {"id": "any", "type": "intercom_external_id"},
+            {"id": "acc", "type": "crm.acme", "collection": "accounts"},
+            {"id": "dev", "type": "ios.id"},
+            *({"id": 1}, {"type": "x", "id": None}, "x", {"type": "", "id": "1"}),
+        ]
+        assert identifiers(anonymous_id="a1", source="shop", context={"externalIds": named}) == [
+            Identifier("customer_id", "shop/7"),
+            Identifier("loyalty_card", "c9"),
+            Identifier("contact_id", "shop/55"),
+            Identifier("email_sha256", "abc" * 21 + "d"),
+            Identifier("email_sha256", "ab" * 32),
+            Identifier("crm.acme", "x1"),
+            anonymous("a1"),
+            Identifier("device_id", "dev"),
+        ]
+
+    def test_take_the_device_but_not_its_advertising_id(self) -> None:
+        device = {"id": "d1", "advertisingId": "ad1"}
+        assert identifiers(anonymous_id="a1", context={"device": device}) == [
+            anonymous("a1"),
+            Identifier("device_id", "d1"),
+        ]
+
+    def test_of_a_hashed_address_are_those_of_the_address(self) -> None:
+        hashed = "8a1ffd3bc3ca0de4d8e3a8d4c6ee4b7d" + "0" * 32
+        said = link_of(event(user_id="u", context={"externalIds": [{"type": "email_sha256",
+                                                                   "id": hashed}]}))  # fmt: skip
+        assert said is not None
+        assert said.nodes == [user("u"), Identifier("email_sha256", hashed)]
+        address = email("ann@shop.com")
+        assert node_of(address) == node_of(node_of(address)) != address
+
+    def test_are_the_same_when_they_are_read_again(self) -> None:
+        said = event(
+            user_id="u1",
+            anonymous_id="guest",
+            context={"traits": {"email": "a@x.io", "phone": "+493012345678"},
+                     "device": {"id": "d"}},
+        )  # fmt: skip
+        link = link_of(said, Sender(untrusted=True))
+        assert link is not None
+        kept = draft(said, b"{}", link)
+        kept.identifiers, kept.ignored = link.identifiers[:1], link.identifiers[1:] + link.blocked
+        assert link_again(kept) == link
+
     def test_ignore_a_previous_id_elsewhere(self) -> None:
         assert identifiers(previous_id="old", anonymous_id="a1") == [anonymous("a1")]
 
@@ -147,6 +232,23 @@ class TestAnEmailAddress:
         assert email_address(text) == address
 
 
+class TestAPhoneNumber:
+    @pytest.mark.parametrize(
+        ("text", "region", "number"),
+        [
+            ("+49 (30) 123-45678", None, "+493012345678"),
+            ("0049 30 12345678", "DE", "+493012345678"),
+            ("030 12345678", None, None),
+            ("12", "DE", None),
+            ("0" * 12, "DE", None),
+            ("call me", "DE", None),
+            ("+49" * 30, None, None),
+        ],
+    )
+    def test_is_compared_as_e164_has_it(self, text: str, region: str | None, number: str) -> None:
+        assert phone_number(text, region) == number
+
+
 class TestAPerson:
     def test_is_made_by_the_first_message_with_an_id_that_depends_on_it_alone(self) -> None:
         whose = World().see(user("u1"), anonymous("a1"))
@@ -161,18 +263,27 @@ class TestAPerson:
         assert world.see(user("u1"), anonymous("a1")).profile_id == first.profile_id
         assert world.see(user("u1")).profile_id == first.profile_id
         assert world.people[first.profile_id].identifiers == [
-            Held("anonymous_id", "a1", NOON + timedelta(minutes=1), "m1", "web"),
             Held("user_id", "u1", NOON + timedelta(minutes=2), "m2", "web"),
         ]
+        mark = Mark(NOON + timedelta(minutes=2), "m2", user("u1"))
+        assert world.graph.devices == {
+            anonymous("a1"): Device(first.profile_id, own=first.profile_id, marks=[mark])
+        }
 
-    def test_has_five_devices_and_the_sixth_stays_a_stranger(self) -> None:
+    def test_has_five_addresses_and_the_sixth_stays_a_strangers(self) -> None:
         world = World()
-        ann = world.see(user("u1"), anonymous("a1"))
+        ann = world.see(user("u1"), email("a1@x.io"))
         for number in range(2, 6):
-            world.see(user("u1"), anonymous(f"a{number}"))
-        sixth = world.see(user("u1"), anonymous("a6"))
-        assert sixth == Attribution(ann.profile_id, [user("u1")], [anonymous("a6")])
-        assert world.see(anonymous("a6")).profile_id != ann.profile_id
+            world.see(user("u1"), email(f"a{number}@x.io"))
+        sixth = world.see(user("u1"), email("a6@x.io"))
+        assert sixth == Attribution(ann.profile_id, [user("u1")], [email("a6@x.io")])
+        assert world.see(email("a6@x.io")).profile_id != ann.profile_id
+
+    def test_may_have_any_number_of_devices(self) -> None:
+        world = World()
+        whose = {world.see(user("u1"), anonymous(f"a{n}")).profile_id for n in range(30)}
+        assert whose == {world.see(anonymous(f"a{n}")).profile_id for n in range(30)}
+        assert len(whose) == 1
 
 
 class TestTwoPersons:
@@ -199,20 +310,40 @@ class TestTwoPersons:
         self,
     ) -> None:
         world = World()
-        ann = world.see(user("u1"), anonymous("shared")).profile_id
+        ann = world.see(user("u1"), email("shared@x.io")).profile_id
         bob = world.see(user("u2")).profile_id
-        assert world.see(user("u2"), anonymous("shared")) == Attribution(
-            bob, [user("u2")], [anonymous("shared")]
+        assert world.see(user("u2"), email("shared@x.io")) == Attribution(
+            bob, [user("u2")], [email("shared@x.io")]
         )
-        assert world.see(anonymous("shared")).profile_id == ann
+        assert world.see(email("shared@x.io")).profile_id == ann
+        refusals = [world.people[each].refusals for each in (ann, bob)]
+        assert [[one.because for one in each] for each in refusals] == [["limit"], ["limit"]]
+
+    def test_share_a_browser_and_it_is_whose_was_named_last_at_that_time(self) -> None:
+        world = World()
+        ann = world.see(user("u1"), anonymous("pc")).profile_id
+        bob = world.see(user("u2"), anonymous("other")).profile_id
+        assert world.see(anonymous("pc")).profile_id == ann
+        turn = world.see(user("u2"), anonymous("pc"))
+        assert turn == Attribution(bob, [user("u2"), anonymous("pc")], [])
+        # Whatever ann did after, somewhere, must be looked at first: the store does it.
+        assert set(world.graph.unsettled_devices) == {anonymous("pc")}
+
+    def test_who_are_known_are_not_joined_by_a_browser(self) -> None:
+        world = World()
+        ann, mail = world.see(user("u1")).profile_id, world.see(email("a@x.io")).profile_id
+        whose = world.see(user("u1"), email("a@x.io"), untrusted=True)
+        assert (whose.profile_id, whose.ignored) == (ann, [email("a@x.io")])
+        assert world.see(user("u1"), email("new@x.io"), untrusted=True).ignored == []
+        assert world.see(user("u1"), email("a@x.io")).merges[0].from_ == mail
 
     def test_let_go_of_one_identifier_after_another_until_it_fits(self) -> None:
         world = World()
         world.see(user("u1"), email("ann@shop.com"), anonymous("a1"))
         world.see(user("u2"), anonymous("a2"))
         whose = world.see(user("u2"), email("ann@shop.com"), anonymous("a3"))
-        assert whose.accepted == [user("u2")]
-        assert whose.ignored == [email("ann@shop.com"), anonymous("a3")]
+        assert whose.accepted == [user("u2"), anonymous("a3")]
+        assert whose.ignored == [email("ann@shop.com")]
 
     def test_merge_into_the_one_with_a_user_id_though_the_other_is_older(self) -> None:
         world = World()
@@ -225,27 +356,41 @@ class TestTwoPersons:
         older = world.see(anonymous("a1")).profile_id
         world.see(email("ann@shop.com"))
         assert world.see(email("ann@shop.com"), anonymous("a1")).profile_id == older
+        assert world.see(Identifier("phone", "+1"), email("ann@shop.com")).profile_id == older
 
     def test_merge_into_the_smaller_id_where_both_are_as_old(self) -> None:
         one, other = (
-            Person(profile_id, [Held("anonymous_id", value, NOON, "m")])
-            for profile_id, value in (("p_b", "b"), ("p_a", "a"))
+            Person(profile_id, [Held("email", value, NOON, "m")], since=NOON)
+            for profile_id, value in (("p_b", "b@x.io"), ("p_a", "a@x.io"))
         )
-        graph = Graph({anonymous("b"): "p_b", anonymous("a"): "p_a"}, {"p_a": other, "p_b": one})
-        link = Link("m9", NOON, "web", "same_event", [anonymous("b"), anonymous("a")], [])
-        assert graph.attribute(link).profile_id == "p_a"
+        owners = {node_of(email("b@x.io")): Owner("p_b"), node_of(email("a@x.io")): Owner("p_a")}
+        graph = Graph(Known(owners, people={"p_a": other, "p_b": one}))
+        assert graph.attribute(link("m9", email("b@x.io"), email("a@x.io"))).profile_id == "p_a"
 
     def test_absorbed_one_after_another_all_lead_to_the_survivor(self) -> None:
         world = World()
-        first = world.see(anonymous("a1")).profile_id
-        second = world.see(anonymous("a2")).profile_id
+        first = world.see(email("a1@x.io")).profile_id
+        second = world.see(email("a2@x.io")).profile_id
         third = world.see(user("u1")).profile_id
-        world.see(anonymous("a1"), anonymous("a2"))
-        world.see(user("u1"), anonymous("a2"))
+        world.see(email("a1@x.io"), email("a2@x.io"))
+        world.see(user("u1"), email("a2@x.io"))
         assert world.people[third].profile_ids == [third, first, second]
         assert (world.people[first].into, world.people[second].into) == (third, third)
         assert [merge.from_ for merge in world.people[third].merges] == [second, first]
         assert world.graph.survivor(second) == third
+
+
+class TestADevice:
+    @pytest.mark.parametrize(
+        ("names", "days", "shared"), [(6, 5, True), (5, 1, False), (6, 7, False), (7, 6, True)]
+    )
+    def test_that_many_are_named_on_within_a_month_is_nobodys(
+        self, names: int, days: int, shared: bool
+    ) -> None:
+        marks = [
+            Mark(NOON + timedelta(days=days * n), f"m{n}", user(f"u{n}")) for n in range(names)
+        ]
+        assert is_shared(marks) == is_shared(marks[::-1]) == shared
 
 
 class TestABatch:
@@ -253,30 +398,35 @@ class TestABatch:
         ann = Person("p_ann", [Held("user_id", "u1", NOON, "m")])
         bob = Person(
             "p_bob",
-            [Held("anonymous_id", "a1", NOON, "m"), Held("anonymous_id", "a2", NOON, "m")],
+            [Held("email", "b@x.io", NOON, "m"), Held("phone", "+1", NOON, "m")],
             members=["p_old"],
+            devices=1,
         )
-        graph = Graph({user("u1"): "p_ann", anonymous("a1"): "p_bob"}, {"p_ann": ann, "p_bob": bob})
-        fresh = Link("m1", NOON, "web", "same_event", [email("x@y.zz"), anonymous("a1")], [])
-        login = Link("m2", NOON, "web", "same_event", [user("u1"), anonymous("a1")], [])
-        graph.attribute(fresh)
-        graph.attribute(login)
+        owners = {user("u1"): Owner("p_ann"), node_of(email("b@x.io")): Owner("p_bob")}
+        graph = Graph(Known(owners, people={"p_ann": ann, "p_bob": bob}))
+        graph.attribute(link("m1", email("b@x.io"), Identifier("phone", "+2")))
+        graph.attribute(link("m2", user("u1"), email("b@x.io")))
         changes = graph.changes()
-        assert changes.owners == {email("x@y.zz"): "p_ann"}
-        assert changes.moved == {anonymous("a1"): "p_ann", anonymous("a2"): "p_ann"}
-        assert changes.redirected == {"p_old": "p_ann"}
-        assert changes.created == []
-        assert changes.changed == [bob, ann]
+        assert changes.owners == {Identifier("phone", "+2"): Owner("p_ann")}
+        assert changes.moved == {
+            node_of(email("b@x.io")): Owner("p_ann"),
+            Identifier("phone", "+1"): Owner("p_ann"),
+        }
+        assert (changes.redirected, changes.absorbed) == ({"p_old": "p_ann"}, {"p_bob": "p_ann"})
+        assert (changes.created, changes.changed) == ([], [bob, ann])
         assert (ann.members, bob.into) == (["p_bob", "p_old"], "p_ann")
 
     def test_loads_only_persons_whom_it_may_change(self) -> None:
-        def link(*named: Identifier) -> Link:
-            return Link("m", NOON, "web", "same_event", list(named), [])
+        mark = Mark(NOON, "m", user("u1"))
+        devices = {anonymous("a1"): Device("p_1", marks=[mark]), anonymous("a2"): Device("p_2")}
+        owners = {user("u1"): Owner("p_1"), node_of(email("a@x.io")): Owner("p_3")}
 
-        owners = {user("u1"): "p_1", anonymous("a1"): "p_1", anonymous("a2"): "p_2"}
-        alone = link(anonymous("a2"))
-        agreed = link(user("u1"), anonymous("a1"))
-        assert linking([alone, agreed], owners) == set()
-        assert linking([link(user("u1"), anonymous("new"))], owners) == {"p_1"}
-        assert linking([link(user("u1"), anonymous("a2"))], owners) == {"p_1", "p_2"}
-        assert linking([link(user("new"), anonymous("newer"))], owners) == set()
+        def people(*named: Identifier, minute: int = 1) -> set[str]:
+            return needed([link("m", *named, minute=minute)], owners, devices).people
+
+        assert people(anonymous("a2")) == people(user("u1")) == set()
+        assert people(user("u1"), anonymous("a1")) == set()
+        assert people(user("u1"), anonymous("new")) == {"p_1"}
+        assert people(user("u1"), anonymous("a2")) == {"p_1", "p_2"}
+        assert people(user("u1"), email("a@x.io")) == {"p_1", "p_3"}
+        assert people(user("new"), email("new@x.io")) == set()

@@ -89,23 +89,22 @@ class Changes:
         row = Row(profile_id, work.source.partition, passed, encode(kept), None)
         self.rows.append(row)
 
-    def close(self, work: Work, kept: Kept) -> None:
-        """Make the profile of ``work.merged`` a redirect.
+    def close(self, profile_id: str, work: Work, kept: Kept, into: str) -> None:
+        """Make the profile a redirect.
 
         Its interactions of this turn are stored under it, so the survivor's rebuild, which
         comes later, reads them.
         """
-        merged = work.merged
-        assert merged is not None
-        if kept.into == merged.into:
+        if kept.into == into:
             self._turn.drop("merged_already")
-            self.follow(work, merged.into)
+            self.follow(work, into)
             return
         if work.interactions:
             self._turn.drop("absorbed", len(work.interactions))
-        closed = Kept(version=kept.version + 1, into=merged.into)
-        self._put(merged.profile_id, work, closed, (encode(closed), None))
-        outbox.emit_redirect(self._turn, work, closed, kept.state.live)
+        rearranged = kept.rearranged or kept.into is not None or work.rearranged is not None
+        closed = Kept(version=kept.version + 1, into=into, rearranged=rearranged)
+        self._put(profile_id, work, closed, (encode(closed), None))
+        outbox.emit_redirect(self._turn, work, profile_id, (closed, kept.state.live))
 
     def follow(self, work: Work, into: str) -> None:
         """Pass on to the survivor what comes for a profile that was absorbed."""

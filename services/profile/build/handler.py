@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from schemas.messages import Interaction
+import msgspec
+
+from schemas.messages import IdentityRearranged, Interaction
 from services.profile.build.cache import Cache
 from services.profile.build.changes import Changes, Limits, Row
 from services.profile.build.inbox import Work, first_of, works_of
@@ -28,6 +30,9 @@ from services.runtime.turn import Source, Turn
 NAME = "profile-build"
 TOPICS = ("profile.interactions",)
 REBUILD = "rebuild/"
+
+
+_rearranged = msgspec.json.Decoder(IdentityRearranged).decode
 
 
 class Profiles(Sweeps, Protocol):
@@ -73,11 +78,18 @@ class Build:
         known = await self._load(works, turn.session)
         traits = self.sweep.traits
         changes = Changes(turn, traits, self._cache, self._limits, policy=self._policy)
+        fates = await self._fates(works, turn.session)
         olds: dict[str, Kept] = {}
         for profile_id, work in works.items():
             kept = known.get(profile_id)
-            if work.merged is not None:
-                changes.close(work, kept or Kept())
+            if profile_id in fates:
+                # What resolve has stored holds: messages of two of its partitions may cross.
+                into = fates[profile_id]
+                if into is not None:
+                    changes.close(profile_id, work, kept or Kept(), into)
+                else:
+                    work.rebuild = True
+                    olds[profile_id] = opened(work, kept)
             elif kept is not None and kept.into is not None:
                 changes.follow(work, kept.into)
             elif work.absorbed or work.rebuild:
@@ -129,7 +141,10 @@ class Build:
         for timer in turn.timers:
             if timer.key.startswith(REBUILD):
                 profile_id = timer.key.removeprefix(REBUILD)
-                works.setdefault(profile_id, Work(timer.source)).rebuild = True
+                work = works.setdefault(profile_id, Work(timer.source))
+                work.rebuild = True
+                if timer.body and work.rearranged is None:
+                    work.rearranged = _rearranged(timer.body)
             elif timer.key == SWEEP:
                 for profile_id in await self.sweep.take(turn, timer):
                     works.setdefault(profile_id, Work(timer.source))
@@ -146,6 +161,14 @@ class Build:
         if missing:
             known |= await self._profiles.load(missing, session)
         return known
+
+    async def _fates(self, works: Mapping[str, Work], session: Any) -> dict[str, str | None]:
+        """Where the profiles went of which anything was said."""
+        asked = [profile_id for profile_id, work in works.items() if work.identity]
+        if not asked:
+            return {}
+        fates = await self._history.fates(asked, session)
+        return {id_: fates[id_][0] if id_ in fates else None for id_ in asked}
 
     async def _carried(
         self, turn: Turn, profile_id: str, person: tuple[Work, Kept], changes: Changes
@@ -231,22 +254,36 @@ class Build:
                 continue
             work = works[profile_id]
             if work.absorbed or work.rebuild or work.interactions:
-                turn.set_timer(work.source, REBUILD + profile_id, turn.now)
+                body = msgspec.json.encode(work.rearranged) if work.rearranged else b""
+                turn.set_timer(work.source, REBUILD + profile_id, turn.now, body)
                 turn.drop("left_to_rebuild", len(work.interactions))
         return taken
 
 
 def _not_covered(work: Work, kept: Kept) -> list[Interaction]:
-    """The interactions that a rebuild has not already put into the state."""
+    """The interactions that are the profile's, and not already in the state by a rebuild.
+
+    What was sent on from a profile that is no former one of this person will be read from
+    the store, by whoever's it is.
+    """
     vector = kept.vector
-    if not vector:
+    if not vector and not kept.rearranged:
         return [said for _, said in work.interactions]
     said: list[Interaction] = []
     for record, interaction in work.interactions:
         origin, seq = first_of(record)
-        if seq > vector.get(origin, 0):
+        first = record.header("first_profile")
+        foreign = bool(first) and first not in kept.members
+        if seq > vector.get(origin, 0) and not foreign:
             said.append(interaction)
     return said
+
+
+def opened(work: Work, kept: Kept | None) -> Kept:
+    """What is to be rebuilt of a profile that is, or is again, one of its own."""
+    kept = kept or Kept()
+    rearranged = kept.rearranged or kept.into is not None or work.rearranged is not None
+    return msgspec.structs.replace(kept, into=None, rearranged=rearranged)
 
 
 def _is_history(work: Work, old: Kept, new: Kept) -> bool:
@@ -255,6 +292,8 @@ def _is_history(work: Work, old: Kept, new: Kept) -> bool:
     It reads all that is stored, also what has yet to arrive here: then there are more live
     interactions than the profiles had been announced with.
     """
+    if work.rearranged is not None:
+        return work.rearranged.history
     if work.rebuild or (old.version and old.fingerprint != new.fingerprint):
         return False
     known = old.state.live + sum(absorbed.live for absorbed in work.absorbed)
@@ -268,6 +307,6 @@ def _forget_vector(source: Source, kept: Kept) -> None:
     The stage itself drops records up to ``source.origins``. Only a person with former
     profile ids can still get older ones, forwarded from another partition.
     """
-    if kept.vector and not kept.members:
+    if kept.vector and not kept.members and not kept.rearranged:
         done = source.origins
         kept.vector = {o: seq for o, seq in kept.vector.items() if done.get(o, 0) < seq}

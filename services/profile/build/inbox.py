@@ -30,14 +30,15 @@ class Work:
     rebuild: bool = False
     """A timer asks for it."""
 
-    @property
-    def identity(self) -> bool:
-        """Whether resolve must be asked what the profile is now."""
-        return self.merged is not None or self.rearranged is not None or self.rebuild
     history: bool = False
     """Nothing but imported history is behind what it changes: known once it is folded."""
     earlier: Earlier | None = None
     """The profile before the turn, if it had been announced by then."""
+
+    @property
+    def identity(self) -> bool:
+        """Whether resolve must be asked what the profile is now."""
+        return self.merged is not None or self.rearranged is not None or self.rebuild
 
 
 def works_of(turn: Turn) -> dict[str, Work]:

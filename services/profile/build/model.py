@@ -232,6 +232,8 @@ class Kept(Struct, array_like=True):
     vector: dict[str, int] = field(default_factory=dict)
     """After a rebuild: origin -> the highest seq that the state already includes."""
     state: State = field(default_factory=State)
+    rearranged: bool = False
+    """It once had other interactions, or was another's: what comes late may not be its own."""
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

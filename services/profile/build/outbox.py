@@ -3,7 +3,7 @@
 import msgspec
 
 from schemas.messages import Cause, ConsentRequested, Interaction, ProfileAbsorbed, ProfileChanged
-from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, Work, first_of
+from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, Work, first_key_of, first_of
 from services.profile.build.model import Kept
 from services.profile.build.rules.before import told
 from services.profile.build.rules.computed import Traits
@@ -38,6 +38,14 @@ def cause_of(turn: Turn, work: Work) -> Cause:
             at=merge.at,
             history=work.history,
         )
+    if work.rearranged is not None:
+        rearranged = work.rearranged
+        return Cause(
+            message_id=rearranged.message_id or "identity",
+            name="Identity Rearranged",
+            at=rearranged.at,
+            history=work.history,
+        )
     return Cause(message_id="", name="Computed Traits Changed", at=turn.now)
 
 
@@ -63,16 +71,20 @@ def emit_changed(
     )
 
 
-def emit_redirect(turn: Turn, work: Work, closed: Kept, live: int) -> None:
+def emit_redirect(turn: Turn, work: Work, profile_id: str, redirect: tuple[Kept, int]) -> None:
     """The profile is no more: to readers of changes, and to the survivor's owner.
 
-    ``live`` is how many of its interactions were announced and not imported.
+    ``redirect`` is what is kept of it, and how many of its interactions were announced and
+    not imported.
     """
-    merged = work.merged
-    assert merged is not None
-    profile_id = merged.profile_id
+    closed, live = redirect
+    assert closed.into is not None
+    merged = work.merged or work.rearranged
     cause = Cause(
-        message_id=merged.message_id, name="Profile Merged", at=merged.at, history=merged.history
+        message_id=merged.message_id if merged else "",
+        name="Profile Merged",
+        at=merged.at if merged else turn.now,
+        history=merged is not None and merged.history,
     )
     _emit_change(
         turn,
@@ -83,15 +95,15 @@ def emit_redirect(turn: Turn, work: Work, closed: Kept, live: int) -> None:
             changed_at=turn.now,
             cause=cause,
             changed=["merged_into"],
-            merged_into=merged.into,
+            merged_into=closed.into,
         ),
     )
     absorbed = ProfileAbsorbed(
-        profile_id=merged.into,
+        profile_id=closed.into,
         absorbed=profile_id,
-        message_id=merged.message_id,
-        at=merged.at,
-        history=merged.history,
+        message_id=cause.message_id,
+        at=cause.at,
+        history=cause.history,
         live=live,
     )
     emit_absorbed(turn, work, absorbed)
@@ -165,5 +177,6 @@ def _forwarded(record: Record, said: Interaction, into: str) -> Message:
             ("event", said.name.encode()),
             ("first_origin", origin.encode()),
             ("first_seq", str(seq).encode()),
+            ("first_profile", first_key_of(record).encode()),
         ),
     )

@@ -21,8 +21,10 @@ _decoder = msgspec.json.Decoder(Interaction)
 class History(Protocol):
     """What resolve has stored, read in the turn's transaction."""
 
-    async def members(self, profile_ids: Sequence[str], session: Any) -> dict[str, list[str]]:
-        """The former profile ids of each profile; a profile without any may be missing."""
+    async def fates(
+        self, profile_ids: Sequence[str], session: Any
+    ) -> dict[str, tuple[str | None, list[str]]]:
+        """(where it went, its former profile ids) of each; one that is unknown is missing."""
 
     async def vector(self, session: Any) -> dict[str, int]:
         """The ``seq`` of each of resolve's checkpoints, by its id (``origin``)."""
@@ -37,14 +39,15 @@ async def rebuild(
     history: History, olds: Mapping[str, Kept], traits: Traits, session: Any
 ) -> dict[str, Kept]:
     """The profiles ``olds`` anew, by id. Versions stay as they are."""
-    members = await history.members(list(olds), session)
+    fates = await history.fates(list(olds), session)
     vector = await history.vector(session)
     fresh = {
         profile_id: Kept(
             version=old.version,
-            members=sorted(members.get(profile_id, ())),
+            members=sorted(fates[profile_id][1]) if profile_id in fates else [],
             fingerprint=traits.fingerprint,
             vector=dict(vector),
+            rearranged=old.rearranged,
         )
         for profile_id, old in olds.items()
     }

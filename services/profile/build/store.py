@@ -127,9 +127,11 @@ class HistoryStore:
         self._identities = identities
         self._group = group
 
-    async def members(self, profile_ids: Sequence[str], session: Session) -> dict[str, list[str]]:
-        """The former profile ids of each profile."""
-        return await self._identities.members(profile_ids, session)
+    async def fates(
+        self, profile_ids: Sequence[str], session: Session
+    ) -> dict[str, tuple[str | None, list[str]]]:
+        """(where it went, its former profile ids) of each."""
+        return await self._identities.fates(profile_ids, session)
 
     async def vector(self, session: Session) -> dict[str, int]:
         """The ``seq`` of each of resolve's checkpoints, by its id."""

@@ -17,13 +17,18 @@ from services.runtime.turn import Message
 class Anew(Struct):
     """What came of it."""
 
-    rewritten: list[Stored] = field(default_factory=list)
-    """Stored interactions that show somebody or something else now."""
+    moved: dict[str, Interaction] = field(default_factory=dict)
+    """Stored interactions that show somebody or something else now, by id."""
     messages: list[Message] = field(default_factory=list)
     again: set[str] = field(default_factory=set)
     """Persons who differ now: what another worker attributed meanwhile may be wrong."""
     left: int = 0
     """How often too many people are connected: what came first stands."""
+
+    @property
+    def rewritten(self) -> list[Stored]:
+        """What is to be stored of them."""
+        return [interactions.stored(said) for said in self.moved.values()]
 
 
 async def decide_anew(
@@ -35,7 +40,7 @@ async def decide_anew(
     for each in _apart(seeds):
         if each.people and each.people <= done:
             continue
-        component = await reader.component(each, drafts, graph)
+        component = await reader.component(each, (drafts, anew.moved), graph)
         if component is None:
             anew.left += 1
             continue
@@ -82,7 +87,7 @@ def _put_right(component: Component, drafts: Sequence[Interaction], anew: Anew) 
             said = replace(said, profile_id=profile_id)
         else:
             said = replace(said, profile_id=profile_id, identifiers=accepted, ignored=ignored)
-        anew.rewritten.append(interactions.stored(said))
+        anew.moved[id_] = said
 
 
 def _changed(component: Component, before: dict[str, Person]) -> set[str]:

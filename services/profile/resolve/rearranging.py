@@ -5,7 +5,7 @@ show what a decision would do. What is read is closed: everybody with whom a lin
 and everybody who was named on a device that is in doubt.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -73,7 +73,7 @@ class Seeds(Struct):
     """Where to begin."""
 
     people: set[str] = field(default_factory=set)
-    devices: dict[Identifier, set[str]] = field(default_factory=dict)
+    devices: dict[Identifier, set[Identifier]] = field(default_factory=dict)
     """With who was named on them, where that is not stored yet."""
     decisions: list[Decision] = field(default_factory=list)
     """Decisions that are not stored yet."""
@@ -90,6 +90,9 @@ class Seeds(Struct):
             self.people.add(named)
 
 
+Batch = tuple[Sequence[Interaction], Mapping[str, Interaction]]
+
+
 class Reader:
     """Reads one component. ``graph`` is what the batch has changed so far."""
 
@@ -99,17 +102,18 @@ class Reader:
         self._limits = limits or Limits()
 
     async def component(
-        self, seeds: Seeds, drafts: Iterable[Interaction] = (), graph: Graph | None = None
+        self, seeds: Seeds, batch: Batch = ((), {}), graph: Graph | None = None
     ) -> Component | None:
         """Everybody connected with ``seeds``, decided anew; None: they are too many.
 
-        ``drafts`` are the batch's own interactions, attributed provisionally.
+        ``batch`` are its own interactions, attributed provisionally, and those that it has
+        moved already.
         """
         reading = _Reading(self._history, self._session, graph or Graph(Known()))
-        reading.drafts = list(drafts)
+        reading.drafts, reading.moved = batch
         reading.decisions = {one.decision_id: one for one in seeds.decisions}
         reading.past.anew = set(seeds.devices)
-        wanted = set(seeds.people).union(*seeds.devices.values())
+        wanted = set(seeds.people) | await reading.owners(set().union(*seeds.devices.values()))
         wanted |= await reading.around_devices(seeds.devices)
         for decision in seeds.decisions:
             wanted |= await reading.around_decision(decision)
@@ -139,7 +143,8 @@ class _Reading:
     def __init__(self, history: History, session: Any, graph: Graph) -> None:
         self.past = Past()
         self.stored: dict[str, Interaction] = {}
-        self.drafts: list[Interaction] = []
+        self.drafts: Sequence[Interaction] = ()
+        self.moved: Mapping[str, Interaction] = {}
         self.decisions: dict[str, Decision] = {}
         self._history = history
         self._session = session
@@ -158,8 +163,13 @@ class _Reading:
         async for chunk in self._history.interactions(list(new), self._session):
             for placed, body in chunk:
                 said = _interactions.decode(body)
+                if said.interaction_id not in self.moved:
+                    self.stored[said.interaction_id] = said
+                    self._take(said, placed)
+        for said in self.moved.values():
+            if said.profile_id in new:
                 self.stored[said.interaction_id] = said
-                self._take(said, placed)
+                self._take(said, said.profile_id)
         for draft in self.drafts:
             if draft.profile_id in new:
                 self._take(draft, draft.profile_id)
@@ -173,19 +183,15 @@ class _Reading:
         nodes = {node for link in fresh for node in link.nodes}
         named = nodes | {device for link in fresh for device in link.devices}
         await self._known(named)
-        around = {
-            owner.profile_id
-            for node in nodes - crowd
-            if (owner := self.past.owners.get(node)) is not None and owner.profile_id
-        }
+        around = await self.owners(nodes - crowd)
         for decision in await self._history.decisions(list(named), self._session):
             if decision.decision_id not in self.decisions:
                 self.decisions[decision.decision_id] = decision
                 around |= await self.around_decision(decision)
         for person in new.values():
             if len(person.refusals) < MOST_REFUSALS:
-                around |= await self._around_refusals(person)
-        around = {self._graph.survivor(profile_id) for profile_id in around}
+                refused = [one for each in person.refusals for one in each.identifiers]
+                around |= await self.owners({node_of(one) for one in refused})
         return around - self.past.people.keys()
 
     async def around_devices(self, devices: Collection[Identifier]) -> set[str]:
@@ -198,26 +204,21 @@ class _Reading:
             device = self.past.devices.get(each)
             if device is not None:
                 around |= {device.profile_id, device.own}
-                anchors = {mark.anchor for mark in device.marks}
-                await self._known(anchors)
-                owners = [self.past.owners[a] for a in anchors if a in self.past.owners]
-                around |= {owner.profile_id for owner in owners}
+                around |= await self.owners({mark.anchor for mark in device.marks})
         return {self._graph.survivor(profile_id) for profile_id in around if profile_id}
 
     async def around_decision(self, decision: Decision) -> set[str]:
         """Everybody whom it names."""
         named = (*decision.a, *decision.b)
-        await self._known(named)
-        owners = [self.past.owners[each] for each in named if each in self.past.owners]
+        around = await self.owners(named)
         devices = {each for each in named if each in self.past.devices}
-        around = {owner.profile_id for owner in owners if owner.profile_id}
         return around | await self.around_devices(devices)
 
-    async def _around_refusals(self, person: Person) -> set[str]:
-        named = {node_of(one) for refusal in person.refusals for one in refusal.identifiers}
-        await self._known(named)
-        owners = [self.past.owners[each] for each in named if each in self.past.owners]
-        return {owner.profile_id for owner in owners if owner.profile_id}
+    async def owners(self, nodes: Collection[Identifier]) -> set[str]:
+        """Who has these."""
+        await self._known(nodes)
+        owners = [self.past.owners[each] for each in nodes if each in self.past.owners]
+        return {self._graph.survivor(owner.profile_id) for owner in owners if owner.profile_id}
 
     async def _persons(self, wanted: Collection[str]) -> dict[str, Person]:
         """The persons of these ids, whole: with every profile that they absorbed."""

@@ -1,8 +1,11 @@
 """``regulars worker profile-resolve``: the handler on its stage. Wiring only."""
 
+from datetime import timedelta
+
 import faust
 
 from services.profile.resolve.handler import NAME, TOPICS, ResolveHandler
+from services.profile.resolve.senders import Declared
 from services.profile.resolve.store import IdentityStore
 from services.profile.settings import ProfileSettings
 from services.runtime.worker import Blueprint, Parts, Wired
@@ -15,7 +18,12 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
 
     def wire(parts: Parts) -> Wired:
         store = IdentityStore(parts.database)
-        return Wired(handler=ResolveHandler(store), prepare=store.prepare)
+        senders = Declared(
+            parts.definitions, settings.profile_open_sources, settings.profile_default_region
+        )
+        again = timedelta(seconds=settings.profile_identity_again_s)
+        handler = ResolveHandler(store, senders, again=again)
+        return Wired(handler=handler, prepare=store.prepare)
 
     blueprint = Blueprint(
         name=NAME,
@@ -23,5 +31,6 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
         topics=TOPICS,
         port=settings.profile_resolve_worker_port,
         wire=wire,
+        kinds=("source",),
     )
     return host(blueprint, settings)

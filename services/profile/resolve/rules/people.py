@@ -14,7 +14,7 @@ from schemas.messages import Identifier
 from services.profile.resolve.model import Device, Link, Mark, Owner, Person
 from services.profile.resolve.rules.decisions import NOTHING, Decided
 from services.profile.resolve.rules.devices import governing, is_shared, mark_of, turns
-from services.profile.resolve.rules.identity import profile_id_of
+from services.profile.resolve.rules.ground import profile_id_of
 from services.profile.resolve.rules.kinds import is_device
 from services.profile.resolve.rules.partition import Group, Partition, partition
 

@@ -17,12 +17,8 @@ from services.profile.resolve.model import (
     Rearranged,
 )
 from services.profile.resolve.rules.decisions import Decided
-from services.profile.resolve.rules.identity import (
-    profile_id_of,
-    said_of,
-    seniority,
-    shown,
-)
+from services.profile.resolve.rules.evidence import said_of, seniority, shown
+from services.profile.resolve.rules.ground import profile_id_of
 from services.profile.resolve.rules.kinds import rank
 from services.profile.resolve.rules.partition import Group
 from services.profile.resolve.rules.people import Found, Outcome, Past, firsts

@@ -1,0 +1,48 @@
+"""The sources of events as the shop has declared them: whom to believe, and their country."""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from schemas.messages import Definition
+from services.profile.resolve.rules.identifiers import Sender
+
+OPEN_KINDS = frozenset({"browser", "mobile"})
+"""Kinds of sources whose key everybody has who has the page or the app."""
+
+
+class Definitions(Protocol):
+    """The complete view of ``control.definitions``."""
+
+    current: dict[tuple[str, str], Definition]
+    revision: int
+
+
+class Declared:
+    """Senders by the declared sources; others are trusted, unless the settings name them."""
+
+    def __init__(
+        self, definitions: Definitions, untrusted: Collection[str] = (), region: str = ""
+    ) -> None:
+        self._definitions = definitions
+        self._untrusted = frozenset(untrusted)
+        self._region = region or None
+        self._revision: int | None = None
+        self._senders: dict[str, Sender] = {}
+
+    def of(self, source: str) -> Sender:
+        """The sender of that name."""
+        if self._revision != self._definitions.revision:
+            self._revision = self._definitions.revision
+            self._senders = {}
+        sender = self._senders.get(source)
+        if sender is None:
+            definition = self._definitions.current.get(("source", source))
+            sender = self._sender(source, definition.body if definition else {})
+            if len(self._senders) < 10_000:  # A storefront may name what it likes.
+                self._senders[source] = sender
+        return sender
+
+    def _sender(self, source: str, body: Mapping[str, object]) -> Sender:
+        region = body.get("default_region")
+        open_ = body.get("kind") in OPEN_KINDS or (not body and source in self._untrusted)
+        return Sender(open_, region if isinstance(region, str) else self._region)

@@ -25,6 +25,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MESSAGES: tuple[type[Struct], ...] = (
     messages.Event,
     messages.Interaction,
+    messages.IdentityDecision,
     messages.IdentityMerged,
     messages.IdentityRearranged,
     messages.ProfileAbsorbed,

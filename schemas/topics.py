@@ -78,6 +78,14 @@ INTERACTIONS = Topic(
     readers=("profile-build", "reporting"),
     summary="One event, once, resolved to a person; or an identity change.",
 )
+DECISIONS = Topic(
+    name="identity.decisions",
+    key="profile_id",
+    partitions=1,
+    writers=("profile",),
+    readers=("profile-resolve",),
+    summary="What people decide of identity: that some are one person, or are not.",
+)
 PROFILE_CHANGES = Topic(
     name="profile.changes",
     key="profile_id",
@@ -162,6 +170,7 @@ MEANT_FOR = "dl_for"
 
 FLOW = (
     *EVENTS,
+    DECISIONS,
     INTERACTIONS,
     PROFILE_CHANGES,
     CONSENT_REQUESTS,
@@ -229,6 +238,13 @@ MESSAGES: dict[str, tuple[Payload, ...]] = {
             body="ProfileAbsorbed",
             types=("regulars.profile.absorbed.v1",),
             summary="The key's profile now includes another one.",
+        ),
+    ),
+    DECISIONS.name: (
+        Payload(
+            body="IdentityDecision",
+            types=("regulars.identity.decided.v1",),
+            summary="A split or a join.",
         ),
     ),
     PROFILE_CHANGES.name: (

@@ -70,16 +70,23 @@ class Spine:
         """Each event or step of a message in a turn of its own, until nothing is left."""
         for event in events:
             topic = "events.clicks" if isinstance(event, Event) else "message.changes"
-            record = self._record(topic, b"k", msgspec.json.encode(event), [])
-            messages = await self._turn(self.resolve, record)
-            while messages:
-                message = messages.pop(0)
-                output = output_of(message, "/test")
-                if output.topic == "profile.interactions":
-                    record = self._record(output.topic, output.key, output.value, output.headers)
-                    messages += await self._turn(self.build, record)
-                else:
-                    self.told.append(message)
+            await self._through(topic, msgspec.json.encode(event))
+
+    async def send(self, message: Message) -> None:
+        """What the API publishes goes to resolve, and on."""
+        assert message.value is not None
+        await self._through(message.topic, message.value)
+
+    async def _through(self, topic: str, body: bytes) -> None:
+        messages = await self._turn(self.resolve, self._record(topic, b"k", body, []))
+        while messages:
+            message = messages.pop(0)
+            output = output_of(message, "/test")
+            if output.topic == "profile.interactions":
+                record = self._record(output.topic, output.key, output.value, output.headers)
+                messages += await self._turn(self.build, record)
+            else:
+                self.told.append(message)
 
     def _record(self, topic: str, key: Any, value: Any, headers: Any) -> Record:
         return Record(Source(f"x/{topic}/0", topic, 0), 0, key, value, dict(headers))

@@ -27,6 +27,7 @@ from schemas.messages.definitions import (
 from schemas.messages.events import Event, EventType
 from schemas.messages.interactions import (
     Identifier,
+    IdentityDecision,
     IdentityMerged,
     IdentityRearranged,
     Interaction,
@@ -70,6 +71,7 @@ __all__ = [
     "Event",
     "EventType",
     "Identifier",
+    "IdentityDecision",
     "IdentityMerged",
     "IdentityRearranged",
     "Interaction",

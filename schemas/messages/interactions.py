@@ -1,6 +1,7 @@
 """What resolve passes on: events attributed to a person, and what became of persons."""
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Raw, Struct, field
 
@@ -89,3 +90,22 @@ class IdentityRearranged(Struct, kw_only=True, omit_defaults=True):
     at: datetime
     history: bool = False
     """Nobody is to be written to because of it."""
+
+
+class IdentityDecision(Struct, kw_only=True, omit_defaults=True):
+    """``regulars.identity.decided.v1`` on ``identity.decisions``: what people decide of people.
+
+    A ``split`` says that no identifier of ``a`` is ever one person's with one of ``b``; a
+    ``join``, that both sides are one person. Addresses are named by their SHA-256
+    (``email_sha256``). Of two that contradict each other the later one holds.
+    """
+
+    decision_id: str
+    kind: Literal["split", "join"]
+    profile_id: str
+    """The person whom it was asked of."""
+    at: datetime
+    a: list[Identifier]
+    b: list[Identifier]
+    actor: str = ""
+    reason: str = ""

@@ -199,35 +199,7 @@ class Interaction(BaseModel):
     identifiers: list[Identifier] = Field(description="Accepted as the person's.")
     ignored: list[Identifier] = Field(description="Kept from linking by limits or block lists.")
     history: bool = Field(description="Imported history: nobody is written to because of it.")
+    untrusted: bool = Field(
+        description="From a browser or an app, which cannot say that two known people are one."
+    )
     event: dict[str, Any]
-
-
-class HeldIdentifier(BaseModel):
-    """An identifier of the person, and the message that brought it."""
-
-    type: str
-    value: str
-    first_seen: datetime
-    message_id: str
-    source: str
-
-
-class Merge(BaseModel):
-    """Two profiles that were found to be one person, and why."""
-
-    profile_id: str = Field(description="The profile that is no more.")
-    into: str
-    at: datetime
-    message_id: str = Field(description="The message that linked the two.")
-    reason: str = Field(description="`same_event` or `alias`.")
-    evidence: Identifier = Field(description="The identifier of it that the other one had.")
-    explanation: str
-
-
-class Identity(BaseModel):
-    """Why this is one person."""
-
-    profile_id: str
-    former_ids: list[str]
-    identifiers: list[HeldIdentifier]
-    merges: list[Merge]

@@ -26,7 +26,9 @@ from services.profile.feed import routes as feed
 from services.profile.feed.office import Office
 from services.profile.feed.snapshot import Stored
 from services.profile.feed.subscriptions import Subscriptions
-from services.profile.render import identity, interaction, profile
+from services.profile.identity import routes as identity
+from services.profile.identity.desk import Desk as Deciding
+from services.profile.render import interaction, profile
 from services.profile.resolve.model import Person
 from services.profile.resolve.rules.spelling import spelled
 from services.profile.resolve.store import IdentityStore
@@ -85,7 +87,9 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
         ready=ready,
     )
     policy = Policy.of(settings.profile_confirmed_consent)
-    app.state.people = People(ProfileStore(database), IdentityStore(database), policy)
+    identities = IdentityStore(database)
+    app.state.people = People(ProfileStore(database), identities, policy)
+    app.state.identity = Deciding(identities, publisher)
     app.state.consent = Desk(ConsentStore(database), app.state.people, publisher, policy)
     app.state.catalogue = catalogue
     app.state.trait_sources = trait_sources
@@ -100,6 +104,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.include_router(sources.routes())
     app.include_router(history.routes())
     app.include_router(feed.routes())
+    app.include_router(identity.routes())
     return app
 
 
@@ -224,12 +229,6 @@ def _persons() -> APIRouter:
         shown = found[:limit]
         last = (shown[-1].at, shown[-1].interaction_id) if len(found) > limit else None
         return _page([interaction(entry.body) for entry in shown], last)
-
-    @router.get("/identity", summary="Why this is one person", response_model=answers.Identity)
-    async def show_identity(request: Request, profile_id: ProfileId) -> Response:
-        """Each identifier with the message that brought it, each merge with its evidence."""
-        people: People = request.app.state.people
-        return _json(identity(await people.person(profile_id)))
 
     return router
 

@@ -10,14 +10,9 @@ from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.publication import value_of
 from services.profile.build.rules.view import profile_of
-from services.profile.resolve.model import Person
 
 _NONE = Traits({})
 _interaction_decoder = msgspec.json.Decoder(Interaction)
-_EXPLANATIONS = {
-    "same_event": "One event named identifiers of both.",
-    "alias": "An alias call said that both are one person.",
-}
 
 
 def profile(profile_id: str, kept: Kept, policy: Policy) -> dict[str, Any]:
@@ -37,33 +32,3 @@ def interaction(body: bytes) -> dict[str, Any]:
     """A stored interaction as ``answers.Interaction`` declares it; the event verbatim."""
     said = _interaction_decoder.decode(body)
     return {name: getattr(said, name) for name in said.__struct_fields__}
-
-
-def identity(person: Person) -> dict[str, Any]:
-    """A person as ``answers.Identity`` declares it."""
-    return {
-        "profile_id": person.profile_id,
-        "former_ids": person.members,
-        "identifiers": [
-            {
-                "type": held.type,
-                "value": held.value,
-                "first_seen": held.at,
-                "message_id": held.message_id,
-                "source": held.source,
-            }
-            for held in person.identifiers
-        ],
-        "merges": [
-            {
-                "profile_id": merge.from_,
-                "into": merge.into,
-                "at": merge.at,
-                "message_id": merge.message_id,
-                "reason": merge.rule,
-                "evidence": merge.identifier,
-                "explanation": _EXPLANATIONS.get(merge.rule, ""),
-            }
-            for merge in person.merges
-        ],
-    }

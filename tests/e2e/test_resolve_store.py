@@ -145,7 +145,7 @@ async def test_every_absorbed_profile_leads_straight_to_the_survivor(
     [ann] = await turn(client, store, link("m3", ANN))
     one, other = sorted([oldest, middle])
     await turn(client, store, link("m4", MAIL, PHONE))
-    await turn(client, store, link("m5", ANN, PHONE))
+    await turn(client, store, link("m5", ANN, MAIL))
     assert await store.survivors([oldest, middle, ann, "p_nobody"]) == {
         oldest: ann,
         middle: ann,

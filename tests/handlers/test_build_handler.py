@@ -190,6 +190,83 @@ async def test_a_merge_that_is_told_twice_changes_nothing_more(world):
     assert (journal(turn), turn.dropped) == ([], {"merged_already": 1})
 
 
+# -- decided anew -------------------------------------------------------------------------
+
+
+async def test_a_profile_that_lives_again_goes_on_from_its_last_version(world):
+    await world.turn(world.says(did("Cart Viewed", 1, profile_id="B"), did("X", 2, profile_id="A")))
+    merged = await world.turn(world.merges("B", into="A"))
+    await world.turn([again(merged.messages[1][1], world)])
+    opened, left = journal(await world.turn(world.revives("B")))
+    assert {key: opened[key] for key in ("key", "version", "cause")} == {
+        "key": "B", "version": 3,
+        "cause": {"message_id": "d1", "name": "Identity Rearranged", "at": "2026-03-01T12:01:00Z"},
+    }  # fmt: skip
+    assert "counters.Cart Viewed" in opened["changed"]
+    assert "merged_into" not in opened
+    assert (opened["profile"]["interactions"], left["profile"]["interactions"]) == (1, 1)
+    assert (left["key"], left.get("merged_from", [])) == ("A", [])
+    (change,) = journal(await world.turn(world.says(did("Cart Viewed", 3, profile_id="B"))))
+    assert (change["key"], change["profile"]["counters"]) == ("B", {"Cart Viewed": 2})
+
+
+async def test_a_merge_that_is_heard_of_after_it_was_undone_closes_nobody(world):
+    await world.turn(world.says(did("Cart Viewed", 1, profile_id="B")))
+    late, early = world.merges("B", into="A"), world.revives("B")
+    await world.turn(early)
+    assert journal(await world.turn(late)) == []
+    assert decode(world.stored.rows["B"][0]).into is None
+
+
+async def test_what_a_redirect_sent_on_before_it_lived_again_is_not_added_to_another(world):
+    await world.turn(world.merges("B", into="A"))
+    revived = world.revives("B")
+    forwarded = await world.turn(world.says(did("Cart Viewed", 3, profile_id="B")))
+    world.past.seqs[ORIGIN] -= 1  # A is rebuilt from a snapshot before it
+    kept, world.past.said = world.past.said, []
+    await world.turn(revived[1:])
+    world.past.said = kept
+    turn = await world.turn([again(forwarded.messages[0][1], world)])
+    assert (journal(turn), turn.dropped) == ([], {"rebuilt_already": 1})
+    (opened,) = journal(await world.turn(revived[:1]))
+    assert (opened["key"], opened["profile"]["interactions"]) == ("B", 1)
+
+
+async def test_an_interaction_that_is_anothers_now_leaves_one_and_joins_the_other(world):
+    await world.turn(world.says(did("X", 1, profile_id="A"), did("Y", 2, profile_id="B")))
+    world.moves("Y@2", "A")
+    ours, theirs = journal(await world.turn(world.rearranges("A", "B", history=True)))
+    counters = [each["profile"].get("counters", {}) for each in (ours, theirs)]
+    assert counters == [{"X": 1, "Y": 1}, {}]
+    assert [each["cause"]["history"] for each in (ours, theirs)] == [True, True]
+
+
+async def test_a_redirect_follows_to_whom_it_leads_now(world):
+    await world.turn(world.merges("B", into="A"))
+    world.past.former = {"C": ["B"]}
+    changed = journal(await world.turn(world.rearranges("B")))
+    assert [(each["key"], each.get("merged_into")) for each in changed] == [
+        ("B", "C"),
+        ("C", None),
+    ]
+    assert changed[0]["version"] == 2
+
+
+async def test_who_is_left_to_a_later_turn_is_opened_by_its_timer():
+    world = World(Limits(rebuilt=1))
+    people = [did("Cart Viewed", 1, profile_id=each) for each in "AB"]
+    await world.turn(world.says(*people))
+    merged = await world.turn(world.merges("B", into="A"))
+    await world.turn([again(merged.messages[1][1], world)])
+    turn = await world.turn(world.revives("B"))
+    told = journal(turn)
+    while turn.timers_set:
+        turn = await world.fire(turn)
+        told += journal(turn)
+    assert {each["key"]: each["profile"]["interactions"] for each in told} == {"A": 1, "B": 1}
+    assert decode(world.stored.rows["B"][0]).rearranged
+
+
 # -- computed traits declared later -------------------------------------------------------
 
 

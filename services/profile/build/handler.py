@@ -274,7 +274,7 @@ def _not_covered(work: Work, kept: Kept) -> list[Interaction]:
         origin, seq = first_of(record)
         first = record.header("first_profile")
         foreign = bool(first) and first not in kept.members
-        if seq > vector.get(origin, 0) and not foreign:
+        if (origin not in vector or seq > vector[origin]) and not foreign:
             said.append(interaction)
     return said
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from schemas.messages import Interaction
 from services.profile.resolve import outbox
-from services.profile.resolve.model import Person, Stored
+from services.profile.resolve.model import Decision, Person, Stored
 from services.profile.resolve.rearranging import Component, Reader, Seeds
 from services.profile.resolve.rules import interactions
 from services.profile.resolve.rules.identity import Graph
@@ -22,6 +22,8 @@ class Anew(Struct):
     messages: list[Message] = field(default_factory=list)
     again: set[str] = field(default_factory=set)
     """Persons who differ now: what another worker attributed meanwhile may be wrong."""
+    decisions: list[Decision] = field(default_factory=list)
+    """Those that are not stored yet."""
     left: int = 0
     """How often too many people are connected: what came first stands."""
 
@@ -32,12 +34,21 @@ class Anew(Struct):
 
 
 async def decide_anew(
-    reader: Reader, seeds: Seeds, batch: tuple[Sequence[Interaction], Graph], by: outbox.Evidence
+    reader: Reader,
+    seeds: Seeds,
+    batch: tuple[Sequence[Interaction], Graph],
+    by: outbox.Evidence,
+    anew: Anew | None = None,
 ) -> Anew:
-    """Decide ``seeds`` and all who are connected with them; changes the graph and the drafts."""
+    """Decide ``seeds`` and all who are connected with them; changes the graph and the drafts.
+
+    ``anew`` is what came of others in the same turn; it is added to.
+    """
     drafts, graph = batch
-    anew, done = Anew(), set[str]()
+    anew, done = anew or Anew(), set[str]()
+    anew.decisions += seeds.decisions
     for each in _apart(seeds):
+        each.decisions = anew.decisions
         if each.people and each.people <= done:
             continue
         component = await reader.component(each, (drafts, anew.moved), graph)

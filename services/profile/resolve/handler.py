@@ -12,14 +12,19 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from schemas.messages import Interaction
-from schemas.topics import EVENTS, MESSAGE_CHANGES
+from schemas.topics import DECISIONS, EVENTS, MESSAGE_CHANGES
 from schemas.validation import Fault
 from services.profile.resolve import outbox
 from services.profile.resolve.anew import Anew, decide_anew
-from services.profile.resolve.model import Changes, Link, Merge, Stored
+from services.profile.resolve.model import Changes, Decision, Link, Merge, Stored
 from services.profile.resolve.rearranging import History, Limits, Reader, Seeds
 from services.profile.resolve.rules import interactions
-from services.profile.resolve.rules.acceptance import Arrival, accept_event, accept_step
+from services.profile.resolve.rules.acceptance import (
+    Arrival,
+    accept_decision,
+    accept_event,
+    accept_step,
+)
 from services.profile.resolve.rules.decisions import decided
 from services.profile.resolve.rules.identifiers import TRUSTED, Sender, link_of
 from services.profile.resolve.rules.identity import Graph
@@ -28,11 +33,15 @@ from services.profile.resolve.rules.spelling import node_of
 from services.runtime.turn import Record, Source, Timer, Turn
 
 NAME = "profile-resolve"
-TOPICS = (*(topic.name for topic in EVENTS), MESSAGE_CHANGES.name)
+TOPICS = (*(topic.name for topic in EVENTS), MESSAGE_CHANGES.name, DECISIONS.name)
 
 AGAIN = "identity/"
 """The timer that has a person looked at once more."""
 _AGAIN_AFTER = timedelta(seconds=60)
+
+
+Ruling = tuple[Source, Decision]
+"""A decision of people, and where it came from."""
 
 
 class People(History, Protocol):
@@ -100,7 +109,8 @@ class ResolveHandler:
         """See ``services.runtime.turn.Handler``."""
         batch = _accept(turn, self._senders)
         due = [timer for timer in turn.timers if timer.key.startswith(AGAIN)]
-        if not (batch or due):
+        rulings = _rulings(turn)
+        if not (batch or due or rulings):
             return
         known = await self._people.known(batch.keys(), turn.session) if batch else set()
         if known:
@@ -110,7 +120,9 @@ class ResolveHandler:
         items = list(batch.values())
         graph, survivors = await self._load(items, turn.session)
         items = [item for item in items if _attribute(turn, item, graph, survivors)]
-        source, told = await self._decide_anew(turn, items, due, graph)
+        if not (items or due or rulings):
+            return
+        source, told = await self._decide_anew(turn, items, (due, rulings), graph)
         stored: list[Stored] = []
         for item in items:
             for merge in item.merges:
@@ -122,29 +134,32 @@ class ResolveHandler:
             turn.emit(source, message)
         changes = graph.changes()
         changes.rewritten = told.rewritten
+        changes.decisions = [ruling for _, ruling in rulings]
         await self._people.save(stored, changes, turn.session)
 
     async def _decide_anew(
-        self, turn: Turn, items: Sequence["_Accepted"], due: Sequence[Timer], graph: Graph
+        self,
+        turn: Turn,
+        items: Sequence["_Accepted"],
+        others: tuple[Sequence[Timer], Sequence[Ruling]],
+        graph: Graph,
     ) -> tuple[Source, Anew]:
-        """Whom the batch's order may have misled, and whom another worker may have."""
-        source = due[-1].source if due else items[-1].record.source if items else None
+        """Whom the batch's order may have misled, another worker may have, or people decided."""
+        due, rulings = others
+        sources = [item.record.source for item in items] + [timer.source for timer in due]
+        source = [*sources, *(source for source, _ in rulings)][-1]
+        for device in graph.taken:
+            key = f"{AGAIN}{device.type}:{device.value}"
+            turn.set_timer(source, key, turn.now + self._again)
         seeds = Seeds(people=set(graph.unsettled), devices=graph.unsettled_devices)
         for timer in due:
             seeds.add(timer.key.removeprefix(AGAIN))
-        for device in graph.taken:
-            if source is not None:
-                key = f"{AGAIN}{device.type}:{device.value}"
-                turn.set_timer(source, key, turn.now + self._again)
-        if source is None or not seeds:
-            return source, Anew()  # type: ignore[return-value]
-        last = max(items, key=lambda item: item.draft.received_at, default=None)
-        by = outbox.Evidence("", turn.now)
-        if last is not None:
-            history = all(item.draft.history for item in items)
-            by = outbox.Evidence(last.draft.interaction_id, last.draft.at, history)
+        drafts = [item.draft for item in items]
         reader = Reader(self._people, turn.session, self._limits)
-        anew = await decide_anew(reader, seeds, ([item.draft for item in items], graph), by)
+        anew = await decide_anew(reader, seeds, (drafts, graph), _evidence(turn, drafts))
+        for _, ruling in rulings:
+            by = outbox.Evidence(ruling.decision_id, ruling.at, history=True)
+            await decide_anew(reader, Seeds(decisions=[ruling]), (drafts, graph), by, anew)
         if anew.left:
             turn.drop("too_many_connected", anew.left)
         for profile_id in anew.again:
@@ -194,17 +209,42 @@ class ResolveHandler:
             if holder in known.people
         }
         contested = [person for person in known.people.values() if person.decided]
-        if contested or any(device.decided for device in devices.values()):
+        unowned = any(owner.contested and not owner.profile_id for owner in owners.values())
+        if contested or unowned or any(device.decided for device in devices.values()):
             theirs = {node_of(held.identifier) for each in contested for held in each.identifiers}
             found = await people.decisions(theirs | named, session)
             known.decided = decided(found)
         return known
 
 
+def _evidence(turn: Turn, drafts: Sequence[Interaction]) -> outbox.Evidence:
+    """The latest of a batch; of none, that somebody looked again."""
+    last = max(drafts, key=lambda draft: draft.received_at, default=None)
+    if last is None:
+        return outbox.Evidence("", turn.now)
+    history = all(draft.history for draft in drafts)
+    return outbox.Evidence(last.interaction_id, last.at, history)
+
+
+def _rulings(turn: Turn) -> list[Ruling]:
+    """The decisions of people in the turn, in their order."""
+    rulings: list[Ruling] = []
+    for record in turn.records:
+        if record.source.topic == DECISIONS.name:
+            taken = accept_decision(record.value)
+            if isinstance(taken, Fault):
+                turn.reject(record, taken.code, taken.detail)
+            else:
+                rulings.append((record.source, taken))
+    return rulings
+
+
 def _accept(turn: Turn, senders: Senders) -> dict[str, _Accepted]:
     """What fits, by interaction id: the first of each id, in the order of the batch."""
     batch: dict[str, _Accepted] = {}
     for record in turn.records:
+        if record.source.topic == DECISIONS.name:
+            continue
         if record.source.topic == MESSAGE_CHANGES.name:
             item = _accept_step(turn, record)
         else:

@@ -23,6 +23,7 @@ from services.profile.resolve.model import (
 from services.profile.resolve.rules.decisions import decided
 from services.profile.resolve.rules.identifiers import link_again
 from services.profile.resolve.rules.identity import Graph
+from services.profile.resolve.rules.kinds import is_device
 from services.profile.resolve.rules.needs import Known
 from services.profile.resolve.rules.people import Outcome, Past, people_of
 from services.profile.resolve.rules.rearranging import rearranged
@@ -127,7 +128,8 @@ class Reader:
             past = reading.past
             past.decided = decided(reading.decisions.values())
             outcome = people_of(past)
-            strays = (outcome.strays | past.decided.named & past.devices.keys()) - past.anew
+            devices = {each for each in past.decided.named if is_device(each.type)}
+            strays = (outcome.strays | devices) - past.anew
             if not strays:
                 break
             past.anew |= strays

@@ -206,6 +206,11 @@ class IdentityStore:
         )
         return [msgspec.convert(document, Decision) for document in await found.to_list(None)]
 
+    async def decision(self, decision_id: str) -> Decision | None:
+        """The decision with this id, once it is applied."""
+        document = await self._decisions.find_one({"_id": decision_id}, {"_id": 0, "ids": 0})
+        return None if document is None else msgspec.convert(document, Decision)
+
     # -- what build and the API read -----------------------------------------------------
 
     async def person(self, profile_id: str, session: Session | None = None) -> Person | None:

@@ -16,10 +16,12 @@ import msgspec
 from msgspec import Struct
 
 from schemas.catalogue import canonical
-from schemas.messages import Event, MessageChanged
+from schemas.messages import Event, IdentityDecision, MessageChanged
 from schemas.properties.tidy import tidy
 from schemas.validation import EARLIEST, Fault, check, check_body, clamp, doubts
+from services.profile.resolve.model import Decision
 from services.profile.resolve.rules import direct
+from services.profile.resolve.rules.spelling import node_of
 
 MOST_BYTES = 1_000_000
 """Of one event: with what is added, it must fit onto ``profile.interactions``."""
@@ -34,6 +36,7 @@ T = TypeVar("T")
 
 _events = msgspec.json.Decoder(Event, float_hook=Decimal)
 _steps = msgspec.json.Decoder(MessageChanged)
+_decisions = msgspec.json.Decoder(IdentityDecision)
 
 
 class Arrival(Struct):
@@ -113,6 +116,17 @@ def _tidied(event: Event, name: str, body: bytes) -> bytes:
 def accept_step(body: bytes | None) -> MessageChanged | Fault:
     """The step in a record of ``message.changes``, which we have written ourselves."""
     return _decode(_steps, body)
+
+
+def accept_decision(body: bytes | None) -> Decision | Fault:
+    """The decision in a record of ``identity.decisions``. Code: one_sided, and ``_decode``'s."""
+    said = _decode(_decisions, body)
+    if isinstance(said, Fault):
+        return said
+    if not said.a or not said.b or set(said.a) & set(said.b) or said.at.tzinfo is None:
+        return Fault("one_sided", "A decision has two sides with nothing in common, and a time.")
+    a, b = (tuple(map(node_of, side)) for side in (said.a, said.b))
+    return Decision(said.decision_id, said.kind, said.at, a, b, said.actor, said.reason)
 
 
 def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes | None) -> T | Fault:

@@ -47,17 +47,16 @@ class Holding(Ground):
             return True
         if device.shared:
             return True
-        if device.decided:
-            if self._apart(named, profile_id):
-                return False
-            self._doubt(named, link)
-            return True
         marks = device.marks
-        if not marks:
+        if device.decided and self._apart(named, profile_id):
+            return False
+        if device.decided and not marks:
+            self._doubt(named, link)
+        elif not marks:
             marks.append(mark)
             self._put_device(named, device, profile_id)
-            return True
-        self._take_turn(named, device, link, profile_id)
+        else:
+            self._take_turn(named, device, link, profile_id)
         return True
 
     def _take_turn(self, named: Identifier, device: Device, link: Link, profile_id: str) -> None:

@@ -108,6 +108,8 @@ class Graph(Holding):
         connects = len(accepted) > 1 and (
             len({self._id(node) for node in accepted}) > 1 or self._id(accepted[0]) is None
         )
+        if connects and any(person.decided for person in named):
+            self._unsettle(named)  # A device may be kept from what the two are together.
         after_all = all(refused_key(each) < key for each in refused)
         if refused and not after_all:
             effective = [person.connected for person in named if person.connected is not None]
@@ -153,6 +155,11 @@ class Graph(Holding):
             person.identifiers.append(held)
         if fresh:
             self.touch(person)
+        if not self.decided.named.isdisjoint(fresh):
+            # Somebody spoke of them before anybody had them.
+            person.decided = True
+            self._restate(person, person.identifiers)
+            self.unsettled[person.profile_id] = None
         if joined or (fresh and len(nodes) > 1):
             person.connected = max(person.connected or link.key, link.key)
             person.bridged = person.bridged or link.untrusted

@@ -19,7 +19,7 @@ from services.profile.resolve.model import (
 from services.profile.resolve.rules.decisions import Decided
 from services.profile.resolve.rules.evidence import said_of, seniority, shown
 from services.profile.resolve.rules.ground import profile_id_of
-from services.profile.resolve.rules.kinds import rank
+from services.profile.resolve.rules.kinds import is_device, rank
 from services.profile.resolve.rules.partition import Group
 from services.profile.resolve.rules.people import Found, Outcome, Past, firsts
 
@@ -173,16 +173,17 @@ def _merge_of(
 
 
 def _owners(result: Rearranged, past: Past, outcome: Outcome, by_group: dict[int, Person]) -> None:
-    for node in {**past.owners, **outcome.parts.groups}:
+    named = {node for node in past.decided.named if not is_device(node.type)}
+    for node in {*past.owners, *outcome.parts.groups, *named}:
         group = outcome.parts.groups.get(node)
         person = by_group.get(id(group)) if group is not None else None
         if person is None:
-            owner = Owner("")
+            owner = Owner("", contested=node in named)
         else:
             unvouched = node not in outcome.parts.vouched
             owner = Owner(person.profile_id, unvouched, person.contested)
         before = past.owners.get(node)
-        if before != owner and (before is not None or owner.profile_id):
+        if before != owner and (before is not None or owner != Owner("")):
             result.owners[node] = owner
             if before is None:
                 result.fresh.add(node)
@@ -195,7 +196,7 @@ def _devices(
     holders: tuple[dict[int, Person], dict[Identifier, str]],
 ) -> None:
     by_group, own = holders
-    for named in {**past.devices, **outcome.devices}:
+    for named in {*past.devices, *outcome.devices}:
         before = past.devices.get(named)
         device = outcome.devices.get(named) or (before and replace(before))
         if device is None:
@@ -213,3 +214,8 @@ def _devices(
             result.devices[named] = device
             if before is None:
                 result.fresh.add(named)
+            holder = device.profile_id
+            if holder in past.people and holder not in result.people:
+                # Whoever is given a device is written: see the store.
+                person = past.people[holder]
+                result.people[holder] = replace(person, devices=person.devices + 1)

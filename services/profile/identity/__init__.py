@@ -1,0 +1,1 @@
+"""Identity over HTTP: why somebody is one person, and what people decide of it."""

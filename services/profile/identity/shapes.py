@@ -1,0 +1,166 @@
+"""What the identity routes take and answer with, as their documentation shows it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from services.profile.answers import Amount, Identifier
+
+
+class HeldIdentifier(BaseModel):
+    """An identifier of the person, and the message that brought it."""
+
+    type: str
+    value: str
+    first_seen: datetime
+    message_id: str
+    source: str
+    vouched: bool = Field(description="An authenticated source has named it.")
+
+
+class HeldDevice(BaseModel):
+    """A device that the person was the last to be named on, or an anonymous visitor's own."""
+
+    type: str
+    value: str
+    since: datetime | None = Field(description="When the person was first named on it, this time.")
+    message_id: str | None = Field(description="The message that named them.")
+    shared: bool = Field(description="Too many people are named on it: it tells nobody.")
+
+
+class Merge(BaseModel):
+    """Two profiles that were found to be one person, and why."""
+
+    profile_id: str = Field(description="The profile that is no more.")
+    into: str
+    at: datetime
+    message_id: str = Field(description="The message that linked the two, or the decision.")
+    reason: str = Field(description="`same_event`, `alias`, `late_evidence` or `decision`.")
+    evidence: Identifier = Field(description="The identifier of it that the other one had.")
+    explanation: str
+    actor: str = Field(description="Who decided it; empty: the rule.")
+    note: str = Field(description="What they gave as their reason.")
+
+
+class Refusal(BaseModel):
+    """Identifiers that were seen together and were *not* taken as one person's."""
+
+    identifiers: list[Identifier] = Field(description="Of one message, the most trusted first.")
+    kept: int = Field(description="How many of them, from the first, are one person's.")
+    reason: Literal["limit", "two_vouched", "decision"]
+    explanation: str
+    at: datetime
+    message_id: str
+    source: str
+
+
+class Split(BaseModel):
+    """A decision that keeps this person apart from another."""
+
+    decision_id: str
+    at: datetime
+    actor: str
+    reason: str
+    sides: list[list[Identifier]] = Field(description="Addresses are shown as their SHA-256.")
+
+
+class Identity(BaseModel):
+    """Why this is one person, and why no other is it as well."""
+
+    profile_id: str
+    former_ids: list[str]
+    identifiers: list[HeldIdentifier]
+    devices: list[HeldDevice]
+    merges: list[Merge]
+    refusals: list[Refusal]
+    splits: list[Split]
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=1_000, description="For who asks later.")]
+Actor = Annotated[
+    str, Field("", max_length=200, description="Who decides; missing: the role of the token.")
+]
+
+
+class NamedIdentifier(BaseModel):
+    """An identifier as it is known, in any spelling."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: str = Field(min_length=1, max_length=60, examples=["email"])
+    value: str = Field(min_length=1, max_length=512, examples=["bob@example.com"])
+
+
+class UnmergeBody(BaseModel):
+    """What to take off a person: a former profile (`merge`), or some of the `identifiers`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "identifiers": [{"type": "email", "value": "bob@example.com"}],
+                "reason": "A couple with one account.",
+            }
+        },
+    )
+    merge: str | None = Field(
+        None, min_length=1, max_length=200, description="The former profile id, as in `merges`."
+    )
+    identifiers: list[NamedIdentifier] = Field([], max_length=50)
+    reason: Reason
+    actor: Actor
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "UnmergeBody":
+        if (self.merge is None) == (not self.identifiers):
+            raise ValueError("say either merge or identifiers")
+        return self
+
+
+class MergeBody(BaseModel):
+    """Who else is this person."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        json_schema_extra={"example": {"with": "p_b2", "reason": "She told us on the phone."}},
+    )
+    other: str = Field(alias="with", min_length=1, max_length=200, description="A profile id.")
+    reason: Reason
+    actor: Actor
+
+
+class Outlook(BaseModel):
+    """One person as they would be, or are, after a decision."""
+
+    profile_id: str
+    former_ids: list[str]
+    identifiers: list[Identifier]
+    interactions: int
+    traits: dict[str, Any]
+    order_count: int
+    revenue: list[Amount]
+    first_seen: datetime | None
+    last_seen: datetime | None
+
+
+class Preview(BaseModel):
+    """What a decision would do; nothing was changed."""
+
+    kind: Literal["split", "join"]
+    before: list[Outlook]
+    after: list[Outlook]
+    moved: int = Field(description="Interactions that would be another profile's.")
+    summary: str = Field(examples=["1 person becomes 2; 12 of 412 interactions move."])
+
+
+class Decided(BaseModel):
+    """A decision, and whether it is applied."""
+
+    decision_id: str
+    kind: Literal["split", "join"]
+    state: Literal["pending", "applied"]
+    at: datetime
+    actor: str
+    reason: str
+    profiles: list[str] = Field(description="The people whom it names, as they now are.")

@@ -1,0 +1,242 @@
+"""Who is one person, decided by messages and by people: resolve, build and API on one database."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from schemas.messages import Event
+from services.profile.api import create_app
+from services.profile.identity import shapes
+from services.profile.identity.desk import Desk
+from services.profile.settings import ProfileSettings
+from tests.spine import Spine, event, settings_of
+
+pytestmark = pytest.mark.broker
+
+READER = {"Authorization": "Bearer reader"}
+SUPPORT = {"Authorization": "Bearer support"}
+
+
+@pytest.fixture
+def settings(stack: Any) -> ProfileSettings:
+    return settings_of(stack)
+
+
+@pytest_asyncio.fixture
+async def spine(settings: ProfileSettings) -> AsyncIterator[Spine]:
+    spine = Spine(settings)
+    await spine.prepare()
+    yield spine
+    await spine.client.drop_database(spine.database.name)
+    spine.client.close()
+
+
+@pytest_asyncio.fixture
+async def api(settings: ProfileSettings, spine: Spine) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(settings)
+    app.state.identity = Desk(spine.identities, spine)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://profile", headers=SUPPORT
+    ) as client:
+        yield client
+    app.state.client.close()
+
+
+async def get(api: httpx.AsyncClient, path: str) -> Any:
+    response = await api.get(path)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def person(api: httpx.AsyncClient, identifier: str) -> dict[str, Any]:
+    """The profile of ``<type>/<value>``, but for what counts its changes."""
+    found = await get(api, f"/v1/profiles/by/{identifier}")
+    return {name: value for name, value in found.items() if name != "version"}
+
+
+async def post(api: httpx.AsyncClient, path: str, body: Any, status: int = 200) -> Any:
+    response = await api.post(path, json=body)
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def bought(message_id: str, seconds: float, order: str, price: str, **names: Any) -> Event:
+    properties = {"order_id": order, "revenue": price, "currency": "EUR", "products": []}
+    return event(message_id, seconds, event="Order Completed", properties=properties, **names)
+
+
+VISITED = [
+    event("v1", 1, "page", anonymous_id="pc", context={"traits": {"likes": "tea"}}),
+    bought("v2", 2, "o1", "10", anonymous_id="pc"),
+    event("v3", 3, event="Consent Updated", anonymous_id="pc",
+          properties={"channel": "sms", "state": "granted"}),
+]  # fmt: skip
+KNOWN = [
+    event("k1", 4, "identify", user_id="ann", traits={"email": "ann@x.io", "name": "Ann"}),
+    bought("k2", 5, "o2", "20", user_id="ann"),
+]
+LOGIN = event("k3", 6, "identify", user_id="ann", anonymous_id="pc", traits={"plan": "gold"})
+WHY = {"reason": "It was a colleague."}
+
+
+async def test_an_anonymous_visitor_becomes_known_and_an_unmerge_gives_back_both(api, spine):
+    await spine.happened(*VISITED, *KNOWN)
+    visitor, ann = await person(api, "anonymous_id/pc"), await person(api, "user_id/ann")
+    await spine.happened(LOGIN)
+    both = await person(api, "user_id/ann")
+    assert both["traits"] == {
+        "likes": "tea", "email": "ann@x.io", "name": "Ann", "plan": "gold",
+    }  # fmt: skip
+    assert (both["order_count"], both["revenue"]) == (2, [{"amount": "30.00", "currency": "EUR"}])
+    assert both["consent"].keys() == {"sms"}
+    assert await person(api, "anonymous_id/pc") == both
+
+    path, what = f"/v1/profiles/{both['profile_id']}", {"merge": visitor["profile_id"], **WHY}
+    tried = await post(api, f"{path}/unmerge?preview=true", what)
+    shapes.Preview.model_validate(tried)
+    assert tried["summary"] == "1 person become 2; 0 of 6 interactions move."
+    assert {each["profile_id"]: each["interactions"] for each in tried["after"]} == {
+        visitor["profile_id"]: 3, ann["profile_id"]: 3,
+    }  # fmt: skip
+    assert await person(api, "user_id/ann") == both
+
+    done = await post(api, f"{path}/unmerge", what)
+    shapes.Decided.model_validate(done)
+    assert (done["state"], done["actor"]) == ("applied", "support")
+    assert set(done["profiles"]) == {visitor["profile_id"], ann["profile_id"]}
+    assert await get(api, f"/v1/identity/decisions/{done['decision_id']}") == done
+    assert await person(api, "anonymous_id/pc") == visitor
+    after = await person(api, "user_id/ann")
+    assert after["traits"] == {"email": "ann@x.io", "name": "Ann", "plan": "gold"}
+    assert {**ann, **{key: after[key] for key in ("traits", "last_seen", "interactions",
+                                                  "counters")}} == after  # fmt: skip
+
+    # What had joined them does not join them again, and both go on.
+    await spine.happened(
+        event("n1", 7, event="Cart Viewed", user_id="ann", anonymous_id="pc"),
+        event("n2", 8, event="Cart Viewed", anonymous_id="pc"),
+    )
+    mine = [await person(api, each) for each in ("user_id/ann", "anonymous_id/pc")]
+    assert [each["interactions"] for each in mine] == [4, 4]
+    identity = await get(api, f"{path}/identity")
+    shapes.Identity.model_validate(identity)
+    assert [(each["actor"], each["reason"]) for each in identity["splits"]] == [
+        ("support", "It was a colleague.")
+    ]
+    assert (identity["merges"], identity["devices"]) == ([], [])
+
+    # And a merge by hand takes that back.
+    merge = {"with": visitor["profile_id"], "reason": "It was her.", "actor": "sam"}
+    await post(api, f"{path}/merge", merge)
+    again = await person(api, "anonymous_id/pc")
+    assert again == await person(api, "user_id/ann")
+    assert (again["interactions"], again["order_count"]) == (8, 2)
+    (told,) = (await get(api, f"{path}/identity"))["merges"]
+    assert (told["reason"], told["actor"], told["note"]) == ("decision", "sam", "It was her.")
+
+
+async def test_two_who_share_a_browser_have_each_their_own_also_what_comes_late(api, spine):
+    def at(number: int, **names: Any) -> Event:
+        return event(f"s{number}", number, event="Cart Viewed", **names)
+
+    await spine.happened(
+        at(10, anonymous_id="pc"),
+        at(20, user_id="ann", anonymous_id="pc"),
+        at(30, anonymous_id="pc"),
+        at(40, user_id="bob", anonymous_id="pc"),
+        at(50, anonymous_id="pc"),
+        at(35, anonymous_id="pc"),
+        at(60, user_id="ann", anonymous_id="pc"),
+        at(70, anonymous_id="pc"),
+        at(45, anonymous_id="pc"),
+        at(15, anonymous_id="pc"),
+        at(65, user_id="bob", anonymous_id="pc"),
+    )
+    timelines = {}
+    for name in ("ann", "bob"):
+        id_ = (await person(api, f"user_id/{name}"))["profile_id"]
+        page = await get(api, f"/v1/profiles/{id_}/interactions")
+        timelines[name] = sorted(int(each["interaction_id"][1:]) for each in page["items"])
+    assert timelines == {"ann": [10, 15, 20, 30, 35, 60], "bob": [40, 45, 50, 65, 70]}
+    counts = [(await person(api, f"user_id/{name}"))["counters"] for name in ("ann", "bob")]
+    assert counts == [{"Cart Viewed": 6}, {"Cart Viewed": 5}]
+
+
+async def test_one_person_by_web_app_shop_mail_and_chat_is_one_timeline(api, spine):
+    def external(type: str, id: str) -> dict[str, Any]:
+        return {"externalIds": [{"type": type, "id": id, "collection": "users"}]}
+
+    mail = {"traits": {"email": "Ann@X.io"}}
+    await spine.happened(
+        event("w1", 1, "page", source="web", anonymous_id="pc"),
+        event("c1", 2, event="Live Chat Message Sent", source="chat", anonymous_id="chat:1:55",
+              context=external("chatwoot_contact_id", "55")),
+        event("m1", 3, event="Email Opened", source="mailer", context=mail),
+        event("a1", 4, "screen", source="app", anonymous_id="app-1", user_id="7",
+              context={"device": {"id": "d1"}}),
+        bought("s1", 5, "o1", "10", source="shop", user_id="7",
+               context=mail | external("shopify_customer_id", "7")),
+        event("c2", 6, "identify", source="chat", anonymous_id="chat:1:55",
+              context=mail | external("chatwoot_contact_id", "55")),
+        event("t1", 7, event="Order Completed", source="till", anonymous_id="loyalty_card:C9",
+              context=mail | external("loyalty_card", "C9"),
+              properties={"order_id": "t/1", "revenue": "5", "currency": "EUR"}),
+        event("w2", 8, "identify", source="web", anonymous_id="pc", traits={"email": "ann@x.io"}),
+    )  # fmt: skip
+    one = await person(api, "email/ann@x.io")
+    assert (one["interactions"], one["order_count"]) == (8, 2)
+    for name in (
+        "user_id/7", "customer_id/shop/7", "contact_id/chat/55", "loyalty_card/C9",
+        "anonymous_id/pc", "anonymous_id/app-1", "anonymous_id/chat:1:55", "device_id/d1",
+    ):  # fmt: skip
+        assert await person(api, name) == one
+
+
+async def test_identifiers_are_split_off_and_the_senders_go_on_naming_both(api, spine):
+    couple = {"traits": {"email": "bob@x.io", "phone": "+493012345678"}}
+    await spine.happened(
+        event("m1", 1, "identify", user_id="ann", traits={"email": "ann@x.io"}),
+        event("m2", 2, event="Cart Viewed", user_id="ann", context=couple),
+        event("m3", 3, event="Email Opened", context={"traits": {"email": "bob@x.io"}}),
+    )
+    ann = await person(api, "email/bob@x.io")
+    what = {"identifiers": [{"type": "email", "value": " BOB@x.io"}], **WHY}
+    await post(api, f"/v1/profiles/{ann['profile_id']}/unmerge", what)
+    await spine.happened(event("m4", 4, event="Cart Viewed", user_id="ann", context=couple))
+    bob, ann = await person(api, "email/bob@x.io"), await person(api, "user_id/ann")
+    assert bob["profile_id"] != ann["profile_id"]
+    assert (bob["interactions"], ann["interactions"]) == (1, 3)
+    assert bob["identifiers"] == [{"type": "email", "value": "bob@x.io"}]
+    assert {"type": "email", "value": "bob@x.io"} not in ann["identifiers"]
+    refusals = (await get(api, f"/v1/profiles/{ann['profile_id']}/identity"))["refusals"]
+    assert {each["reason"] for each in refusals} == {"decision"}
+
+
+async def test_what_cannot_be_decided_is_a_problem_that_says_why(api, spine):
+    await spine.happened(*KNOWN, event("x1", 9, "page", anonymous_id="a"),
+                         event("x2", 9, "page", anonymous_id="b"))  # fmt: skip
+    ann = (await person(api, "user_id/ann"))["profile_id"]
+    one, other = [(await person(api, f"anonymous_id/{id}"))["profile_id"] for id in "ab"]
+    email = {"type": "email", "value": "ann@x.io"}
+    for path, body, status in [
+        (f"{ann}/unmerge", {"merge": "p_x", **WHY}, 404),
+        ("nobody/unmerge", {"merge": "p_x", **WHY}, 404),
+        (f"{ann}/unmerge", WHY, 422),
+        (f"{ann}/unmerge", {"identifiers": [email]}, 422),
+        (f"{ann}/unmerge", {"identifiers": [{"type": "email", "value": "?"}], **WHY}, 422),
+        (f"{ann}/unmerge", {"identifiers": [{"type": "email", "value": "b@x.io"}], **WHY}, 422),
+        (f"{ann}/unmerge",
+         {"identifiers": [email, {"type": "user_id", "value": "ann"}], **WHY}, 409),
+        (f"{ann}/merge", {"with": ann, **WHY}, 409),
+        (f"{ann}/merge", {"with": "nobody", **WHY}, 404),
+        (f"{one}/merge", {"with": other, **WHY}, 409),
+    ]:  # fmt: skip
+        problem = await post(api, f"/v1/profiles/{path}", body, status)
+        assert problem["detail"]
+    assert (await api.get("/v1/identity/decisions/d_x")).status_code == 404
+    refused = await api.post(f"/v1/profiles/{ann}/merge", json={}, headers=READER)
+    assert refused.status_code == 403

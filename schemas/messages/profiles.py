@@ -178,7 +178,8 @@ class Cause(Struct, kw_only=True, omit_defaults=True):
 class ProfileChanged(Struct, kw_only=True, omit_defaults=True):
     """``regulars.profile.changed.v1`` on ``profile.changes``: the whole profile, after.
 
-    After a merge, the former profile's last record has ``merged_into`` and no profile.
+    After a merge, the former profile's record has ``merged_into`` and no profile. When the merge
+    is undone it lives again: its next version has a profile and no ``merged_into``.
     """
 
     profile_id: str

@@ -386,6 +386,44 @@ async def test_a_shop_platforms_webhooks_become_the_customers_order(
     assert ada["consent"]["email"]["state"] == "granted"
 
 
+async def test_who_was_joined_at_a_kiosk_is_two_again_everywhere(
+    regulars: Supervisor, shop: Client
+) -> None:
+    def sold(message_id: str, total: str, **who: str) -> dict[str, Any]:
+        order = {"order_id": message_id, "currency": "USD", "revenue": total}
+        common = {"messageId": message_id, "timestamp": f"{DAY}T00:00:05Z", "properties": order}
+        return {"type": "track", "event": "Order Completed", **common, **who}
+
+    async def quiet() -> list[Any]:
+        async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
+            await pipeline.quiet()
+        found: list[Any] = [await _reported(shop)]
+        members = await shop.items("segmentation", "/v1/segments/buyers/members")
+        for name in ("anonymous_id/kiosk", "user_id/carl"):
+            one = await shop.get("profile", f"/v1/profiles/by/{name}")
+            assert one is not None
+            inside = one["profile_id"] in {member["profile_id"] for member in members}
+            found.append((one["profile_id"], one["order_count"], one["revenue"], inside))
+        return found
+
+    assert (
+        await shop.send(
+            [sold("k-1", "4.00", anonymousId="kiosk"), sold("k-2", "5.00", userId="carl")]
+        )
+    )["accepted"] == 2
+    before = await quiet()
+    (visitor, *_), (carl, *_) = before[1:]
+    login = {"type": "identify", "messageId": "k-3", "userId": "carl", "anonymousId": "kiosk"}
+    await shop.send([login])
+    joined = [carl, 2, [{"amount": "9.00", "currency": "USD"}], True]
+    assert await quiet() == [before[0], tuple(joined), tuple(joined)]
+
+    said = {"merge": visitor, "reason": "It is a kiosk."}
+    assert await shop.act("profile", f"/v1/profiles/{carl}/unmerge", said) == 200
+    assert await quiet() == before
+    assert [one[3] for one in before[1:]] == [True, True]
+
+
 async def _state(shop: Client) -> dict[str, Any]:
     """All that is known of Ann: profile, mails, membership, revenue."""
     ann = await shop.get("profile", "/v1/profiles/by/user_id/ann")

@@ -36,8 +36,9 @@ DEVICES = ("anonymous_id", "device_id")
 
 _RANK = {kind.type: rank for rank, kind in enumerate(PERSONAL)}
 _MOST = {kind.type: kind.most for kind in PERSONAL}
-_DEVICE = {kind: len(_RANK) + 1 + rank for rank, kind in enumerate(DEVICES)}
 _OTHER = len(_RANK)
+_DEVICE = frozenset(DEVICES)
+_ORDER = _RANK | {kind: _OTHER + 1 + rank for rank, kind in enumerate(DEVICES)}
 
 EXTERNAL = {
     "user_id": "user_id",
@@ -106,7 +107,7 @@ def is_device(type: str) -> bool:
 
 def rank(type: str) -> int:
     """The place in the order of trust: the smaller the more trusted."""
-    return _RANK.get(type) if type in _RANK else _DEVICE.get(type, _OTHER)  # type: ignore[return-value]
+    return _ORDER.get(type, _OTHER)
 
 
 def most(type: str) -> int:

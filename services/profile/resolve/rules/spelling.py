@@ -12,6 +12,8 @@ from services.profile.resolve.rules.kinds import BLOCKED, BLOCKED_CHARACTERS, LO
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LONGEST_PHONE = 40
+_FORMED = frozenset({"email", "phone", "email_sha256"})
+"""Types whose values have a form."""
 
 
 @lru_cache(maxsize=50_000)
@@ -63,13 +65,13 @@ def usable(value: str) -> bool:
 def spelled(type: str, text: str, region: str | None = None) -> str | None:
     """``text`` as identifiers of this type are written, or None where it names nobody."""
     text = text.strip()
+    if type not in _FORMED:
+        return text if usable(text) else None
     if type == "email":
         return email_address(text) if len(text) <= LONGEST else None
     if type == "phone":
         return phone_number(text, region)
-    if type == "email_sha256":
-        return text.lower() if _SHA256.fullmatch(text.lower()) else None
-    return text if usable(text) else None
+    return text.lower() if _SHA256.fullmatch(text.lower()) else None
 
 
 @lru_cache(maxsize=50_000)

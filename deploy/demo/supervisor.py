@@ -83,6 +83,11 @@ class Supervisor:
         """Where an API, a worker's metrics, the console or the mail sink answers."""
         return url(self.where[name])
 
+    @property
+    def names(self) -> list[str]:
+        """The services that it runs, the mail sink included."""
+        return list(self._processes)
+
     def process(self, name: str) -> Process:
         """A service's process. End it with ``kill`` below: it is watched."""
         return self._processes[name]

@@ -5,14 +5,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from deploy.demo.addresses import CONTROLLER, KAFKA, MONGO, SMTP, free_ports
+from deploy.demo.addresses import free_ports
 from deploy.demo.marketing import define
 from deploy.demo.pipeline import Pipeline
 from deploy.demo.supervisor import Supervisor
 from tests.bench.cpu import Meter
 from tests.bench.world import Namespace, World
 
-_NO_PROCESS = {MONGO, KAFKA, CONTROLLER, SMTP}
 _QUIET_S = 60.0
 
 
@@ -23,7 +22,7 @@ class Complete:
         self.world = world
         self.supervisor = supervisor
         self.pipeline = pipeline
-        self.names = [name for name in supervisor.where if name not in _NO_PROCESS]
+        self.names = supervisor.names
 
     @property
     def ingest(self) -> int:

@@ -148,6 +148,14 @@ def test_the_preferred_channel_is_where_the_person_answers_and_programs_do_not_c
     }
 
 
+def test_what_a_scanner_opens_tells_neither_hour_nor_device():
+    opened = did(
+        "Email Opened", 1, properties={"machine": True},
+        context={"userAgent": IPHONE, "locale": "en"},
+    )  # fmt: skip
+    assert facts(opened) == {}
+
+
 def test_the_preferred_hour_is_told_in_the_time_zone_that_the_events_name():
     noon = [did("Cart Viewed", n, context={"timezone": "Asia/Kolkata"}) for n in range(2)]
     server = [did("Order Completed", 3_600 + n) for n in range(9)]

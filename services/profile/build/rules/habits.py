@@ -72,8 +72,10 @@ def fold_habits(habits: Habits, said: Interaction, at: datetime, touched: set[st
     try:
         if name == "Product Viewed" or name in RESPONSES:
             seen = _seen_decoder.decode(said.event)
-            where = seen.context
-            _look(habits, name, seen.properties, touched)
+            where, what = seen.context, seen.properties
+            if what.machine is True and name in RESPONSES:
+                return  # a scanner opened it: nobody's answer, hour or device
+            _look(habits, name, what, touched)
         else:
             where = _event_decoder.decode(said.event).context
     except _UNREADABLE:
@@ -110,8 +112,7 @@ def respond(habits: Habits, channel: str, touched: set[str]) -> None:
 
 def _look(habits: Habits, name: str, what: _What, touched: set[str]) -> None:
     if name != "Product Viewed":
-        if what.machine is not True:  # a scanner that opened it is nobody's answer
-            respond(habits, RESPONSES[name], touched)
+        respond(habits, RESPONSES[name], touched)
         return
     if what.category is not None and _chosen(habits.categories, what.category):
         touched.add("favourite_category")

@@ -37,6 +37,7 @@ MESSAGES: tuple[type[Struct], ...] = (
     messages.PrivacyRequest,
     messages.ComputedTrait,
     messages.TraitSources,
+    messages.Rates,
 )
 """One schema file each: the bodies of every topic, and the bodies of definitions."""
 

@@ -16,6 +16,7 @@ from services.ingest.dead_letters.command import app as dead_letters
 from services.ingest.history.command import import_
 from services.ingest.sources.command import app as sources
 from services.processes import ProcessSpec
+from services.profile.commerce.command import app as rates
 from services.profile.suggestions.command import suggest
 from services.runtime.settings import Settings
 
@@ -33,6 +34,7 @@ app.add_typer(profile, name="profile")
 profile.command("suggest")(suggest)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(sources, name="sources")
+app.add_typer(rates, name="rates")
 dead_letters.add_typer(dead_letter_topics, name="topics")
 app.command("import")(import_)
 

@@ -61,6 +61,18 @@ class Stored:
     async def composition(self, fingerprint: str, session: Any) -> Composition | None:
         return self.compositions.get(fingerprint)
 
+    async def valued_otherwise(
+        self, partition: int, rates: tuple[str, str], limit: int, session: Any
+    ) -> list[str]:
+        def behind(stored: bytes) -> bool:
+            kept = decode(stored)
+            if kept.worth is None:
+                return bool(kept.state.orders)
+            return kept.worth.rates not in rates
+
+        return [id for id, (stored, p, _) in sorted(self.rows.items())
+                if p == partition and behind(stored)][:limit]  # fmt: skip
+
     def state(self, profile_id: str) -> bytes:
         return encode_state(decode(self.rows[profile_id][0]).state)
 
@@ -111,13 +123,22 @@ class Declared:
             kind=kind, name=key, version=self.revision, updated_at=START, body=body
         )
 
+    def rate(self, month: str, reference: str = "EUR", **days: dict[str, str]) -> None:
+        """Exchange rates, by the day of the month as ``d02``."""
+        self.revision += 1
+        told = {f"{month}-{day[1:]}": rates for day, rates in days.items()}
+        self.current["rates", month] = Definition(
+            kind="rates", name=month, version=self.revision, updated_at=START,
+            body={"reference": reference, "days": told},
+        )  # fmt: skip
+
 
 class World:
     """A handler between its fakes, and resolve's side of the topic."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, base: str | None = None) -> None:
         self.stored, self.past, self.declared = Stored(), Past(), Declared()
-        self.build = Build(self.stored, self.past, self.declared, limits)
+        self.build = Build(self.stored, self.past, self.declared, limits, base_currency=base)
         self.source = Source("profile-build/profile.interactions/3", "profile.interactions", 3)
         self.now = at(1_000)
 

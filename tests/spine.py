@@ -53,7 +53,8 @@ class Spine:
         history = HistoryStore(self.database, self.identities, "profile-resolve")
         self.resolve = ResolveHandler(self.identities)
         policy = Policy.of(settings.profile_confirmed_consent)
-        self.build = Build(self.profiles, history, self, policy=policy)
+        base = settings.base_currency
+        self.build = Build(self.profiles, history, self, policy=policy, base_currency=base)
         self.current: dict[Any, Any] = {}
         self.revision = 0
         self.seq = 0

@@ -22,6 +22,7 @@ from schemas.messages.definitions import (
     ComputedTrait,
     Definition,
     PropertyCondition,
+    Rates,
     TraitSources,
 )
 from schemas.messages.events import Event, EventType
@@ -85,6 +86,7 @@ __all__ = [
     "ProfileAbsorbed",
     "ProfileChanged",
     "PropertyCondition",
+    "Rates",
     "Reason",
     "Refund",
     "SegmentChanged",

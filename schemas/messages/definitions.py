@@ -1,6 +1,7 @@
-"""What was declared: segments, computed traits, campaigns, templates, sources and plans."""
+"""What was declared: segments, computed traits, campaigns, templates, sources, plans, rates."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -52,11 +53,22 @@ class Definition(Struct, kw_only=True, omit_defaults=True):
         "tracking_plan",
         "readiness",
         "rebuild",
+        "rates",
     ]
     name: str
     version: int
     updated_at: datetime
     body: dict[str, Any]
+
+
+class Rates(Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """The body of a ``rates`` definition: exchange rates of one month, which names it.
+
+    How much of each currency one unit of ``reference`` was worth: by day, by currency.
+    """
+
+    reference: str
+    days: dict[str, dict[str, Decimal]]
 
 
 class ComputedTrait(Struct, kw_only=True, omit_defaults=True, frozen=True):

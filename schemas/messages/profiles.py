@@ -133,6 +133,11 @@ class Profile(Struct, kw_only=True, omit_defaults=True):
     """Orders completed and not cancelled."""
     revenue: list[Money] = field(default_factory=list)
     """Revenue net of refunds and cancellations, one entry a currency."""
+    revenue_base: Money | None = None
+    """The same in the shop's base currency, each order at the rate of its day; None where no
+    base is set, no order stands, or a rate is missing."""
+    revenue_base_missing: list[str] = field(default_factory=list)
+    """The currencies of which no rate is known for the day of an order."""
     first_order_at: datetime | None = None
     last_order_at: datetime | None = None
     carts: list[Cart] = field(default_factory=list)

@@ -145,6 +145,10 @@ class Profile(BaseModel):
     orders: list[Order]
     order_count: int = Field(description="Orders completed and not cancelled.")
     revenue: list[Amount] = Field(description="Net of refunds and cancellations, by currency.")
+    revenue_base: Amount | None = Field(
+        description="The same in the base currency, each order at its day's rate."
+    )
+    revenue_base_missing: list[str] = Field(description="Currencies without a rate: no sum then.")
     first_order_at: datetime | None
     last_order_at: datetime | None
     carts: list[Cart] = Field(description="With something in them, the latest first.")

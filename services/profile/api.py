@@ -15,6 +15,9 @@ from services.profile import answers
 from services.profile.build.model import Kept
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.store import ProfileStore
+from services.profile.commerce import routes as commerce
+from services.profile.commerce.routes import RateDesk
+from services.profile.commerce.store import RatesStore
 from services.profile.computed import routes as computed
 from services.profile.computed.catalogue import Catalogue
 from services.profile.computed.store import DefinitionStore
@@ -59,10 +62,13 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     definitions = DefinitionStore(database)
     catalogue = Catalogue(definitions, publisher)
     trait_sources = Catalogue(DefinitionStore(database, "trait"), publisher)
+    stored_rates = RatesStore(database)
+    rates = Catalogue(stored_rates, publisher)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        telling = asyncio.gather(catalogue.keep_telling(), trait_sources.keep_telling())
+        told = (catalogue, trait_sources, rates)
+        telling = asyncio.gather(*(one.keep_telling() for one in told))
         try:
             yield
         finally:
@@ -95,6 +101,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.state.trait_sources = trait_sources
     app.state.past = Past(app.state.people.identities, Declared(settings))
     app.state.feed = Office(settings, Subscriptions(database))
+    app.state.rates = RateDesk(stored_rates, rates, settings.base_currency)
     app.state.client = client
     app.include_router(export.routes(Stored(database, policy)))
     app.include_router(_profiles())
@@ -105,6 +112,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.include_router(history.routes())
     app.include_router(feed.routes())
     app.include_router(identity.routes())
+    app.include_router(commerce.routes())
     return app
 
 

@@ -10,6 +10,7 @@ from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.publication import value_of
 from services.profile.build.rules.view import profile_of
+from services.profile.commerce.rules.rates import valued
 
 _NONE = Traits({})
 _interaction_decoder = msgspec.json.Decoder(Interaction)
@@ -17,7 +18,7 @@ _interaction_decoder = msgspec.json.Decoder(Interaction)
 
 def profile(profile_id: str, kept: Kept, policy: Policy) -> dict[str, Any]:
     """A profile as ``answers.Profile`` declares it."""
-    known = profile_of(profile_id, kept.state, _NONE, policy)
+    known = valued(profile_of(profile_id, kept.state, _NONE, policy), kept.worth)
     fields = {name: getattr(known, name) for name in known.__struct_fields__}
     return fields | {
         "version": kept.version,

@@ -1,7 +1,8 @@
 """The settings of profile, beside those that every process shares."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from schemas.currencies import CODES
 from services.runtime.settings import Settings
 
 
@@ -19,6 +20,9 @@ class ProfileSettings(Settings):
     profile_confirmed_consent: tuple[str, ...] = ()
     """Which grants count only once the person has confirmed them (double opt-in): what is granted,
     the source and from when: ``["email@website since 2026-03-01", "email/newsletter"]``."""
+    base_currency: str | None = None
+    """The ISO 4217 code in which revenue is summed up over currencies, by stored exchange rates
+    (``regulars rates import``); none: it is shown per currency alone."""
     profile_cached_profiles: int = Field(50_000, ge=1)
     """How many profiles a build worker keeps decoded in memory."""
 
@@ -46,3 +50,12 @@ class ProfileSettings(Settings):
     profile_identity_again_s: float = Field(60.0, gt=0)
     """How long after people were decided anew they are looked at again: no shorter than a
     transaction of another worker can last (``transactionLifetimeLimitSeconds``)."""
+
+    @field_validator("base_currency")
+    @classmethod
+    def _known(cls, code: str | None) -> str | None:
+        if not code:
+            return None
+        if code.strip().upper() not in CODES:
+            raise ValueError("REGULARS_BASE_CURRENCY must be an ISO 4217 code such as EUR")
+        return code.strip().upper()

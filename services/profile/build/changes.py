@@ -10,7 +10,10 @@ from services.profile.build.model import Kept, encode
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.confirming import requests_of
 from services.profile.build.rules.consent import OPEN, Policy
+from services.profile.build.rules.orders import orders_of
 from services.profile.build.rules.view import Search, search_of
+from services.profile.commerce.model import Worth
+from services.profile.commerce.rules.rates import NO_RATES, Table, worth_of
 from services.runtime.turn import Turn
 
 _SEARCHED = ("traits.", "identifiers.", "merged_from")
@@ -52,7 +55,9 @@ class Changes:
         limits: Limits,
         *,
         policy: Policy = OPEN,
+        rates: Table = NO_RATES,
     ) -> None:
+        self._rates = rates
         self._turn = turn
         self._policy = policy
         self._traits = traits
@@ -65,6 +70,8 @@ class Changes:
 
         False if it is too large to be stored: then the turn's interactions are rejected.
         """
+        if self._revalue(kept, touched):
+            touched.add("revenue_base")
         if touched:
             kept.version += 1
         stored = encode(kept)
@@ -82,6 +89,24 @@ class Changes:
             for asked in requests_of(profile_id, kept, touched, self._policy):
                 outbox.emit_request(self._turn, work, asked)
         return True
+
+    def revalue(self, profile_id: str, work: Work, kept: Kept) -> None:
+        """Value the orders at the rates of now, whatever they were valued at."""
+        if kept.worth is None:
+            kept.worth = Worth("", self._rates.base or "", None, [])
+        self.announce(profile_id, work, kept, set())
+
+    def _revalue(self, kept: Kept, touched: set[str]) -> bool:
+        """Bring ``kept.worth`` up to date; whether what it says is something else now."""
+        rates, old = self._rates, kept.worth
+        if old is None and (rates.base is None or not kept.state.orders):
+            return False
+        if old is not None and "orders" not in touched and rates.gave(old):
+            return False
+        kept.worth = new = worth_of(orders_of(kept.state), rates)
+        return (old and (old.base, old.amount, old.missing)) != (
+            new and (new.base, new.amount, new.missing)
+        )
 
     def leave(self, profile_id: str, work: Work, kept: Kept, fingerprint: str) -> None:
         """Keep a profile that cannot be rebuilt as it is, and out of every further sweep."""

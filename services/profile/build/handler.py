@@ -24,6 +24,7 @@ from services.profile.build.rules.consent import OPEN, Policy, grants_of
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import differences
 from services.profile.build.sweep import SWEEP, Definitions, Sweep, Sweeps
+from services.profile.commerce.valuation import RATES, Valuation, Valued
 from services.runtime import metrics
 from services.runtime.turn import Source, Turn
 
@@ -35,7 +36,7 @@ REBUILD = "rebuild/"
 _rearranged = msgspec.json.Decoder(IdentityRearranged).decode
 
 
-class Profiles(Sweeps, Protocol):
+class Profiles(Sweeps, Valued, Protocol):
     """The stored states, read and written in the turn's transaction."""
 
     async def load(self, profile_ids: list[str], session: Any) -> dict[str, Kept]:
@@ -56,7 +57,9 @@ class Build:
         limits: Limits | None = None,
         *,
         policy: Policy = OPEN,
+        base_currency: str | None = None,
     ) -> None:
+        self._valuation = Valuation(profiles, definitions, base_currency)
         self._profiles = profiles
         self._history = history
         self._limits = limits or Limits()
@@ -73,11 +76,12 @@ class Build:
         """One turn, as the module says."""
         self._recomputed.clear()
         await self.sweep.begin(turn)
+        self._valuation.begin(turn)
         works = works_of(turn)
         await self._take_timers(turn, works)
         known = await self._load(works, turn.session)
-        traits = self.sweep.traits
-        changes = Changes(turn, traits, self._cache, self._limits, policy=self._policy)
+        traits, rates = self.sweep.traits, self._valuation.table
+        changes = Changes(turn, traits, self._cache, self._limits, policy=self._policy, rates=rates)
         fates = await self._fates(works, turn.session)
         olds: dict[str, Kept] = {}
         for profile_id, work in works.items():
@@ -100,6 +104,8 @@ class Build:
             elif work.interactions:
                 kept = kept or Kept(fingerprint=traits.fingerprint)
                 self._fold(turn, profile_id, (work, kept), changes)
+            elif kept is not None and work.revalue:
+                changes.revalue(profile_id, work, kept)
         if olds:
             await self._rebuild(turn, works, olds, changes)
         if changes.rows:
@@ -110,12 +116,14 @@ class Build:
         self._cache.shrink()
         self.sweep.pace = min(1.0, self.sweep.pace * 1.25)
         self.sweep.began(turn)
+        self._valuation.began(turn)
         for way, count in self._recomputed.items():
             metrics.PROFILES_RECOMPUTED.labels(way).inc(count)
 
     async def assigned(self, sources: Sequence[Source]) -> None:
         """Look for profiles that a former owner had not brought up to date."""
         self.sweep.gained(sources)
+        self._valuation.gained(sources)
         for source in sources:
             self.wake(source.id, SWEEP)
 
@@ -129,6 +137,7 @@ class Build:
         ids = {source.id for source in sources}
         self._cache.lost(ids)
         self.sweep.lost(ids)
+        self._valuation.lost(ids)
 
     def ask_for_turns(self) -> None:
         """Have every owned partition look whether it must be swept, without waiting."""
@@ -148,6 +157,10 @@ class Build:
             elif timer.key == SWEEP:
                 for profile_id in await self.sweep.take(turn, timer):
                     works.setdefault(profile_id, Work(timer.source))
+            elif timer.key == RATES:
+                limit = max(1, int(self._limits.swept * self.sweep.pace))
+                for profile_id in await self._valuation.take(turn, timer, limit):
+                    works.setdefault(profile_id, Work(timer.source)).revalue = True
 
     async def _load(self, works: Mapping[str, Work], session: Any) -> dict[str, Kept]:
         known: dict[str, Kept] = {}

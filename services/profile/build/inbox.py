@@ -32,6 +32,8 @@ class Work:
 
     history: bool = False
     """Nothing but imported history is behind what it changes: known once it is folded."""
+    revalue: bool = False
+    """Exchange rates have changed since its orders were valued."""
     earlier: Earlier | None = None
     """The profile before the turn, if it had been announced by then."""
 

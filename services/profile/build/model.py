@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from schemas.messages import OrderLine
-from services.profile.commerce.model import Commerce
+from services.profile.commerce.model import Commerce, Worth
 from services.profile.consent.model import Word
 
 FOLD = 2
@@ -234,6 +234,8 @@ class Kept(Struct, array_like=True):
     state: State = field(default_factory=State)
     rearranged: bool = False
     """It once had other interactions, or was another's: what comes late may not be its own."""
+    worth: Worth | None = None
+    """What the orders are worth in the base currency, as announced; None without any."""
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -9,6 +9,7 @@ from services.profile.build.rules.before import told
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.view import profile_of
+from services.profile.commerce.rules.rates import valued
 from services.runtime.turn import Message, Record, Turn
 
 REQUESTED = "regulars.consent.requested.v1"
@@ -46,7 +47,8 @@ def cause_of(turn: Turn, work: Work) -> Cause:
             at=rearranged.at,
             history=work.history,
         )
-    return Cause(message_id="", name="Computed Traits Changed", at=turn.now)
+    name = "Exchange Rates Changed" if work.revalue else "Computed Traits Changed"
+    return Cause(message_id="", name=name, at=turn.now)
 
 
 def emit_changed(
@@ -66,7 +68,7 @@ def emit_changed(
             changed=changed,
             before=told(work.earlier, changed, policy) if work.earlier is not None else {},
             merged_from=kept.members,
-            profile=profile_of(profile_id, kept.state, traits, policy),
+            profile=valued(profile_of(profile_id, kept.state, traits, policy), kept.worth),
         ),
     )
 

@@ -48,6 +48,7 @@ async def rebuild(
             fingerprint=traits.fingerprint,
             vector=dict(vector),
             rearranged=old.rearranged,
+            worth=old.worth,
         )
         for profile_id, old in olds.items()
     }

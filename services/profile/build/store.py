@@ -2,7 +2,8 @@
 
 ``profiles`` ``{_id: profile_id, p: partition of profile.interactions, v: version, i: the
 survivor's id (redirects only), f: fingerprint of its computed traits, e: email, u: user id,
-n: name (each lower case, missing where unknown), s: last seen, b: the encoded ``Kept``}``.
+n: name (each lower case, missing where unknown), s: last seen, r: fingerprint of the exchange
+rates that its orders were valued at (only where there are orders), b: the encoded ``Kept``}``.
 A redirect stays for ever and has neither ``f`` nor ``s``.
 """
 
@@ -20,6 +21,8 @@ _ALL = 10_000
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """The ``s`` of a person who has done nothing themselves."""
 _HOPS = 20
+_UNVALUED = "="
+"""The ``r`` of orders that were stored while no base currency was set."""
 
 
 class ProfileStore(SweepStore):
@@ -35,6 +38,9 @@ class ProfileStore(SweepStore):
         await super().prepare()
         await create_collection(self._database, "profiles")
         await self._profiles.create_index([("p", 1), ("f", 1)], name="stale")
+        await self._profiles.create_index(
+            [("p", 1), ("r", 1)], name="rates", partialFilterExpression={"r": {"$exists": True}}
+        )
         await self._profiles.create_index([("s", -1), ("_id", 1)], name="seen", sparse=True)
         for field in ("e", "u", "n"):
             await self._profiles.create_index(field, name=f"by_{field}", sparse=True)
@@ -55,6 +61,14 @@ class ProfileStore(SweepStore):
             ordered=False,
             session=session,
         )
+
+    async def valued_otherwise(
+        self, partition: int, rates: tuple[str, str], limit: int, session: Session
+    ) -> list[str]:
+        """Some profiles of a partition whose orders are valued at none of ``rates``."""
+        others = {"r": {"$gt": "", "$nin": list(rates)}}
+        found = self._profiles.find({"p": partition, **others}, {"_id": 1}, session=session)
+        return [document["_id"] for document in await found.limit(limit).to_list(None)]
 
     # -- what the API reads ------------------------------------------------------------------
 
@@ -98,7 +112,7 @@ class ProfileStore(SweepStore):
 def _update(row: Row) -> dict[str, Any]:
     kept, search = row.kept, row.search
     if kept.into is not None:
-        gone = dict.fromkeys(("f", "e", "u", "n", "s"), "")
+        gone = dict.fromkeys(("f", "e", "u", "n", "s", "r"), "")
         values = {"p": row.partition, "v": kept.version, "i": kept.into, "b": row.stored}
         return {"$set": values, "$unset": gone}
     values = {
@@ -108,6 +122,8 @@ def _update(row: Row) -> dict[str, Any]:
         "s": kept.state.last_seen or _NEVER,
         "b": row.stored,
     }
+    if kept.worth is not None or kept.state.orders:
+        values["r"] = _UNVALUED if kept.worth is None else kept.worth.rates
     if search is None:
         return {"$set": values}
     unknown = {}

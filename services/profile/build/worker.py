@@ -33,7 +33,10 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
         profiles = ProfileStore(parts.database)
         identities = IdentityStore(parts.database)
         history = HistoryStore(parts.database, identities, settings.namespace + RESOLVE)
-        handler = Build(profiles, history, parts.definitions, limits, policy=policy)
+        base = settings.base_currency
+        handler = Build(
+            profiles, history, parts.definitions, limits, policy=policy, base_currency=base
+        )
         handler.wake = parts.complete
 
         async def prepare() -> None:
@@ -52,7 +55,7 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
         topics=TOPICS,
         port=settings.profile_build_worker_port,
         wire=wire,
-        kinds=("computed_trait", "trait", "rebuild"),
+        kinds=("computed_trait", "trait", "rebuild", "rates"),
     )
     return host(blueprint, settings)
 

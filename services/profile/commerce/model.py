@@ -113,3 +113,14 @@ class Commerce(Struct, array_like=True):
     """By the list's id, else its name."""
     conversations: dict[str, ConversationState] = field(default_factory=dict)
     """By source and id: chat tools count from 1."""
+
+
+class Worth(Struct, array_like=True):
+    """What a person's orders are worth in the base currency, as it was last announced."""
+
+    rates: str
+    """The fingerprint of the rates that it was computed with."""
+    base: str
+    amount: Decimal | None
+    missing: list[str]
+    """Currencies without a rate, sorted; then there is no amount."""

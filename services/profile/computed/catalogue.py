@@ -44,14 +44,15 @@ class Catalogue:
     async def put(self, key: str, body: BaseModel) -> tuple[Definition, bool]:
         """Store and publish; (the definition, whether it could be published by now)."""
         stored = await self.store.put(key, body.model_dump(exclude_defaults=True), self._clock())
-        return stored.definition, await self._told_in_time(stored)
+        return stored.definition, await self.tell(stored)
 
     async def delete(self, key: str) -> bool | None:
         """Delete and publish; whether it could be published by now. None: there is none."""
         stored = await self.store.delete(key, self._clock())
-        return None if stored is None else await self._told_in_time(stored)
+        return None if stored is None else await self.tell(stored)
 
-    async def _told_in_time(self, stored: Stored) -> bool:
+    async def tell(self, stored: Stored) -> bool:
+        """Publish what is stored; False if Kafka does not take it now: it is told again later."""
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._tell(stored)

@@ -8,8 +8,12 @@ from msgspec import Struct
 from schemas.messages import Definition
 from services.runtime.mongo import Database, create_collection
 
-Kind = Literal["computed_trait", "trait"]
-_COLLECTIONS: dict[Kind, str] = {"computed_trait": "definitions", "trait": "trait_sources"}
+Kind = Literal["computed_trait", "trait", "rates"]
+_COLLECTIONS: dict[Kind, str] = {
+    "computed_trait": "definitions",
+    "trait": "trait_sources",
+    "rates": "rates",
+}
 
 
 class Stored(Struct, frozen=True):

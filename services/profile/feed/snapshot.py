@@ -17,6 +17,7 @@ from services.profile.build.model import Kept, decode
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.view import profile_of
+from services.profile.commerce.rules.rates import valued
 from services.runtime.mongo import Database
 
 PAGE = 200
@@ -91,7 +92,7 @@ def exported(profile_id: str, kept: Kept, traits: Traits, policy: Policy) -> Exp
         profile_id=profile_id,
         version=kept.version,
         merged_from=kept.members,
-        profile=profile_of(profile_id, kept.state, traits, policy),
+        profile=valued(profile_of(profile_id, kept.state, traits, policy), kept.worth),
     )
 
 

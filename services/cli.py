@@ -17,6 +17,7 @@ from services.ingest.history.command import import_
 from services.ingest.sources.command import app as sources
 from services.processes import ProcessSpec
 from services.profile.commerce.command import app as rates
+from services.profile.repair.command import rebuild
 from services.profile.suggestions.command import suggest
 from services.runtime.settings import Settings
 
@@ -32,6 +33,7 @@ app.add_typer(topics, name="topics")
 profile = typer.Typer(help="What is known of people.", no_args_is_help=True)
 app.add_typer(profile, name="profile")
 profile.command("suggest")(suggest)
+profile.command("rebuild")(rebuild)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(sources, name="sources")
 app.add_typer(rates, name="rates")

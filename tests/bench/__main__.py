@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from deploy.local.errors import StackError
-from tests.bench import idle, ingest, pipeline, stages
+from tests.bench import idle, ingest, pipeline, rebuild, stages
 from tests.bench.progress import Steps, bar
 from tests.bench.report import Report
 from tests.bench.world import World, world
@@ -40,6 +40,7 @@ BENCHES = {
     "pipeline": Bench(pipeline.bench, (220, 65)),
     "ingest": Bench(ingest.bench, (165, 35)),
     "stages": Bench(stages.bench, (215, 40)),
+    "rebuild": Bench(rebuild.bench, (120, 30)),
 }
 
 

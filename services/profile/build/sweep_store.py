@@ -99,6 +99,12 @@ class SweepStore:
         given = {**everywhere, "f": {"$in": sorted(fingerprints)}}
         return Coverage(await self._profiles.count_documents(given), of)
 
+    async def following(self, after: str, limit: int) -> list[str]:
+        """The next profiles by id, without redirects."""
+        found = self._profiles.find({"_id": {"$gt": after}, "f": {"$gt": ""}}, {"_id": 1})
+        documents = await found.sort("_id", 1).limit(limit).to_list(None)
+        return [document["_id"] for document in documents]
+
     async def having(self, key: str, digest: str) -> list[str]:
         """The fingerprints of profiles that have this computed trait."""
         found = self._compositions.find({f"digests.{key}": digest}, {"_id": 1})

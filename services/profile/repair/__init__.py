@@ -1,0 +1,1 @@
+"""Computing profiles again, and proving that it changes nothing: for operators."""

@@ -53,6 +53,12 @@ class Declared:
         self.current: dict[tuple[str, str], Definition] = {}
         self.revision = 0
 
+    def rebuild(self) -> None:
+        self.revision += 1
+        self.current["rebuild", "all"] = Definition(
+            kind="rebuild", name="all", version=self.revision, updated_at=START, body={}
+        )
+
     def declare(self, key: str, **body: Any) -> None:
         self.revision += 1
         self.current["computed_trait", key] = Definition(

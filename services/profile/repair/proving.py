@@ -68,7 +68,8 @@ class Proof:
         async with await self._client.start_session() as session, transaction(session):
             stored = await self._profiles.load(profile_ids, session)
             kept = {id_: one for id_, one in stored.items() if one.into is None}
-            members = await self._history.members(list(kept), session)
+            fates = await self._history.fates(list(kept), session)
+            members = {id_: former for id_, (_, former) in fates.items()}
             histories = await self._histories(kept, members, session)
         return [
             id_

@@ -93,6 +93,9 @@ def test_two_words_at_one_instant_permit_nothing_and_say_that_they_conflict():
     said = (said_of(5, id="a", **GRANT), said_of(5, id="b", channel="email", state="denied"))
     for order in (said, said[::-1]):
         assert answer(*order) == (False, "denied", "consent_conflicting")
+    unclear = (said_of(5, id="a", channel="email", state="perhaps"), said_of(5, id="b", **GRANT))
+    for order in (unclear, unclear[::-1]):
+        assert answer(*order) == (False, "unclear", "consent_not_understood")
     later = said_of(6, **GRANT)
     for order in ((*said, later), (later, *said)):
         assert answer(*order) == (True, "granted", "consent_granted")
@@ -104,6 +107,8 @@ def test_each_purpose_has_its_own_consent_and_falls_with_a_later_withdrawal_of_m
     assert answer(news, purpose="newsletter") == (True, "granted", "consent_granted")
     left = (news, did("Unsubscribed", 2))
     assert answer(*left, purpose="newsletter") == (False, "withdrawn", "marketing_withdrawn")
+    together = (news, did("Unsubscribed", 1))
+    assert answer(*together, purpose="newsletter") == (False, "withdrawn", "marketing_withdrawn")
     again = said_of(3, channel="email", purpose="newsletter", state="granted")
     assert answer(*left, again, purpose="newsletter") == (True, "granted", "consent_granted")
     declined = (news, said_of(2, channel="email", state="denied"))

@@ -31,6 +31,7 @@ from services.profile.feed.snapshot import Stored
 from services.profile.feed.subscriptions import Subscriptions
 from services.profile.identity import routes as identity
 from services.profile.identity.desk import Desk as Deciding
+from services.profile.identity.suggestions import Suggestions
 from services.profile.render import interaction, profile
 from services.profile.resolve.model import Person
 from services.profile.resolve.rules.spelling import spelled
@@ -96,6 +97,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     identities = IdentityStore(database)
     app.state.people = People(ProfileStore(database), identities, policy)
     app.state.identity = Deciding(identities, publisher)
+    app.state.suggestions = Suggestions(identities, app.state.identity)
     app.state.consent = Desk(ConsentStore(database), app.state.people, publisher, policy)
     app.state.catalogue = catalogue
     app.state.trait_sources = trait_sources

@@ -11,6 +11,7 @@ from schemas.messages import Event
 from services.profile.api import create_app
 from services.profile.identity import shapes
 from services.profile.identity.desk import Desk
+from services.profile.identity.suggestions import Suggestions
 from services.profile.settings import ProfileSettings
 from tests.spine import Spine, event, settings_of
 
@@ -38,6 +39,7 @@ async def spine(settings: ProfileSettings) -> AsyncIterator[Spine]:
 async def api(settings: ProfileSettings, spine: Spine) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(settings)
     app.state.identity = Desk(spine.identities, spine)
+    app.state.suggestions = Suggestions(spine.identities, app.state.identity)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://profile", headers=SUPPORT
@@ -214,6 +216,32 @@ async def test_identifiers_are_split_off_and_the_senders_go_on_naming_both(api, 
     assert {"type": "email", "value": "bob@x.io"} not in ann["identifiers"]
     refusals = (await get(api, f"/v1/profiles/{ann['profile_id']}/identity"))["refusals"]
     assert {each["reason"] for each in refusals} == {"decision"}
+
+
+@pytest.mark.parametrize(("verdict", "people"), [("accept", 1), ("reject", 2)])
+async def test_two_accounts_with_one_address_are_suggested_until_somebody_decides(
+    api, spine, verdict, people
+):
+    mail = {"traits": {"email": "home@x.io"}}
+    said = [
+        event("m1", 1, event="Cart Viewed", user_id="ann", context=mail),
+        event("m2", 2, event="Cart Viewed", user_id="bob", context=mail),
+        event("m3", 3, event="Cart Viewed", user_id="cyd"),
+    ]
+    await spine.happened(*said)
+    (found,) = (await get(api, "/v1/identity/suggestions"))["items"]
+    shapes.Suggestion.model_validate(found)
+    ids = {(await person(api, f"user_id/{name}"))["profile_id"] for name in ("ann", "bob")}
+    assert {each["profile_id"] for each in found["people"]} == ids
+    assert [each["message_id"] for each in found["evidence"]] == ["m2"]
+    path = f"/v1/identity/suggestions/{found['suggestion_id']}"
+    await post(api, path, {"verdict": verdict, "reason": "I know them."})
+    ids = {(await person(api, f"user_id/{name}"))["profile_id"] for name in ("ann", "bob")}
+    assert len(ids) == people
+    await spine.happened(event("m4", 4, event="Cart Viewed", user_id="bob", context=mail))
+    assert await get(api, "/v1/identity/suggestions") == {"items": [], "next": None}
+    assert (await person(api, "user_id/bob"))["interactions"] == {1: 3, 2: 2}[people]
+    await post(api, path, {"verdict": verdict, "reason": "Again."}, 404)
 
 
 async def test_what_cannot_be_decided_is_a_problem_that_says_why(api, spine):

@@ -117,6 +117,11 @@ class Desk:
             raise Problem(409, "Conflict", "One of them is known by a shared device alone.")
         return self._decision("join", (sides[0], sides[1]), asked)
 
+    async def part(self, person: Person, other: Person, asked: Asked) -> Decision:
+        """Say that two persons are two, whatever comes."""
+        sides = [_nodes([held.identifier for held in each.identifiers]) for each in (person, other)]
+        return self._decision("split", (sides[0], sides[1]), asked)
+
     def _decision(
         self,
         kind: Literal["split", "join"],

@@ -11,7 +11,7 @@ from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import OPEN
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import profile_of
-from services.profile.resolve.model import Decision, Device, Person
+from services.profile.resolve.model import Decision, Device, Person, Refusal
 from services.profile.resolve.rearranging import Component
 
 _MERGES = {
@@ -60,18 +60,7 @@ def identity(
             }
             for merge in person.merges
         ],
-        "refusals": [
-            {
-                "identifiers": refusal.identifiers,
-                "kept": refusal.accepted,
-                "reason": refusal.because,
-                "explanation": _REFUSALS.get(refusal.because, ""),
-                "at": refusal.at,
-                "message_id": refusal.message_id,
-                "source": refusal.source,
-            }
-            for refusal in person.refusals
-        ],
+        "refusals": [refusal_shown(refusal) for refusal in person.refusals],
         "splits": [
             {
                 "decision_id": decision.decision_id,
@@ -83,6 +72,19 @@ def identity(
             for decision in decisions
             if decision.kind == "split"
         ],
+    }
+
+
+def refusal_shown(refusal: Refusal) -> dict[str, Any]:
+    """A refused link as ``shapes.Refusal`` declares it."""
+    return {
+        "identifiers": refusal.identifiers,
+        "kept": refusal.accepted,
+        "reason": refusal.because,
+        "explanation": _REFUSALS.get(refusal.because, ""),
+        "at": refusal.at,
+        "message_id": refusal.message_id,
+        "source": refusal.source,
     }
 
 

@@ -10,8 +10,9 @@ from services.profile.identity import shapes
 from services.profile.identity.desk import Asked, Desk
 from services.profile.identity.render import decided, identity
 from services.profile.identity.render import preview as preview_of
+from services.profile.identity.suggestions import Suggestions
 from services.profile.resolve.model import Decision
-from services.runtime.http import require
+from services.runtime.http import Page, decode_cursor, encode_cursor, require
 
 ProfileId = Annotated[str, Path(max_length=200, description="A profile id; a former one will do.")]
 
@@ -99,6 +100,45 @@ def routes() -> APIRouter:
         desk: Desk = request.app.state.identity
         decision = await desk.decision(decision_id)
         return _json(decided(decision, await desk.people(decision)))
+
+    @router.get(
+        "/identity/suggestions",
+        summary="Who may be one person, for somebody to decide",
+        response_model=Page[shapes.Suggestion],
+        dependencies=[require("reader")],
+    )
+    async def list_suggestions(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=200, description="People looked at.")] = 50,
+        cursor: Annotated[str | None, Query(max_length=2_000)] = None,
+    ) -> Response:
+        """Each has a user id, and so they never become one by themselves. A page may be
+        shorter than its limit and still have a next one."""
+        after = None if cursor is None else decode_cursor(cursor, str)
+        suggestions: Suggestions = request.app.state.suggestions
+        found, last = await suggestions.page(limit, after)
+        return _json({"items": found, "next": None if last is None else encode_cursor(last)})
+
+    @router.post(
+        "/identity/suggestions/{suggestion_id}",
+        summary="Accept or reject a suggestion",
+        response_model=shapes.Decided | shapes.Preview,
+        responses=_DECIDED,
+    )
+    async def decide_suggestion(
+        request: Request,
+        suggestion_id: Annotated[str, Path(max_length=400)],
+        body: shapes.VerdictBody,
+        role: Annotated[str, require("support")],
+        preview: Preview = False,
+    ) -> Response:
+        """The decision is that of a merge, or of an unmerge, and can be taken back."""
+        suggestions: Suggestions = request.app.state.suggestions
+        asked = Asked(body.actor or role, body.reason)
+        decision = await suggestions.decision(suggestion_id, body.verdict, asked)
+        desk: Desk = request.app.state.identity
+        profile_id = suggestion_id.partition("~")[0]
+        return await _decide(desk, profile_id, decision, only_try=preview)
 
     return router
 

@@ -164,3 +164,30 @@ class Decided(BaseModel):
     actor: str
     reason: str
     profiles: list[str] = Field(description="The people whom it names, as they now are.")
+
+
+class Candidate(BaseModel):
+    """One of two who may be one person."""
+
+    profile_id: str
+    identifiers: list[Identifier]
+
+
+class Suggestion(BaseModel):
+    """Two people, each with a user id, whom messages named together."""
+
+    suggestion_id: str
+    people: list[Candidate]
+    evidence: list[Refusal] = Field(description="The first message of each kind that did.")
+
+
+class VerdictBody(BaseModel):
+    """`accept` makes the two one person, `reject` keeps them apart for good."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"verdict": "reject", "reason": "Mother and daughter."}},
+    )
+    verdict: Literal["accept", "reject"]
+    reason: Reason
+    actor: Actor

@@ -71,6 +71,11 @@ class IdentityStore:
         )
         await self._identifiers.create_index("p", name="holder")
         await self._decisions.create_index("ids", name="named")
+        await self._people.create_index(
+            [("refusals.because", ASCENDING), ("_id", ASCENDING)],
+            name="refused",
+            partialFilterExpression={"refusals.because": {"$exists": True}},
+        )
 
     # -- what the stage asks and writes (the handler's protocol) -----------------------------
 
@@ -205,6 +210,14 @@ class IdentityStore:
             session=session,
         )
         return [msgspec.convert(document, Decision) for document in await found.to_list(None)]
+
+    async def refused(self, limit: int, after: str | None = None) -> list[Person]:
+        """Living persons of whom a link was refused by a limit, by profile id."""
+        wanted: Document = {"refusals.because": "limit", "into": {"$exists": False}}
+        if after is not None:
+            wanted["_id"] = {"$gt": after}
+        found = self._people.find(wanted).sort("_id", ASCENDING).limit(limit)
+        return [msgspec.convert(document, Person) for document in await found.to_list(None)]
 
     async def decision(self, decision_id: str) -> Decision | None:
         """The decision with this id, once it is applied."""

@@ -1,6 +1,7 @@
 """Webhook subscriptions over the API, on a real MongoDB: who may, what is refused and shown."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest_asyncio
 from cryptography.fernet import Fernet
 
 from services.profile.api import create_app
-from services.profile.feed.model import MOST_SUBSCRIPTIONS
+from services.profile.feed.model import MOST_SUBSCRIPTIONS, Entry
+from services.profile.feed.store import Ledger
 from services.runtime.seals import Seals
 from tests.webhooking import CHANGED, ERASED, KEY, Endpoint, Feeding, ago
 
 pytestmark = pytest.mark.broker
 URL = "https://team.example/hook"
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest_asyncio.fixture
@@ -53,6 +56,12 @@ async def test_a_subscription_is_shown_as_it_was_made_but_for_its_secret(feeding
     assert (await feeding.http.delete(path)).status_code == 204
     assert (await feeding.http.get(path)).status_code == 404
     assert (await feeding.http.delete(path)).status_code == 404
+    database = feeding.cluster.database("profile")
+    late = Entry(
+        at=NOW, webhook_id="msg_1", type=CHANGED, profile_id="p", attempt=1, outcome="delivered"
+    )
+    assert await Ledger(database).note(created["id"], [late]) is None
+    assert await database["endpoints"].count_documents({}) == 0
 
 
 @pytest.mark.parametrize(

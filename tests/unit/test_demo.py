@@ -27,6 +27,7 @@ from deploy.demo.goods import population
 from deploy.demo.marketing import CAMPAIGNS, SEGMENTS
 from deploy.demo.replay import compare
 from deploy.demo.shop import Delivery, deliveries
+from deploy.demo.supervisor import Supervisor
 from deploy.demo.watch import Watch, pause
 from deploy.local.processes import Process
 from schemas.messages import Event
@@ -274,3 +275,11 @@ def test_reset_deletes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["reset", "--data", str(data)])
     assert result.exit_code == 0
     assert [path.name for path in data.iterdir()] == ["mine.txt"]
+
+
+def test_webhooks_are_sent_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    usual, asked = (
+        set(Supervisor(tmp_path, kafka_url="k", mongo_url="m", webhooks=webhooks)._processes)
+        for webhooks in (False, True)
+    )
+    assert asked - usual == {"profile-feed"}

@@ -111,7 +111,12 @@ class Ledger:
     # -- beside the turns --------------------------------------------------------------------
 
     async def note(self, subscription: str, entries: Sequence[Entry]) -> datetime | None:
-        """Add attempts to the log, the oldest first; since when the endpoint fails, if it does."""
+        """Add attempts to the log, the oldest first; since when the endpoint fails, if it does.
+
+        Of a subscription that is gone nothing is kept.
+        """
+        if await self._subscriptions.find_one({"_id": subscription}, {"_id": 1}) is None:
+            return None
         log = [msgspec.to_builtins(entry, builtin_types=(datetime,)) for entry in entries]
         succeeded = [entry.at for entry in entries if entry.outcome == "delivered"]
         values: dict[str, Any] = {}

@@ -44,6 +44,8 @@ class Consent(Struct, frozen=True):
 class Refund(Struct, frozen=True):
     amount: Decimal
     at: datetime
+    revenue: Decimal | None = None
+    """What of it was revenue; else it was tax and shipping."""
 
 
 class Line(Struct, frozen=True):
@@ -73,6 +75,32 @@ class Device(Struct, frozen=True):
     model: str = ""
 
 
+class Cart(Struct, frozen=True):
+    updated_at: datetime
+    currency: str
+    items: int
+    value: Decimal | None = None
+    checkout_at: datetime | None = None
+    products: list[Line] = []
+
+
+class Wishlist(Struct, frozen=True):
+    name: str = ""
+    products: list[Line] = []
+
+
+class Conversation(Struct, frozen=True):
+    conversation_id: str
+    status: str
+    updated_at: datetime
+    source: str = ""
+    channel: str = ""
+    messages_sent: int = 0
+    messages_received: int = 0
+    agent_id: str = ""
+    agent_name: str = ""
+
+
 class Profile(Struct, frozen=True):
     profile_id: str
     version: int
@@ -96,6 +124,10 @@ class Profile(Struct, frozen=True):
     devices: list[Device] = []
     locale: str | None = None
     time_zone: str | None = None
+    revenue_base: Amount | None = None
+    carts: list[Cart] = []
+    wishlists: list[Wishlist] = []
+    conversations: list[Conversation] = []
 
 
 class HeldIdentifier(Struct, frozen=True):

@@ -60,6 +60,41 @@ ANN = {
             ],
         }
     ],
+    "revenue_base": {"amount": "909.09", "currency": "EUR"},
+    "carts": [
+        {
+            "updated_at": "2026-03-07T09:30:00Z",
+            "currency": "USD",
+            "value": "41.40",
+            "items": 3,
+            "checkout_at": "2026-03-07T09:29:00Z",
+            "products": [
+                {"product_id": "tea", "name": "Assam", "price": "11.90", "quantity": 2},
+                {"product_id": "cup", "price": "17.60", "quantity": 1},
+            ],
+        }
+    ],
+    "wishlists": [
+        {
+            "wishlist_id": "w",
+            "name": "For the kitchen",
+            "updated_at": "2026-03-06T09:30:00Z",
+            "products": [{"product_id": "pot", "added_at": "2026-03-06T09:30:00Z"}],
+        }
+    ],
+    "conversations": [
+        {
+            "conversation_id": "9",
+            "source": "desk",
+            "status": "closed",
+            "channel": "whatsapp",
+            "opened_at": "2026-03-06T09:00:00Z",
+            "updated_at": "2026-03-06T09:30:00Z",
+            "messages_sent": 3,
+            "messages_received": 2,
+            "agent_name": "Bo",
+        }
+    ],
     "order_count": 1,
     "revenue": [{"amount": "1000.00", "currency": "USD"}],
     "merged_from": ["p_old"],
@@ -379,6 +414,9 @@ async def test_a_customer_page_answers_who_what_and_why(visitor: User) -> None:
     await visitor.open("/customers/p_ann")
     await sees(visitor, "Ann O'Neil <b>", "1,234", "gold", "granted")
     await sees(visitor, "A-1", "2 \u00d7 Blue shoe", "1,012.50\u00a0USD", "partly refunded")
+    await sees(visitor, "In one currency", "909.09\u00a0EUR")
+    await sees(visitor, "Cart of 3 pieces", "41.40\u00a0USD", "2 \u00d7 Assam, 1 \u00d7 cup")
+    await sees(visitor, "For the kitchen", "1 \u00d7 pot", "whatsapp", "closed", "3 + 2", "Bo")
     await sees(visitor, "No consent", "skipped")
     await sees(visitor, "Merged with p_old on 2 Mar 2026, 12:00 UTC")
     await sees(visitor, "One event named identifiers of both. Shared: anonymous id web-1.")

@@ -23,7 +23,7 @@ from services.console.elements import (
     link,
     table,
 )
-from services.console.pages import belonging, consent, habits, timeline
+from services.console.pages import belonging, consent, habits, shopping, timeline
 from services.console.pages.visit import Visit
 
 TITLE = "Customer"
@@ -68,6 +68,8 @@ async def build(visit: Visit) -> None:
     with box("div", "wide-and-narrow"):
         with box("div", "column"):
             _orders(profile.orders)
+            shopping.show_carts(profile)
+            shopping.show_conversations(profile)
             _messages(messages)
             timeline.show(apis, profile.profile_id, past)
         with box("div", "column"):
@@ -93,6 +95,7 @@ def _head(profile: Profile, name: str) -> None:
     with box("dl", "strip"):
         for label, value in (
             ("Revenue", words.moneys(profile.revenue)),
+            *_in_one_currency(profile),
             ("Orders", words.count(profile.order_count)),
             ("Interactions", words.count(profile.interactions)),
             ("First seen", words.moment(profile.first_seen)),
@@ -101,6 +104,14 @@ def _head(profile: Profile, name: str) -> None:
             with box("div"):
                 Text("dt", label)
                 Text("dd", value)
+
+
+def _in_one_currency(profile: Profile) -> list[tuple[str, str]]:
+    """Only where it is another figure than the revenue itself."""
+    base = profile.revenue_base
+    if base is None or profile.revenue == [base]:
+        return []
+    return [("In one currency", words.money(base))]
 
 
 def _orders(orders: Sequence[Order]) -> None:
@@ -126,7 +137,9 @@ def _order(order: Order) -> list[Cell]:
         when = words.day(order.cancelled_at) if order.cancelled_at else ""
         state = Pill(f"cancelled {when}".strip(), "bad")
     elif back:
-        state = Pill("refunded" if back >= order.revenue else "partly refunded", "wait")
+        told = (one.amount if one.revenue is None else one.revenue for one in order.refunds)
+        taken = sum(told, Decimal(0))
+        state = Pill("refunded" if taken >= order.revenue else "partly refunded", "wait")
     what = ", ".join(
         f"{line.quantity} \u00d7 {line.name or line.product_id}" for line in order.products[:3]
     )

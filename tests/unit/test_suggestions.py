@@ -3,18 +3,23 @@
 import csv
 import re
 from collections import defaultdict
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import distribution
 from itertools import combinations
 from pathlib import Path
 from random import Random
+from threading import Thread
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from services.cli import app
 from services.profile.suggestions import rules
 from services.profile.suggestions.cards import card_of
-from services.profile.suggestions.model import Card
+from services.profile.suggestions.model import Card, Suggestion
 from services.profile.suggestions.rules import THRESHOLD, candidates, suggestions
 
 ANN = Card(
@@ -183,3 +188,51 @@ def test_the_command_says_that_the_api_does_not_answer():
     told = CliRunner().invoke(app, asked)
     assert told.exit_code == 1
     assert "error: the profile API at http://127.0.0.1:1: " in told.stderr
+
+
+class Export(BaseHTTPRequestHandler):
+    """``GET /v1/profiles/export`` with the lines that a test put."""
+
+    lines: ClassVar[list[dict[str, Any]]] = []
+
+    def do_GET(self) -> None:
+        known = self.headers["Authorization"] == "Bearer token"
+        self.send_response(200 if known and self.path == "/v1/profiles/export" else 401)
+        self.end_headers()
+        self.wfile.writelines(msgspec.json.encode(line) + b"\n" for line in self.lines)
+
+    def log_message(self, *said: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def exported() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Export) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def person(profile_id: str, kind: str = "user_id") -> dict[str, Any]:
+    traits = {"firstName": "Ann", "lastName": "O'Neil", "birthday": "1980-02-29",
+              "email": "ann@example.com"}  # fmt: skip
+    identifiers = [{"type": kind, "value": profile_id}]
+    profile = {"traits": traits, "identifiers": identifiers}
+    return {"profile_id": profile_id, "version": 1, "profile": profile}
+
+
+def test_the_command_compares_those_with_a_user_id_and_trusts_a_whole_export_only(exported):
+    gone = {"profile_id": "p4", "version": 2, "merged_into": "p1"}
+    Export.lines = [{"topic": "t"}, person("p1"), person("p2"), person("p3", "anonymous_id"), gone]
+    asked = ["profile", "suggest", "--url", exported, "--token", "token", "--json"]
+    cut = CliRunner().invoke(app, asked)
+    assert (cut.exit_code, cut.stdout) == (1, "")
+    Export.lines.append({"complete": True, "profiles": 4})
+    told = CliRunner().invoke(app, asked)
+    assert told.exit_code == 0
+    (pair,) = [msgspec.json.decode(line, type=Suggestion) for line in told.stdout.splitlines()]
+    assert (pair.one, pair.other) == ("p1", "p2")
+    shown = CliRunner().invoke(app, asked[:-1])
+    assert "1 pairs among 2 people" in shown.stdout
+    refused = CliRunner().invoke(app, [*asked[:4], "--token", "wrong"])
+    assert refused.exit_code == 1

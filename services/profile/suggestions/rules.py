@@ -68,8 +68,8 @@ class Frequencies:
         self._totals = {name: max(1, counts.total()) for name, counts in self._counts.items()}
 
     def chance(self, field: str, value: str) -> float:
-        """How likely another person has this value by chance."""
-        share = self._counts[field][value] / self._totals[field]
+        """How likely somebody has this value by chance: as often as others than these two do."""
+        share = max(0, self._counts[field][value] - 2) / self._totals[field]
         return min(0.9, max(FIELDS[field].rarest, share))
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from deploy.local.errors import StackError
-from tests.bench import idle, ingest, pipeline, rebuild, stages
+from tests.bench import growth, idle, ingest, pipeline, rebuild, stages
 from tests.bench.progress import Steps, bar
 from tests.bench.report import Report
 from tests.bench.world import World, world
@@ -41,11 +41,13 @@ BENCHES = {
     "ingest": Bench(ingest.bench, (165, 35)),
     "stages": Bench(stages.bench, (215, 40)),
     "rebuild": Bench(rebuild.bench, (120, 30)),
+    "growth": Bench(growth.bench, (180, 50)),
 }
 
 
 def main(
     quick: Annotated[bool, typer.Option(help="One pair of each, in three minutes.")] = False,
+    full: Annotated[bool, typer.Option(help="Growth to a million profiles: minutes more.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only these, by name.")] = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = PAGE,
 ) -> None:
@@ -59,7 +61,7 @@ def main(
     directory = Path(tempfile.mkdtemp(prefix="regulars-bench-"))
     report, started = Report(quick), monotonic()
     try:
-        with bar(_screen) as progress, world(directory, quick) as servers:
+        with bar(_screen) as progress, world(directory, quick, full) as servers:
             total = sum(bench.seconds[quick] for bench in chosen.values())
             steps = Steps(progress, total)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

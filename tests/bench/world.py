@@ -36,6 +36,8 @@ class World:
     stack: LocalStack
     directory: Path
     quick: bool
+    full: bool = False
+    """Sizes that take long to fill in."""
 
     @property
     def pairs(self) -> int:
@@ -49,11 +51,11 @@ class World:
 
 
 @contextmanager
-def world(directory: Path, quick: bool) -> Iterator[World]:
+def world(directory: Path, quick: bool, full: bool = False) -> Iterator[World]:
     """Servers on free ports, with their data in ``directory``."""
     stack = LocalStack(directory, free_port(), free_port(), controller_port=free_port())
     with stack:
-        yield World(stack, directory, quick)
+        yield World(stack, directory, quick, full)
 
 
 class Namespace:

@@ -3,12 +3,14 @@
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.messages import Interaction
 from services.profile.build.inbox import CHANGED
-from tests.build_world import World, again, journal
+from services.runtime.turn import Message, Turn
+from tests.build_world import World, again
 from tests.properties.test_fold import HISTORIES
 
 TOLD = ("counters", "traits", "consent", "identifiers", "first_seen", "last_seen", "merged_from")
@@ -24,6 +26,12 @@ def value(change: dict[str, Any], name: str) -> Any:
         return [one["value"] for one in held if one["type"] == key] or None
     told = change["profile"].get(section)
     return told if not key else (told or {}).get(key)
+
+
+def announced(turn: Turn) -> list[dict[str, Any]]:
+    """What a turn says on profile.changes."""
+    said = [message for _, message in turn.messages if isinstance(message, Message)]
+    return [msgspec.json.decode(one.value or b"") for one in said if one.type == CHANGED]
 
 
 def check(changes: list[dict[str, Any]]) -> None:
@@ -46,10 +54,9 @@ async def test_before_is_what_the_version_before_said(
     world = World()
     changes = []
     for start in range(0, len(said), size):
-        changes += journal(await world.turn(world.says(*said[start : start + size])))
+        changes += announced(await world.turn(world.says(*said[start : start + size])))
     if merge and changes:
         absorbed = await world.turn(world.merges("B", into="p1"))
-        changes += journal(await world.turn([again(absorbed.messages[1][1], world)]))
-    ours = [change for change in changes if change["ce_type"] == CHANGED]
-    if ours:
-        check(ours)
+        changes += announced(await world.turn([again(absorbed.messages[1][1], world)]))
+    if changes:
+        check(changes)

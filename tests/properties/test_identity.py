@@ -180,7 +180,7 @@ def check(people: FakePeople, said: Sequence[Said], rulings=()) -> None:
 
 def standing(people: FakePeople) -> object:
     """Whose everything is, and under which id."""
-    ids = {id: (person.into, person.members) for id, person in people.all.items()}
+    ids = {id: (person.into, sorted(person.members)) for id, person in people.all.items()}
     owners = {node: has.profile_id for node, has in people.by.items()}
     return deepcopy((people.stored, ids, owners))
 

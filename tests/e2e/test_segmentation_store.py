@@ -232,6 +232,7 @@ async def test_a_definition_is_published_after_the_computed_traits_that_it_needs
     assert [key for key, _ in published] == [trait, "segment/viewers", trait, "segment/watchers"]
     assert published[0][1].body == {
         "event": "product viewed",
+        "aggregate": "count",
         "where": [{"property": "price", "op": "gt", "value": 9.5}],
         "window_seconds": 3600,
     }

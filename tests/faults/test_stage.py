@@ -28,6 +28,7 @@ STAGES = {
     "counter": ("toy_counter", ["profile.interactions"]),
 }
 STEPS = ["read", "handled", "stored", "committed", "published"]
+_RACES = 8
 
 
 @pytest.fixture
@@ -235,7 +236,16 @@ async def test_with_the_offset_stored_first_a_crash_loses_records(cluster: Clust
 
 
 async def test_without_the_epoch_a_zombie_counts_what_its_heir_has_counted(
-    cluster: Cluster,
+    stack: Any, tmp_path: Path
 ) -> None:
-    sent = await zombie_story(cluster, "no_epoch")
-    assert await counts(cluster) != sent
+    # Its next attempt races against the group, which tells it that it is out.
+    for attempt in range(_RACES):
+        cluster = Cluster(stack, unique_namespace(), tmp_path / str(attempt))
+        try:
+            await cluster.create_topics(list(STAGES))
+            sent = await zombie_story(cluster, "no_epoch")
+            if await counts(cluster) != sent:
+                return
+        finally:
+            await cluster.close()
+    pytest.fail(f"in {_RACES} races the group was faster each time")

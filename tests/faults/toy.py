@@ -140,7 +140,7 @@ def blueprint(name: str) -> Blueprint:
         topics=topics,
         port=0,
         wire=_WIRING[name],
-        rest_s=0.05 if name == "counter" else 0.0,  # one of the two in each way
+        rest_s=0.05 if name == "relay" else 0.0,  # one of the two in each way
     )
 
 

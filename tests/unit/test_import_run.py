@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from sys import modules
 from typing import Any
 
 import httpx
@@ -124,7 +125,7 @@ def test_rows_that_become_nothing_end_a_batch_too_so_that_progress_is_noted(
     path = tmp_path / "orders.csv"
     path.write_text(HEADER + "1,yesterday,c,,1,EUR\n" * 5)
     assert [len(batch.refused) for batch in batches_of(path, 2)] == [2, 2, 1]
-    monkeypatch.setattr("services.ingest.history.batches._ROWS", 3)
+    monkeypatch.setattr(modules[batches.__module__], "_ROWS", 3)
     assert [(batch.rows, batch.line) for batch in batches_of(path)] == [(3, 4), (2, 6)]
 
 
@@ -201,7 +202,7 @@ class Moving:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_000.0
-        monkeypatch.setattr("services.ingest.history.sending.monotonic", lambda: self.now)
+        monkeypatch.setattr(modules[Sender.__module__], "monotonic", lambda: self.now)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
 
     async def _sleep(self, seconds: float) -> None:

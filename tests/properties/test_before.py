@@ -7,8 +7,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.messages import Interaction
+from schemas.messages import Interaction, Profile
 from services.profile.build.inbox import CHANGED
+from services.profile.build.model import decode
+from services.profile.build.rules.consent import OPEN
+from services.profile.build.rules.view import profile_of
 from services.runtime.turn import Message, Turn
 from tests.build_world import World, again
 from tests.properties.test_fold import HISTORIES
@@ -48,13 +51,18 @@ def check(changes: list[dict[str, Any]]) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(HISTORIES, st.integers(1, 5), st.booleans())
-async def test_before_is_what_the_version_before_said(
+async def test_before_is_what_the_version_before_said_and_the_rest_is_what_is_stored(
     said: list[Interaction], size: int, merge: bool
 ) -> None:
     world = World()
     changes = []
     for start in range(0, len(said), size):
         changes += announced(await world.turn(world.says(*said[start : start + size])))
+        # Parts of it were made in earlier turns.
+        state = decode(world.stored.rows["p1"][0]).state
+        whole = msgspec.json.encode(profile_of("p1", state, world.build.sweep.traits, OPEN))
+        told = msgspec.convert(changes[-1]["profile"], Profile)
+        assert msgspec.json.decode(whole, type=Profile) == told
     if merge and changes:
         absorbed = await world.turn(world.merges("B", into="p1"))
         changes += announced(await world.turn([again(absorbed.messages[1][1], world)]))

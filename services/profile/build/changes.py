@@ -11,6 +11,7 @@ from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.confirming import requests_of
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.orders import orders_of
+from services.profile.build.rules.parts import forget
 from services.profile.build.rules.view import Search, search_of
 from services.profile.commerce.model import Worth
 from services.profile.commerce.rules.rates import NO_RATES, Table, worth_of
@@ -70,6 +71,8 @@ class Changes:
 
         False if it is too large to be stored: then the turn's interactions are rejected.
         """
+        if touched:
+            forget(kept.parts, touched)
         if self._revalue(kept, touched):
             touched.add("revenue_base")
         if touched:

@@ -7,11 +7,13 @@ canonical form: two states are equal exactly when their bytes are.
 
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 
 import msgspec
 from msgspec import Struct, field
 
 from schemas.messages import OrderLine
+from services.profile.build.parts import Parts
 from services.profile.commerce.model import Commerce, Worth
 from services.profile.consent.model import Word
 
@@ -219,7 +221,7 @@ class State(Struct, array_like=True):
         return self.interactions - self.imported
 
 
-class Kept(Struct, array_like=True):
+class Kept(Struct, array_like=True, dict=True):
     """What is stored of one profile id: its state, or where it went."""
 
     version: int = 0
@@ -236,6 +238,11 @@ class Kept(Struct, array_like=True):
     """It once had other interactions, or was another's: what comes late may not be its own."""
     worth: Worth | None = None
     """What the orders are worth in the base currency, as announced; None without any."""
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What of the published profile need not be made anew; not stored."""
+        return Parts()
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -68,7 +68,9 @@ def emit_changed(
             changed=changed,
             before=told(work.earlier, changed, policy) if work.earlier is not None else {},
             merged_from=kept.members,
-            profile=valued(profile_of(profile_id, kept.state, traits, policy), kept.worth),
+            profile=valued(
+                profile_of(profile_id, kept.state, traits, policy, parts=kept.parts), kept.worth
+            ),
         ),
     )
 

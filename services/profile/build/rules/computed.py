@@ -6,6 +6,7 @@ The definitions in force, compiled once, and how one event is given to those tha
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -34,6 +35,14 @@ class Trait(Struct, frozen=True):
     def needs_body(self) -> bool:
         """Whether the event's properties must be read."""
         return bool(self.where or self.path)
+
+
+class Concerned(Struct, frozen=True):
+    """The traits that are about events of one name."""
+
+    traits: tuple[Trait, ...]
+    needs_body: bool
+    """Whether any of them does."""
 
 
 class Composition(Struct, frozen=True):
@@ -71,7 +80,7 @@ class Traits:
         """Key -> the event that it is about."""
         self.trust = Trust(sources or {})
         """Which sources are trusted more with which traits."""
-        self.by_event: dict[str, tuple[Trait, ...]] = {}
+        self._concerned: dict[str, Concerned] = {}
         self.windows: dict[str, int] = {}
         """Key -> window in milliseconds, of windowed traits."""
         self._zeros = {key: zero_of(definitions[key]) for key in self.keys}
@@ -91,7 +100,13 @@ class Traits:
             kind="" if counted or aggregate == "sum" else aggregate,
         )
         event = event_key(definition.event)
-        self.by_event[event] = (*self.by_event.get(event, ()), trait)
+        known = self._concerned.get(event)
+        all_ = (trait,) if known is None else (*known.traits, trait)
+        self._concerned[event] = Concerned(all_, any(one.needs_body for one in all_))
+
+    def concerned(self, name: str) -> Concerned | None:
+        """The traits that are about events of this name, if there are any."""
+        return self._concerned.get(event_key(name)) if self._concerned else None
 
     def values(self, state: State) -> dict[str, ComputedValue]:
         """The published value of every trait for one person; what matched nothing is zero."""
@@ -102,6 +117,7 @@ class Traits:
         return published
 
 
+@lru_cache(maxsize=2_000)
 def event_key(name: str) -> str:
     """The form in which event names are compared."""
     return name.strip().casefold()

@@ -2,11 +2,11 @@
 
 Counters add over distinct interactions (resolve lets each through once), first and last go
 by event time, and where one write must win it is the latest by (event time, message id).
-An event's body is read only where its name, or what it carries, matters here.
+An event's body is decoded once, and no further than its name makes worth while.
 """
 
+from contextlib import suppress
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -16,19 +16,24 @@ from schemas.messages import Interaction, MessageChanged
 from services.profile.build.model import State
 from services.profile.build.rules import consent
 from services.profile.build.rules.aggregates import Occurrence
-from services.profile.build.rules.computed import (
-    Trait,
-    Traits,
-    event_key,
-    fold_computed,
-    matching,
+from services.profile.build.rules.body import (
+    NOTHING,
+    UNREADABLE,
+    Body,
+    Glanced,
+    glance,
+    glimpse_of,
+    loose_properties,
+    properties_of,
+    read,
 )
-from services.profile.build.rules.habits import MESSAGE_RESPONSES, fold_habits, respond
-from services.profile.build.rules.orders import fold_order, is_order_event
-from services.profile.build.rules.traits import Author, Trust, write_traits
+from services.profile.build.rules.computed import Concerned, Traits, fold_computed, matching
+from services.profile.build.rules.habits import GLANCED, MESSAGE_RESPONSES, fold_habits, respond
+from services.profile.build.rules.orders import ORDER_EVENTS, fold_order
+from services.profile.build.rules.traits import Author, write_traits
 from services.profile.build.rules.values import milliseconds, utc
 from services.profile.build.rules.windows import prune
-from services.profile.commerce.rules.fold import fold_commerce, matters
+from services.profile.commerce.rules import fold as commerce
 from services.profile.consent import rules as spoken
 from services.profile.consent.model import Said
 
@@ -50,35 +55,19 @@ PASSIVE = frozenset(
 """What happens to a person rather than is done by them: no sign of life, so that a mail of
 ours does not end "not seen for 30 days"."""
 
-_NOTHING: frozenset[str] = frozenset()
+_ALWAYS_READ = ORDER_EVENTS | commerce.ALWAYS_READ | {spoken.UPDATED}
+"""Track calls whose properties say what is folded here, whatever they are."""
+_NONE: frozenset[str] = frozenset()
 _WITHDRAWN: tuple[Said, ...] = (("email", "withdrawn"),)
-
-
-class Body(Struct):
-    """The parts of an event that the fold may need, each still encoded."""
-
-    properties: Raw = Raw(b"{}")
-    traits: Raw = Raw(b"{}")
-    context: Raw = Raw(b"{}")
-
-
-class _Context(Struct):
-    traits: Raw = Raw(b"{}")
-    consent: Raw = Raw(b"{}")
 
 
 class _Consent(Struct):
     category_preferences: Any = field(name="categoryPreferences", default_factory=dict)
 
 
-_body_decoder = msgspec.json.Decoder(Body)
-_context_decoder = msgspec.json.Decoder(_Context)
 _consent_decoder = msgspec.json.Decoder(_Consent)
 _traits_decoder = msgspec.json.Decoder(dict[str, Raw])
-_properties_decoder = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _step_decoder = msgspec.json.Decoder(MessageChanged)
-
-_UNREADABLE = (msgspec.MsgspecError, InvalidOperation, UnicodeDecodeError, RecursionError)
 
 
 def fold(state: State, said: Interaction, traits: Traits, touched: set[str]) -> None:
@@ -96,21 +85,19 @@ def fold(state: State, said: Interaction, traits: Traits, touched: set[str]) -> 
     if name not in PASSIVE:
         _see(state, at, traits, touched)
     for identifier in said.identifiers:
-        known = state.identifiers.get(identifier.type, _NOTHING)
+        known = state.identifiers.get(identifier.type, _NONE)
         if identifier.value not in known:
             state.identifiers[identifier.type] = {*known, identifier.value}
             touched.add("identifiers." + identifier.type)
+    concerned = traits.concerned(name)
     if said.type == "message":
         _message_step(state, said, at, touched)
+        if concerned is not None:
+            _message_computed(state, said, concerned, touched)
     else:
-        _event(state, said, (at, traits.trust), touched)
-        if name not in PASSIVE:
-            fold_habits(state.habits, said, at, touched)
-    computed = traits.by_event.get(event_key(name))
-    if computed is not None:
-        _computed(state, said, computed, touched)
-        if state.last_seen is not None:
-            prune(state, traits.windows, milliseconds(state.last_seen))
+        _event(state, said, (at, traits, concerned), touched)
+    if concerned is not None and state.last_seen is not None:
+        prune(state, traits.windows, milliseconds(state.last_seen))
 
 
 def _see(state: State, at: datetime, traits: Traits, touched: set[str]) -> None:
@@ -125,34 +112,77 @@ def _see(state: State, at: datetime, traits: Traits, touched: set[str]) -> None:
             touched.update("computed." + key for key in pruned)
 
 
-def _event(state: State, said: Interaction, how: tuple[datetime, Trust], touched: set[str]) -> None:
-    (at, trust), name, raw = how, said.name, bytes(said.event)
-    message = (at, said.interaction_id)
+def _event(
+    state: State,
+    said: Interaction,
+    how: tuple[datetime, Traits, Concerned | None],
+    touched: set[str],
+) -> None:
+    """``how``: when it happened, what is declared, and what of that is about such events."""
+    (at, traits, concerned), name = how, said.name
     if name in spoken.WITHDRAWALS:
         consent.hear(state, _WITHDRAWN, _voice(said, at), touched)
-    special = said.type == "track" and (
-        is_order_event(name) or name == spoken.UPDATED or matters(said, raw)
-    )
-    # Looking for the names is far cheaper than decoding events that do not carry them.
-    if not special and b'"traits"' not in raw and b'"categoryPreferences"' not in raw:
+    special = said.type == "track" and (name in _ALWAYS_READ or commerce.names_a_list(said))
+    wanted = concerned is not None and concerned.needs_body
+    properties: dict[str, Any] = {}
+    body: Body | Glanced
+    try:
+        if special or wanted:
+            body = read(said.event)
+            properties = properties_of(body)
+        else:
+            body = glance(said.event) if name in GLANCED else read(said.event)
+    except UNREADABLE:
+        _odd(state, said, (at, special, concerned), touched)
         return
     try:
-        body = _body_decoder.decode(raw)
         if special:  # First: odd traits beside it must not undo a withdrawal.
-            properties = _properties_decoder.decode(body.properties)
-            _special(state, said, properties, message, touched)
-        context = _context_decoder.decode(body.context)
-        if b'"categoryPreferences"' in bytes(context.consent):
-            preferences = _consent_decoder.decode(context.consent).category_preferences
-            if not isinstance(preferences, dict):
-                _flag(state, "unreadable_body")
-            consent.hear(state, spoken.preferences(preferences), _voice(said, at), touched)
-        author = Author(*message, said.source, trust)
-        _write(state, context.traits, author, touched)
-        if said.type == "identify":
-            _write(state, body.traits, author, touched)
-    except _UNREADABLE:
+            _special(state, said, (at, properties), touched)
+        _tell(state, said, (at, body, traits), touched)
+    except UNREADABLE:
         _flag(state, "unreadable_body")
+    if name not in PASSIVE:
+        glimpse = body.properties if isinstance(body, Glanced) else glimpse_of(properties)
+        fold_habits(state.habits, said, (at, body.context, glimpse), touched)
+    if concerned is not None:
+        _computed(state, said, (concerned, properties), touched)
+
+
+def _odd(
+    state: State, said: Interaction, how: tuple[datetime, bool, Concerned | None], touched: set[str]
+) -> None:
+    """An event of the wrong shape: its properties, if these at least can be read."""
+    at, special, concerned = how
+    _flag(state, "unreadable_body")
+    properties: dict[str, Any] | None = None
+    with suppress(*UNREADABLE):
+        properties = loose_properties(said.event)
+        if special:
+            _special(state, said, (at, properties), touched)
+    if concerned is not None and (properties is not None or not concerned.needs_body):
+        _computed(state, said, (concerned, properties or {}), touched)
+
+
+def _tell(
+    state: State,
+    said: Interaction,
+    what: tuple[datetime, Body | Glanced, Traits],
+    touched: set[str],
+) -> None:
+    """Consent and traits, which any event may carry."""
+    at, body, traits = what
+    context = body.context
+    if context.consent is not NOTHING and b'"categoryPreferences"' in bytes(context.consent):
+        preferences = _consent_decoder.decode(context.consent).category_preferences
+        if not isinstance(preferences, dict):
+            _flag(state, "unreadable_body")
+        consent.hear(state, spoken.preferences(preferences), _voice(said, at), touched)
+    own = body.traits if said.type == "identify" else NOTHING
+    if context.traits is NOTHING and own is NOTHING:
+        return
+    author = Author(at, said.interaction_id, said.source, traits.trust)
+    _write(state, context.traits, author, touched)
+    _write(state, own, author, touched)  # At the same message the later one wins.
 
 
 def _write(state: State, written: Raw, author: Author, touched: set[str]) -> None:
@@ -161,14 +191,11 @@ def _write(state: State, written: Raw, author: Author, touched: set[str]) -> Non
 
 
 def _special(
-    state: State,
-    said: Interaction,
-    properties: dict[str, Any],
-    message: tuple[datetime, str],
-    touched: set[str],
+    state: State, said: Interaction, told: tuple[datetime, dict[str, Any]], touched: set[str]
 ) -> None:
-    if is_order_event(said.name):
-        flag = fold_order(state, said.name, message, properties)
+    at, properties = told
+    if said.name in ORDER_EVENTS:
+        flag = fold_order(state, said.name, (at, said.interaction_id), properties)
         touched.add("orders")
         if state.commerce.carts:
             touched.add("carts")  # It may have been made of one.
@@ -176,14 +203,14 @@ def _special(
             _flag(state, flag)
         return
     if said.name != spoken.UPDATED:
-        changed = fold_commerce(state.commerce, said, message[0], properties)
+        changed = commerce.fold_commerce(state.commerce, said, at, properties)
         if changed:
             touched.add(changed)
         return
     words = spoken.updated(properties)
     if not words or any(word == "unclear" for _, word in words):
         _flag(state, "consent_not_understood")
-    consent.hear(state, words, _voice(said, message[0], properties), touched)
+    consent.hear(state, words, _voice(said, at, properties), touched)
 
 
 def _message_step(state: State, said: Interaction, at: datetime, touched: set[str]) -> None:
@@ -193,7 +220,7 @@ def _message_step(state: State, said: Interaction, at: datetime, touched: set[st
         return
     try:
         step = _step_decoder.decode(said.event)
-    except _UNREADABLE:
+    except UNREADABLE:
         _flag(state, "unreadable_body")
         return
     if answers:
@@ -213,19 +240,28 @@ def _voice(
     return consent.Voice(at, said.interaction_id, said.source, by)
 
 
-def _computed(
-    state: State, said: Interaction, candidates: tuple[Trait, ...], touched: set[str]
+def _message_computed(
+    state: State, said: Interaction, concerned: Concerned, touched: set[str]
 ) -> None:
     properties: dict[str, Any] = {}
-    if any(trait.needs_body for trait in candidates):
+    if concerned.needs_body:
         try:
-            properties = _properties_decoder.decode(_body_decoder.decode(said.event).properties)
-        except _UNREADABLE:
+            properties = properties_of(read(said.event))
+        except UNREADABLE:
             _flag(state, "unreadable_body")
             return
-    at = utc(said.at)
+    _computed(state, said, (concerned, properties), touched)
+
+
+def _computed(
+    state: State,
+    said: Interaction,
+    how: tuple[Concerned, dict[str, Any]],
+    touched: set[str],
+) -> None:
+    (concerned, properties), at = how, utc(said.at)
     event = Occurrence(at, milliseconds(at), said.interaction_id, properties)
-    for trait in matching(candidates, properties):
+    for trait in matching(concerned.traits, properties):
         if fold_computed(state, trait, event):
             touched.add("computed." + trait.key)
 

@@ -1,6 +1,6 @@
 """What a person tends to do, and with what: hours, devices, places, what they look at.
 
-Per event, so it must cost little: one look into the event, at the few fields that matter.
+Per event, so it must cost little: it is given the few fields that matter.
 Everything kept is bounded, and depends on the set of events only: counts add; of words and
 devices the latest stay; of names too many to keep, those stay whose checksum is smallest.
 """
@@ -13,11 +13,9 @@ from typing import Any
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
-import msgspec
-from msgspec import Struct, field
-
 from schemas.messages import Interaction
 from services.profile.build.model import Habits, Latest, Tally
+from services.profile.build.rules.body import Context, Glimpse
 from services.profile.build.rules.devices import device_of
 
 RESPONSES = {
@@ -28,6 +26,8 @@ RESPONSES = {
     "Live Chat Message Sent": "chat",
 }
 """Events by which a person answers on a channel."""
+GLANCED = frozenset({"Product Viewed", *RESPONSES})
+"""The events of which some properties matter here."""
 MESSAGE_RESPONSES = frozenset({"Message Opened", "Message Clicked"})
 """Steps of our own messages that are an answer on the message's channel."""
 MOST_DEVICES = 20
@@ -38,48 +38,15 @@ _ZONE = re.compile(r"[A-Za-z0-9_+\-]{1,30}(/[A-Za-z0-9_+\-]{1,30}){0,2}")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,4}")
 
 
-class _Where(Struct):
-    locale: Any = None
-    timezone: Any = None
-    agent: Any = field(name="userAgent", default=None)
-    device: Any = None
-    os: Any = None
-
-
-class _What(Struct):
-    category: Any = None
-    brand: Any = None
-    machine: Any = None
-
-
-class _Event(Struct):
-    context: _Where = field(default_factory=_Where)
-
-
-class _Seen(Struct):
-    context: _Where = field(default_factory=_Where)
-    properties: _What = field(default_factory=_What)
-
-
-_event_decoder = msgspec.json.Decoder(_Event)
-_seen_decoder = msgspec.json.Decoder(_Seen)
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-def fold_habits(habits: Habits, said: Interaction, at: datetime, touched: set[str]) -> None:
-    """Take in one event that a person did themselves."""
-    name = said.name
-    try:
-        if name == "Product Viewed" or name in RESPONSES:
-            seen = _seen_decoder.decode(said.event)
-            where, what = seen.context, seen.properties
-            if what.machine is True and name in RESPONSES:
-                return  # a scanner opened it: nobody's answer, hour or device
-            _look(habits, name, what, touched)
-        else:
-            where = _event_decoder.decode(said.event).context
-    except _UNREADABLE:
-        return  # the event still counts for what can be read of it
+def fold_habits(
+    habits: Habits, said: Interaction, told: tuple[datetime, Context, Glimpse], touched: set[str]
+) -> None:
+    """Take in one event that a person did themselves; ``told`` is when, and what is in it."""
+    (at, where, what), name = told, said.name
+    if name in GLANCED:
+        if what.machine is True and name in RESPONSES:
+            return  # a scanner opened it: nobody's answer, hour or device
+        _look(habits, name, what, touched)
     locale, zone = where.locale, None
     if isinstance(locale, str):
         known = habits.locale
@@ -110,22 +77,23 @@ def respond(habits: Habits, channel: str, touched: set[str]) -> None:
         touched.add("preferred_channel")
 
 
-def _look(habits: Habits, name: str, what: _What, touched: set[str]) -> None:
+def _look(habits: Habits, name: str, what: Glimpse, touched: set[str]) -> None:
     if name != "Product Viewed":
         respond(habits, RESPONSES[name], touched)
         return
-    if what.category is not None and _chosen(habits.categories, what.category):
+    category, brand = favourable(what.category), favourable(what.brand)
+    if category is not None and _chosen(habits.categories, category):
         touched.add("favourite_category")
-    if what.brand is not None and _chosen(habits.brands, what.brand):
+    if brand is not None and _chosen(habits.brands, brand):
         touched.add("favourite_brand")
 
 
-def _chosen(tally: Tally, value: Any) -> bool:
-    named = favourable(value)
-    if named is None:
+def _chosen(tally: Tally, named: str) -> bool:
+    counts = tally.counts
+    if named == tally.first:  # by far the most frequent case
+        counts[named] += 1
         return False
     leads = count(tally, named)
-    counts = tally.counts
     if len(counts) > MOST_NAMES:
         del counts[max(counts, key=lambda one: (crc32(one.encode()), one))]
         before, tally.first = tally.first, leader(counts)
@@ -135,7 +103,9 @@ def _chosen(tally: Tally, value: Any) -> bool:
 
 def favourable(value: Any) -> str | None:
     """A category or brand that may be somebody's favourite."""
-    named = value.strip() if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return None
+    named = value.strip()
     return named if 0 < len(named) <= _LONGEST else None
 
 

@@ -48,11 +48,6 @@ def fold_order(state: State, name: str, message: tuple[datetime, str], said: Pro
     return flag
 
 
-def is_order_event(name: str) -> bool:
-    """Whether ``fold_order`` knows the event name."""
-    return name in _FOLDS
-
-
 def _complete(order: OrderState, message: tuple[datetime, str], said: Properties) -> str:
     flag = _update(order, message, said)
     if not flag:
@@ -138,6 +133,8 @@ _FOLDS: dict[str, Callable[[OrderState, tuple[datetime, str], Properties], str]]
     "Order Refunded": _refund,
     "Order Cancelled": _cancel,
 }
+ORDER_EVENTS = frozenset(_FOLDS)
+"""The names that ``fold_order`` knows."""
 
 
 def _earliest(one: datetime | None, other: datetime) -> datetime:

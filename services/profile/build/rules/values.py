@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ DEFAULT_CURRENCY = "USD"
 _LIMIT = Decimal(10) ** 12
 _PLACES = Decimal("0.000001")
 _CENTS = Decimal("0.01")
+_NOTHING = Decimal("0.00")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,30})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _LONGEST = 200
@@ -29,13 +31,15 @@ def number(value: Any) -> Decimal | None:
     to even, which removes what binary arithmetic in a browser adds (``59.970000000000006``);
     at least two places are kept. Not from 10^12 on, NaN or infinity.
     """
-    if isinstance(value, str):
+    if value is None:
+        return None
+    if isinstance(value, Decimal):
+        parsed = value
+    elif isinstance(value, str):
         value = value.strip()
         if not _NUMBER.fullmatch(value):
             return None
         parsed = Decimal(value)
-    elif isinstance(value, Decimal):
-        parsed = value
     elif isinstance(value, float):
         parsed = Decimal(repr(value))
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -49,9 +53,12 @@ def number(value: Any) -> Decimal | None:
 
 def canonical(value: Decimal) -> Decimal:
     """One representation for equal numbers: two to six places, no negative zero."""
+    cents = value.quantize(_CENTS, ROUND_HALF_EVEN)
+    if cents == value:  # as most amounts are
+        return cents if cents else _NOTHING
     rounded = value.quantize(_PLACES, ROUND_HALF_EVEN)
     if not rounded:
-        return Decimal("0.00")
+        return _NOTHING
     cents = rounded.quantize(_CENTS, ROUND_HALF_EVEN)
     return cents if cents == rounded else rounded.normalize()
 
@@ -60,18 +67,21 @@ def currency(value: Any) -> str | None:
     """An ISO 4217 code in capitals; the default when missing, None when it is none."""
     if value is None or value == "":
         return DEFAULT_CURRENCY
-    if not isinstance(value, str):
-        return None
+    return _code(value) if isinstance(value, str) and len(value) <= _LONGEST else None
+
+
+@lru_cache(maxsize=1_000)
+def _code(value: str) -> str | None:
     code = value.strip().upper()
     return code if _CURRENCY.fullmatch(code) else None
 
 
 def text(value: Any) -> str | None:
     """A non-empty string from a string or a whole number, or None."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if isinstance(value, str):
         return value.strip() or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     return None
 
 

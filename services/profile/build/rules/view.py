@@ -5,73 +5,69 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from schemas.messages import Cart, Consent, Identifier, Profile
+from schemas.messages import Consent, Identifier, Profile
 from services.profile.build.model import Habits, State
+from services.profile.build.parts import Parts
+from services.profile.build.rules import parts as costly
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy, standing
 from services.profile.build.rules.devices import devices_of
 from services.profile.build.rules.edits import shown
-from services.profile.build.rules.facts import days_between, favourites, gross_revenue
 from services.profile.build.rules.habits import preferred_hour
-from services.profile.build.rules.orders import bought_from, net_revenue, orders_of
 from services.profile.commerce.model import Commerce
-from services.profile.commerce.rules.carts import carts_of, closings_of
-from services.profile.commerce.rules.conversations import conversations_of
-from services.profile.commerce.rules.subscriptions import subscriptions_of
-from services.profile.commerce.rules.wishlists import wishlists_of
 from services.profile.consent.model import Word
 
 
-def profile_of(profile_id: str, state: State, traits: Traits, policy: Policy) -> Profile:
+def profile_of(
+    profile_id: str,
+    state: State,
+    traits: Traits,
+    policy: Policy,
+    *,
+    parts: Parts | None = None,
+) -> Profile:
     """The profile as published; trait values are the JSON that the sender wrote.
 
-    It shares parts with ``state``: encode it before the state goes on.
+    It shares parts with ``state``: encode it before the state goes on. With ``parts``, those
+    that are there are taken as they are, and those that are made are left there, encoded.
     """
-    commerce = state.commerce
-    orders = orders_of(state) if state.orders else []
-    standing = [order for order in orders if order.status == "completed"]
-    gross, average = gross_revenue(standing) if standing else ([], [])
-    category, brand = favourites(standing) if standing else (None, None)
+    bought = costly.bought(state, parts)
     habits = state.habits
     return Profile(
         profile_id=profile_id,
         identifiers=identifiers_of(state),
-        traits={
-            name: Raw(value)
-            for name, write in state.traits.items()
-            if (value := shown(write) if write.edits else write.value) is not None
-        },
-        consent=consent_of(state, policy),
+        traits=_traits(state) if state.traits else {},
+        consent=consent_of(state, policy) if state.consent else {},
         first_seen=state.first_seen,
         last_seen=state.last_seen,
         interactions=state.interactions,
         counters=state.counters,
-        orders=orders,
-        order_count=len(standing),
-        revenue=net_revenue(orders),
-        # By (ordered_at, order_id): the first and the last in time.
-        first_order_at=standing[0].ordered_at if standing else None,
-        last_order_at=standing[-1].ordered_at if standing else None,
-        carts=_carts(state) if commerce.carts else [],
-        wishlists=wishlists_of(commerce) if commerce.wishes else [],
-        subscriptions=subscriptions_of(commerce) if commerce.subscriptions else [],
-        conversations=conversations_of(commerce) if commerce.conversations else [],
+        orders=bought.orders,
+        order_count=bought.count,
+        revenue=bought.revenue,
+        first_order_at=bought.first_at,
+        last_order_at=bought.last_at,
         computed=traits.values(state),
-        revenue_gross=gross,
-        average_order_value=average,
-        days_between_orders=days_between(standing),
-        favourite_category=category or habits.categories.first or None,
-        favourite_brand=brand or habits.brands.first or None,
+        revenue_gross=bought.gross,
+        average_order_value=bought.average,
+        days_between_orders=bought.days_between,
+        favourite_category=bought.category or habits.categories.first or None,
+        favourite_brand=bought.brand or habits.brands.first or None,
         preferred_channel=habits.responses.first or None,
         preferred_hour=preferred_hour(habits),
         devices=devices_of(habits.devices),
         locale=None if habits.locale is None else habits.locale.value,
         time_zone=None if habits.time_zone is None else habits.time_zone.value,
+        **costly.commerce(state, parts),
     )
 
 
-def _carts(state: State) -> list[Cart]:
-    return carts_of(state.commerce, closings_of(bought_from(state)))
+def _traits(state: State) -> dict[str, Any]:
+    return {
+        name: Raw(value)
+        for name, write in state.traits.items()
+        if (value := shown(write) if write.edits else write.value) is not None
+    }
 
 
 _PUBLISHED: dict[Word, Literal["granted", "denied", "withdrawn"]] = {

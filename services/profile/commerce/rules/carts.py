@@ -18,7 +18,7 @@ from schemas.messages import Cart, OrderLine
 from services.profile.build.rules.lines import line_of, lines_of, sum_of
 from services.profile.build.rules.values import DEFAULT_CURRENCY, currency, number
 from services.profile.commerce.model import CartEntry, Commerce, Content, Does, Told
-from services.profile.commerce.rules.words import LONGEST_URL, short
+from services.profile.commerce.rules.words import LONGEST, LONGEST_URL, short
 
 MOST_ENTRIES = 100
 MOST_LINES = 100
@@ -44,16 +44,17 @@ ALL = "\n"
 
 def fold_cart(kept: Commerce, told: Told) -> bool:
     """Take in one of ``EVENTS``; False if it cannot change what is in any cart."""
-    entry, entries = _entry(told), kept.carts
-    place = bisect_left(entries, (told.at, told.message_id), key=_key)
-    if place == 0 and len(entries) >= MOST_ENTRIES:
-        return False
+    entries, key = kept.carts, (told.at, told.message_id)
+    place = len(entries)
+    if entries and _key(entries[-1]) >= key:  # seldom: it comes late
+        place = bisect_left(entries, key, key=_key)
+        if place == 0 and len(entries) >= MOST_ENTRIES:
+            return False
+    entry = _entry(told)
     if any(later.does == "holds" and later.cart == entry.cart for later in entries[place:]):
         entry = CartEntry(entry.at, entry.message_id)
     elif entry.does == "holds":
-        for number_, earlier in enumerate(entries[:place]):
-            if earlier.does and earlier.cart == entry.cart:
-                entries[number_] = CartEntry(earlier.at, earlier.message_id)
+        _forget(entries, place, entry.cart)
     entries.insert(place, entry)
     del entries[: max(len(entries) - MOST_ENTRIES, 0)]
     if entry.does == "touches":
@@ -61,6 +62,16 @@ def fold_cart(kept: Commerce, told: Told) -> bool:
     else:
         about = bool(entry.does)
     return about or len(entries) == MOST_ENTRIES  # Then something was let go, or may be next.
+
+
+def _forget(entries: list[CartEntry], place: int, cart: str) -> None:
+    """Of what was before ``place``, only the places matter to this cart any more."""
+    for number_ in range(place - 1, -1, -1):
+        earlier = entries[number_]
+        if earlier.does and earlier.cart == cart:
+            entries[number_] = CartEntry(earlier.at, earlier.message_id)
+            if earlier.does == "holds":
+                return  # It has made all that is before it forgotten.
 
 
 def _key(entry: CartEntry) -> tuple[datetime, str]:
@@ -94,6 +105,10 @@ def _currency(said: dict[str, Any]) -> str:
 
 
 def _bounded(line: OrderLine) -> OrderLine:
+    """A line of ``line_of`` whose texts are not too long."""
+    texts = (line.product_id, line.name, line.category, line.brand)
+    if all(text is None or len(text) <= LONGEST for text in texts):
+        return line
     return msgspec.structs.replace(
         line,
         product_id=short(line.product_id),

@@ -15,14 +15,17 @@ _FOLDS: Mapping[str, tuple[str, Callable[[Commerce, Told], bool]]] = {
     **dict.fromkeys(conversations.EVENTS, ("conversations", conversations.fold_conversation)),
 }
 EVENTS = frozenset(_FOLDS)
+ALWAYS_READ = EVENTS - subscriptions.EVENTS
+"""The events whose properties are always worth reading here."""
 _LISTS = (b'"list_id"', b'"list_name"')
 
 
-def matters(said: Interaction, raw: bytes) -> bool:
-    """Whether the properties of this track call are worth reading here."""
-    if said.name in subscriptions.EVENTS:
-        return any(name in raw for name in _LISTS)
-    return said.name in EVENTS
+def names_a_list(said: Interaction) -> bool:
+    """Whether this track call may be about a subscription."""
+    if said.name not in subscriptions.EVENTS:
+        return False
+    raw = bytes(said.event)
+    return any(name in raw for name in _LISTS)
 
 
 def fold_commerce(

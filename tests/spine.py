@@ -96,6 +96,7 @@ class Spine:
         async with await self.client.start_session() as session, transaction(session):
             turn = Turn(now=datetime.now(UTC), session=session, records=[record])
             await handler.handle(turn)
+            await turn.written()
         await handler.committed(turn)
         assert turn.rejected == []
         return [message for _, message in turn.messages]

@@ -1,11 +1,11 @@
 """Checkpoints in MongoDB: the truth about how far each partition was handled.
 
 ``{_id: "<group>/<topic>/<partition>", epoch, offset, seq, origins, outbox, at, session}``. The
-outbox holds the encoded records of the partition's last turn, so that the next owner can
-publish them again. ``at`` is the stamp (milliseconds since 1970) that its records carry on
-their way to Kafka, or 0 when they have all arrived and no more will follow: the broker refuses
-records whose stamp is too old, so an heir that waits as long is never overtaken by what its
-predecessor had still to send.
+outbox holds the encoded records of the partition's last turn (MessagePack, packed by zstd when
+large), so that the next owner can publish them again. ``at`` is the stamp (milliseconds since
+1970) that its records carry on their way to Kafka, or 0 when they have all arrived and no more
+will follow: the broker refuses records whose stamp is too old, so an heir that waits as long is
+never overtaken by what its predecessor had still to send.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from time import time
 from typing import Any
 
 import msgspec
+from cramjam import zstd
 
 from services.runtime.mongo import (
     Client,
@@ -29,7 +30,9 @@ from services.runtime.turn import Output, Source
 _outbox_encoder = msgspec.msgpack.Encoder()
 _outbox_decoder = msgspec.msgpack.Decoder(list[Output])
 _origins_decoder = msgspec.json.Decoder(dict[str, int])
-
+_PACKED_FROM = 10_000
+_PACKED = b"\x28\xb5\x2f\xfd"
+"""How a zstd frame begins (RFC 8878); no list in MessagePack does."""
 
 _OUTBOX_BYTES = 12_000_000
 """Of one partition in one turn: a MongoDB document holds 16 MB."""
@@ -51,6 +54,8 @@ class Advance(msgspec.Struct):
     seq: int
     origins: dict[str, int]
     outputs: list[Output]
+    outbox: bytes | None = None
+    """``outputs`` as they are stored, once ``encode`` was called."""
 
 
 class Taken(msgspec.Struct):
@@ -67,6 +72,24 @@ class Taken(msgspec.Struct):
 def stamp() -> int:
     """Now, as records carry it: milliseconds since 1970."""
     return int(time() * 1000)
+
+
+def encode(advances: Iterable[Advance]) -> None:
+    """Encode the outboxes, which takes a while, before they are written.
+
+    Large ones are packed: what they cost the database is by the byte, and events are alike.
+    """
+    for advance in advances:
+        outbox = _outbox_encoder.encode(advance.outputs)
+        packed = len(outbox) > _PACKED_FROM
+        advance.outbox = bytes(zstd.compress(outbox, level=1)) if packed else outbox
+
+
+def decode(outbox: bytes) -> list[Output]:
+    """The records of an outbox as it is stored."""
+    if outbox.startswith(_PACKED):
+        outbox = bytes(zstd.decompress(outbox))
+    return _outbox_decoder.decode(outbox)
 
 
 class Checkpoints:
@@ -103,7 +126,7 @@ class Checkpoints:
             source.offset = document.get("offset", 0)
             source.seq = document.get("seq", 0)
             source.origins = _origins_decoder.decode(document.get("origins", b"{}"))
-            taken.outbox += _outbox_decoder.decode(document.get("outbox", b"\x90"))
+            taken.outbox += decode(document.get("outbox", b"\x90"))
         return taken
 
     async def commit(self, session: Session, advances: Iterable[Advance], at: int) -> None:
@@ -142,7 +165,10 @@ class Checkpoints:
         return UpdateOne({"_id": source.id, "epoch": source.epoch}, {"$set": {"at": at}})
 
     def _write(self, advance: Advance, at: int) -> UpdateOne:
-        outbox = _outbox_encoder.encode(advance.outputs)
+        if advance.outbox is None:
+            encode([advance])
+        outbox = advance.outbox
+        assert outbox is not None
         if len(outbox) > _OUTBOX_BYTES:
             raise TooLarge(f"outbox of {advance.source.id}")
         values: dict[str, Any] = {

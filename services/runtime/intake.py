@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from services.runtime import metrics
+from services.runtime.ahead import Reading, read_ahead
 from services.runtime.checkpoints import Checkpoints, stamp
 from services.runtime.feed import Feed
 from services.runtime.offsets import Offsets
@@ -55,6 +56,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         offsets: Offsets,
         publish_within_s: float,
         rest_s: float = 0.0,
+        ahead: Reading | None = None,
     ) -> None:
         self._consumer = consumer
         self._topics = topics
@@ -70,6 +72,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._held: dict[TopicPartition, Source] = {}  # as last claimed, even when revoked
         self._stale = set[str]()  # what others may have owned since we did
         self._feed = Feed(self._take, self._hold, rest_s)
+        self._ahead = ahead
         self._offsets_told: dict[TopicPartition, int] = {}
         self.between_turns = asyncio.Lock()
         """Held by the stage while it handles a turn: a rebalance waits for its end."""
@@ -241,7 +244,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         batches: Mapping[TopicPartition, Sequence[Any]] = await self._consumer.getmany(
             timeout_ms=_LOOK_MS, max_records=_AT_ONCE
         )
-        records = []
+        records: list[Record] = []
         for partition, batch in batches.items():
             source = self._held.get(partition)
             if source is None or source.id not in self.owned:
@@ -258,6 +261,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 for item in batch
                 if item.offset >= source.offset
             ]
+        if self._ahead is not None:
+            await read_ahead(records, self._ahead)
         return records
 
     @contextmanager

@@ -51,25 +51,33 @@ def advances(turn: Turn, records: Sequence[Record], origins: Origins, stage: str
     """The next checkpoint of each source that the turn touched, its outbox included."""
     by_source: dict[str, Advance] = {}
     for record in records:
-        advance = _advance(by_source, record.source, origins)
-        advance.offset = max(advance.offset, record.offset + 1)
+        source = record.source
+        advance = by_source.get(source.id) or _advance(by_source, source, origins)
+        if record.offset >= advance.offset:
+            advance.offset = record.offset + 1
     for timer in turn.timers:
         _advance(by_source, timer.source, origins)
     for completion in turn.completions:
         _advance(by_source, completion.source, origins)
+    name, known = f"/{stage}", dict[str, tuple[str, bytes]]()
     for source, message in turn.messages:
-        advance = _advance(by_source, source, origins)
+        advance = by_source.get(source.id) or _advance(by_source, source, origins)
         advance.seq += 1
-        numbered = (("origin", source.id.encode()), ("seq", b"%d" % advance.seq))
+        origin = known.get(source.id) or known.setdefault(source.id, _origin(source))
+        numbered = (origin, ("seq", b"%d" % advance.seq))
         if isinstance(message, Output):
             headers = [*message.headers, *numbered]
             advance.outputs.append(replace(message, headers=headers))
         else:
-            advance.outputs.append(output_of(message, f"/{stage}", numbered))
+            advance.outputs.append(output_of(message, name, numbered))
     for rejected in turn.rejected:
         output = deadletter.output_of(rejected, stage, turn.now)
         _advance(by_source, rejected.record.source, origins).outputs.append(output)
     return list(by_source.values())
+
+
+def _origin(source: Source) -> tuple[str, bytes]:
+    return "origin", source.id.encode()
 
 
 def _advance(

@@ -5,12 +5,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.topics import BY_NAME
 from services.runtime.settings import Settings
 from services.runtime.turn import Message, Output
+
+_encode = msgspec.json.Encoder().encode
+"""Of a time: RFC 3339, in quotes. A tenth of what ``isoformat`` takes."""
 
 _BATCH_BYTES = 900_000
 _MAX_BYTES = 12_000_000
@@ -30,7 +35,7 @@ def output_of(message: Message, source: str, extra: tuple[tuple[str, bytes], ...
         ("ce_id", message.id.encode()),
         ("ce_source", source.encode()),
         ("ce_type", message.type.encode()),
-        ("ce_time", message.time.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_time", _encode(message.time)[1:-1]),
         ("ce_subject", key),
         ("content-type", b"application/json"),
         *message.extra,
@@ -119,11 +124,10 @@ class Publisher:
         name, partition = self._settings.topic(lane[0]), lane[1]
         batch = producer.create_batch()
         for record in records:
-            fields = {"key": record.key, "value": record.value, "headers": record.headers}
-            if batch.append(timestamp=at, **fields) is None:
+            if _append(batch, record, at) is None:
                 await (await producer.send_batch(batch, name, partition=partition))
                 batch = producer.create_batch()
-                batch.append(timestamp=at, **fields)
+                _append(batch, record, at)
         await (await producer.send_batch(batch, name, partition=partition))
 
     async def _started(self) -> AIOKafkaProducer:
@@ -145,3 +149,10 @@ class Publisher:
                 closing = asyncio.create_task(failed.stop())  # waits for what it still holds
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
+
+
+def _append(batch: BatchBuilder, record: Output, at: int | None) -> object | None:
+    """None: the batch is full."""
+    return batch.append(  # type: ignore[no-any-return]  # aiokafka is untyped here
+        timestamp=at, key=record.key, value=record.value, headers=record.headers
+    )

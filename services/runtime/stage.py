@@ -31,7 +31,7 @@ import structlog
 from faust import Service
 
 from services.runtime import metrics, progress
-from services.runtime.checkpoints import Advance, Checkpoints, stamp
+from services.runtime.checkpoints import Advance, Checkpoints, encode, stamp
 from services.runtime.failpoint import Failpoint
 from services.runtime.intake import Intake
 from services.runtime.mongo import PyMongoError, transaction
@@ -228,8 +228,8 @@ class Stage(Service):
         self._failpoint.reached("read")
         async with transaction(self._session):
             await self._decide(turn)
+            advances = await self._store(turn, records, origins)
             self._failpoint.reached("handled")
-            advances = progress.advances(turn, records, origins, self.name)
             await self._timers.store(turn, self._session)
             handled = monotonic()
             await self._outbox.published()  # or the commit would overwrite what may be needed
@@ -263,6 +263,19 @@ class Stage(Service):
         rejected = len(turn.rejected)
         if rejected >= self._settings.poison_records and 2 * rejected > len(turn.records):
             raise Poisoned(f"{rejected} of {len(turn.records)} records do not fit")
+
+    async def _store(
+        self, turn: Turn, records: Sequence[Record], origins: progress.Origins
+    ) -> list[Advance]:
+        """The handler's writes; meanwhile what it has to say is numbered and encoded."""
+        writing = asyncio.ensure_future(turn.written())
+        try:
+            await asyncio.sleep(0)  # The first write is on its way.
+            advances = progress.advances(turn, records, origins, self.name)
+            encode(advances)
+        finally:
+            await writing
+        return advances
 
     async def _commit(self, advances: Sequence[Advance], at: int) -> None:
         await self._checkpoints.commit(self._session, advances, at)

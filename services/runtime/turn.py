@@ -8,7 +8,7 @@ outputs are numbered and stored per source partition.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -45,6 +45,9 @@ class Record:
     headers: Mapping[str, bytes]
     timestamp: int = 0
     """Milliseconds since 1970: when it was written, by the writer's or the broker's clock."""
+    ahead: Any = None
+    """What ``Wired.ahead`` made of it before its turn. None: nothing yet; whoever takes it may
+    change it, and so leaves None for another attempt."""
 
     def header(self, name: str) -> str:
         """A header as text, or the empty string."""
@@ -129,6 +132,19 @@ class Turn:
         self.dropped: Counter[str] = Counter()
         self.timers_set: dict[tuple[str, str], Timer] = {}
         self.timers_cancelled: set[tuple[str, str]] = set()
+        self._writes: list[Callable[[], Awaitable[None]]] = []
+
+    def write(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Have ``write`` done within the transaction, after ``handle`` has returned.
+
+        While the database is at it, the stage encodes what the turn publishes.
+        """
+        self._writes.append(write)
+
+    async def written(self) -> None:
+        """Do the writes, one after the other. The stage's part."""
+        for write in self._writes:
+            await write()
 
     def emit(self, source: Source, message: Message) -> None:
         """Publish ``message`` once, after the transaction, because of ``source``."""

@@ -17,6 +17,7 @@ from faust import Service
 from faust.app.base import BootStrategy
 from faust.types import ServiceT
 
+from services.runtime.ahead import Reading
 from services.runtime.checkpoints import Checkpoints
 from services.runtime.definitions import Definitions
 from services.runtime.intake import Intake
@@ -53,6 +54,8 @@ class Wired:
     """Creates the service's collections and indexes."""
     services: Sequence[Service] = ()
     """Started before the stage and stopped after it."""
+    ahead: Reading | None = None
+    """What can be done with a record before its turn; the turn finds it in ``record.ahead``."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,7 @@ class Host(Service):
             offsets=offsets,
             publish_within_s=settings.publish_within_s,
             rest_s=blueprint.rest_s,
+            ahead=wired.ahead,
         )
         consumer.subscribe(list(topics), listener=intake)
         await consumer.start()

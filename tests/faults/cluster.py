@@ -15,9 +15,9 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from deploy.local.processes import Process
 from schemas.topics import BY_NAME
+from services.runtime.checkpoints import decode
 from services.runtime.settings import Settings
 from services.runtime.topics import create_topics
-from services.runtime.turn import Output
 from services.runtime.worker import app_id
 
 Stages = dict[str, tuple[str, Sequence[str]]]
@@ -25,7 +25,6 @@ Stages = dict[str, tuple[str, Sequence[str]]]
 
 TOYS = [sys.executable, "-m", "tests.faults.toy"]
 _origins = msgspec.json.Decoder(dict[str, int])
-_outbox = msgspec.msgpack.Decoder(list[Output])
 QUIET_SECONDS = 60.0
 
 
@@ -164,7 +163,7 @@ class Cluster:
         for name in await self.client.list_database_names():
             if name.startswith(self.settings.database("")):
                 async for item in self.client[name]["checkpoints"].find({}):
-                    outputs = _outbox.decode(item.get("outbox", b"\x90"))
+                    outputs = decode(item.get("outbox", b"\x90"))
                     stored |= {_number(o.headers) for o in outputs if o.topic == topic}
         return stored
 
@@ -198,7 +197,7 @@ class Cluster:
         seen = {id_: _origins.decode(item.get("origins", b"{}")) for id_, item in documents.items()}
         total = 0
         for item in documents.values():
-            for output in _outbox.decode(item.get("outbox", b"\x90")):
+            for output in decode(item.get("outbox", b"\x90")):
                 headers = dict(output.headers)
                 if output.topic in readers and "origin" in headers:
                     reader = f"{readers[output.topic]}/{output.topic}/{output.partition}"

@@ -43,16 +43,20 @@ class Toy:
 
 
 class Relay(Toy):
-    """Says again what it hears."""
+    """Says again what it hears; listens ahead of the turn."""
 
     async def handle(self, turn: Turn) -> None:
         for record in turn.records:
-            if record.value == b"poison":
+            word, record.ahead = record.ahead or self.ahead(record, turn.now), None
+            if word == "poison":
                 turn.reject(record, "poison", "the value is the word poison")
-                continue
-            if record.value == b"crash":
-                raise ValueError("a bug that one record triggers")
-            turn.emit(record.source, _say(turn, record, "profile.interactions"))
+            else:
+                turn.emit(record.source, _say(turn, record, "profile.interactions"))
+
+    def ahead(self, record: Record, now: datetime) -> str:
+        if record.value == b"crash":
+            raise ValueError("a bug that one record triggers")
+        return (record.value or b"").decode()
 
 
 class CountKeys(Toy):
@@ -79,8 +83,12 @@ class CountKeys(Toy):
         ]
         for record in turn.records[:1]:
             turn.emit(record.source, _say(turn, record, "profile.changes"))
-        if writes:
+
+        async def write() -> None:
             await self._counts.bulk_write(writes, ordered=False, session=turn.session)
+
+        if writes:
+            turn.write(write)
 
 
 class NoEpoch(Stage):
@@ -147,7 +155,8 @@ def blueprint(name: str) -> Blueprint:
 def _relay(parts: Parts) -> Wired:
     async def prepare() -> None: ...
 
-    return Wired(Relay(), prepare)
+    relay = Relay()
+    return Wired(relay, prepare, ahead=relay.ahead)
 
 
 def _counter(parts: Parts) -> Wired:

@@ -50,6 +50,7 @@ def record(said: Any, headers: dict[str, str], timestamp: datetime | None = WRIT
 async def turn_of(one: Record) -> tuple[Turn, FakePeople]:
     people, turn = FakePeople(), Turn(now=NOW, session=None, records=[one])
     await ResolveHandler(people).handle(turn)
+    await turn.written()
     return turn, people
 
 

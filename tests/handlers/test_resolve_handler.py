@@ -88,6 +88,7 @@ def turn_of(*records: Record | bytes) -> Turn:
 async def run(people: FakePeople, *records: Record | bytes) -> Turn:
     turn = turn_of(*records)
     await ResolveHandler(people).handle(turn)
+    await turn.written()
     return turn
 
 
@@ -271,6 +272,22 @@ class TestAMerge:
         aborted.lost(None)
         await handler.handle(again)
         assert first.messages == again.messages
+
+    async def test_gives_the_same_outcomes_for_records_that_were_read_ahead(self) -> None:
+        bodies = [login("m3"), b"no event", event("m3"), step("opened", "p"), step("decided", "p")]
+        records = [record(body, STEPS if b"change_id" in body else CLICKS) for body in bodies]
+        handler, turns = ResolveHandler(FakePeople()), []
+        for ahead in (False, True, False):  # The last as after an abort: nothing was written.
+            turn = turn_of(*records)
+            for each in records if ahead else ():
+                each.ahead = handler.ahead(each, NOON)
+            await handler.handle(turn)
+            turns.append((turn.messages, [r.reason for r in turn.rejected], turn.dropped))
+        assert turns[0] == turns[1] == turns[2]
+        assert turns[0][1:] == (
+            ["not_json", "unknown_profile"],
+            {"duplicate": 1, "not_an_interaction": 1},
+        )
 
 
 class TestAStepOfAMessage:

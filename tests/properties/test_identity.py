@@ -150,7 +150,10 @@ class Resolve:
         ]
         now = datetime(2026, 9, 1, tzinfo=UTC)
         turn = Turn(now=now, session=None, records=records, timers=timers)
+        for record in records[::2]:
+            record.ahead = self.handler.ahead(record, now)
         await self.handler.handle(turn)
+        await turn.written()
         assert [(each.reason, each.detail) for each in turn.rejected] == []
         self.turns.append(turn)
         return turn

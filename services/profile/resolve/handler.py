@@ -7,26 +7,27 @@ without a document in common is looked at once more, by a timer, when each can s
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from schemas.messages import Interaction
 from schemas.topics import DECISIONS, EVENTS, MESSAGE_CHANGES
-from schemas.validation import Fault
 from services.profile.resolve import outbox
 from services.profile.resolve.anew import Anew, decide_anew
-from services.profile.resolve.model import Changes, Decision, Link, Merge, Stored
+from services.profile.resolve.inbox import (
+    Accepted,
+    Everybody,
+    Ruling,
+    Senders,
+    accepted,
+    read,
+    rulings_of,
+)
+from services.profile.resolve.model import Changes, Link, Stored
 from services.profile.resolve.rearranging import History, Limits, Reader, Seeds
 from services.profile.resolve.rules import interactions
-from services.profile.resolve.rules.acceptance import (
-    Arrival,
-    accept_decision,
-    accept_event,
-    accept_step,
-)
 from services.profile.resolve.rules.decisions import decided
-from services.profile.resolve.rules.identifiers import TRUSTED, Sender, link_of
 from services.profile.resolve.rules.identity import Graph
 from services.profile.resolve.rules.needs import Known, needed
 from services.profile.resolve.rules.spelling import node_of
@@ -38,10 +39,6 @@ TOPICS = (*(topic.name for topic in EVENTS), MESSAGE_CHANGES.name, DECISIONS.nam
 AGAIN = "identity/"
 """The timer that has a person looked at once more."""
 _AGAIN_AFTER = timedelta(seconds=60)
-
-
-Ruling = tuple[Source, Decision]
-"""A decision of people, and where it came from."""
 
 
 class People(History, Protocol):
@@ -63,32 +60,6 @@ class People(History, Protocol):
         """
 
 
-class Senders(Protocol):
-    """What is known of the sources of events."""
-
-    def of(self, source: str) -> Sender:
-        """The sender of that name; one that nobody declared is trusted."""
-
-
-class Everybody:
-    """Senders of which nothing is declared."""
-
-    def of(self, source: str) -> Sender:
-        """Trusted."""
-        return TRUSTED
-
-
-@dataclass(slots=True, eq=False)
-class _Accepted:
-    """A record that fits, and its interaction but for whose it is."""
-
-    record: Record
-    draft: Interaction
-    link: Link | None
-    """What it says of identity; None of a step of ours, which names its profile."""
-    merges: Sequence[Merge] = ()
-
-
 class ResolveHandler:
     """The handler of ``profile-resolve``. Keeps nothing between turns."""
 
@@ -107,9 +78,9 @@ class ResolveHandler:
 
     async def handle(self, turn: Turn) -> None:
         """See ``services.runtime.turn.Handler``."""
-        batch = _accept(turn, self._senders)
+        batch = accepted(turn, self._senders)
         due = [timer for timer in turn.timers if timer.key.startswith(AGAIN)]
-        rulings = _rulings(turn)
+        rulings = rulings_of(turn)
         if not (batch or due or rulings):
             return
         known = await self._people.known(batch.keys(), turn.session) if batch else set()
@@ -135,12 +106,12 @@ class ResolveHandler:
         changes = graph.changes()
         changes.rewritten = told.rewritten
         changes.decisions = [ruling for _, ruling in rulings]
-        await self._people.save(stored, changes, turn.session)
+        turn.write(partial(self._people.save, stored, changes, turn.session))
 
     async def _decide_anew(
         self,
         turn: Turn,
-        items: Sequence["_Accepted"],
+        items: Sequence[Accepted],
         others: tuple[Sequence[Timer], Sequence[Ruling]],
         graph: Graph,
     ) -> tuple[Source, Anew]:
@@ -166,6 +137,12 @@ class ResolveHandler:
             turn.set_timer(source, AGAIN + profile_id, turn.now + self._again)
         return source, anew
 
+    def ahead(self, record: Record, now: datetime) -> Any:
+        """What a record says: most of the work on it that needs to know nothing else."""
+        if record.source.topic == DECISIONS.name:
+            return None
+        return read(record, self._senders, now)
+
     async def committed(self, turn: Turn) -> None:
         """Nothing happens outside."""
 
@@ -176,7 +153,7 @@ class ResolveHandler:
         """Nothing is cached."""
 
     async def _load(
-        self, batch: Iterable["_Accepted"], session: Any
+        self, batch: Iterable[Accepted], session: Any
     ) -> tuple[Graph, Mapping[str, str]]:
         """All that the batch needs to know: one question a collection, mostly."""
         links: list[Link] = []
@@ -226,68 +203,7 @@ def _evidence(turn: Turn, drafts: Sequence[Interaction]) -> outbox.Evidence:
     return outbox.Evidence(last.interaction_id, last.at, history)
 
 
-def _rulings(turn: Turn) -> list[Ruling]:
-    """The decisions of people in the turn, in their order."""
-    rulings: list[Ruling] = []
-    for record in turn.records:
-        if record.source.topic == DECISIONS.name:
-            taken = accept_decision(record.value)
-            if isinstance(taken, Fault):
-                turn.reject(record, taken.code, taken.detail)
-            else:
-                rulings.append((record.source, taken))
-    return rulings
-
-
-def _accept(turn: Turn, senders: Senders) -> dict[str, _Accepted]:
-    """What fits, by interaction id: the first of each id, in the order of the batch."""
-    batch: dict[str, _Accepted] = {}
-    for record in turn.records:
-        if record.source.topic == DECISIONS.name:
-            continue
-        if record.source.topic == MESSAGE_CHANGES.name:
-            item = _accept_step(turn, record)
-        else:
-            item = _accept_event(turn, record, senders)
-        if item is None:
-            continue
-        if item.draft.interaction_id in batch:
-            turn.drop("duplicate")
-        else:
-            batch[item.draft.interaction_id] = item
-    return batch
-
-
-def _accept_event(turn: Turn, record: Record, senders: Senders) -> _Accepted | None:
-    taken = accept_event(record.value, Arrival(record.headers, record.timestamp), turn.now)
-    if isinstance(taken, Fault):
-        turn.reject(record, taken.code, taken.detail)
-        return None
-    event, body = taken
-    link = link_of(event, senders.of(event.source))
-    if link is None:
-        turn.reject(record, "no_identifier", "No identifier tells one person from others.")
-        return None
-    return _Accepted(record, interactions.draft(event, body, link), link)
-
-
-def _accept_step(turn: Turn, record: Record) -> _Accepted | None:
-    kind = record.headers.get("ce_type")
-    if kind is not None and kind not in interactions.STEP_TYPES:
-        turn.drop("not_an_interaction")
-        return None
-    step = accept_step(record.value)
-    if isinstance(step, Fault):
-        turn.reject(record, step.code, step.detail)
-        return None
-    if step.state not in interactions.STEPS:
-        turn.drop("not_an_interaction")
-        return None
-    assert record.value is not None
-    return _Accepted(record, interactions.draft_step(step, record.value), None)
-
-
-def _attribute(turn: Turn, item: _Accepted, graph: Graph, survivors: Mapping[str, str]) -> bool:
+def _attribute(turn: Turn, item: Accepted, graph: Graph, survivors: Mapping[str, str]) -> bool:
     """Fill in whose it is; False when it can be nobody's."""
     if item.link is None:
         profile_id = survivors.get(item.draft.profile_id)

@@ -23,7 +23,7 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
         )
         again = timedelta(seconds=settings.profile_identity_again_s)
         handler = ResolveHandler(store, senders, again=again)
-        return Wired(handler=handler, prepare=store.prepare)
+        return Wired(handler=handler, prepare=store.prepare, ahead=handler.ahead)
 
     blueprint = Blueprint(
         name=NAME,

@@ -37,18 +37,21 @@ class Feed:
         self._taking: asyncio.Task[None] | None = None
         self._records = deque[Record]()
         self._bytes = 0
-        self._arrived = asyncio.Event()
+        self._wake = asyncio.Event()
         self._room = asyncio.Event()
 
     async def fetch(self, limit: int, seconds: float, wake: asyncio.Event) -> list[Record]:
         """Up to ``limit`` records; waits at most ``seconds``, and no longer than ``wake``.
 
+        Waits from a cleared ``wake`` on: what was to be seen before, the caller has seen.
         Raises what ``take`` raised.
         """
+        self._wake = wake
         if self._taking is None:
             self._taking = asyncio.ensure_future(self._keep_taking())
-        if not self._records:
-            await self._something(self._taking, seconds, wake)
+            self._taking.add_done_callback(lambda _: self._wake.set())
+        if not self._records and not self._taking.done():
+            await self._something(seconds)
         if self._taking.done():
             taking, self._taking = self._taking, None
             taking.result()
@@ -78,7 +81,7 @@ class Feed:
             self._bytes += _size(records)
             if not records:
                 continue
-            self._arrived.set()
+            self._wake.set()
             if self._rest_s or self._bytes > _AHEAD_BYTES:
                 with self._held():
                     await asyncio.sleep(self._rest_s)
@@ -86,17 +89,14 @@ class Feed:
                         self._room.clear()
                         await self._room.wait()
 
-    async def _something(
-        self, taking: "asyncio.Task[None]", seconds: float, wake: asyncio.Event
-    ) -> None:
-        """Wait for records, for ``wake``, or for trouble in taking them."""
-        self._arrived.clear()
-        events = [asyncio.ensure_future(event.wait()) for event in (self._arrived, wake)]
+    async def _something(self, seconds: float) -> None:
+        """Wait for records, for trouble in taking them, or for whoever else wakes us."""
+        self._wake.clear()
+        late = asyncio.get_running_loop().call_later(seconds, self._wake.set)
         try:
-            await asyncio.wait({taking, *events}, timeout=seconds, return_when="FIRST_COMPLETED")
+            await self._wake.wait()
         finally:
-            for event in events:
-                event.cancel()
+            late.cancel()
 
 
 def _size(records: Collection[Record]) -> int:

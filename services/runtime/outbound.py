@@ -1,34 +1,31 @@
 """The guarded way out: HTTP requests to addresses that somebody else may have named.
 
 Webhook targets come from users, certificate addresses from messages. Neither may lead into
-our own network (server-side request forgery), so every name is resolved here, every address
-it has is judged, and the connection goes to the address that was judged: a name that
-changes its mind in between (DNS rebinding) changes nothing. Redirects are answers like any
-other and are not followed; proxies of the environment are ignored.
+our own network (server-side request forgery), so every connection is opened by ``guard``.
+Redirects are answers like any other and are not followed; proxies of the environment are
+ignored.
 """
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from socket import IPPROTO_TCP, gaierror
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import httpcore
 import httpx
 from msgspec import Struct
 
 from schemas.validation import Fault
-
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a host name, as texts; raises OSError when it has none."""
-
-_UNICAST = ip_network("2000::/3")
-"""All that is given out of IPv6 (RFC 4291 and IANA's registry)."""
-_NAT64 = ip_network("64:ff9b::/96")
-"""How a network without IPv4 names the IPv4 hosts outside (RFC 6052)."""
-_METADATA = frozenset({ip_address("168.63.129.16")})
-"""Public by number, yet answered by the cloud's own host (Azure)."""
+from services.runtime.guard import (
+    Guard,
+    Refused,
+    Resolve,
+    is_address,
+    is_allowed,
+    is_public,
+    private,
+    resolved,
+)
 
 
 class Limits(Struct, frozen=True):
@@ -77,8 +74,8 @@ class Outbound:
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=30.0,
-            network_backend=_Guard(
-                self._allowed, resolve or _resolve, network or httpcore.AnyIOBackend()
+            network_backend=Guard(
+                self._allowed, resolve or resolved, network or httpcore.AnyIOBackend()
             ),
         )
 
@@ -98,7 +95,7 @@ class Outbound:
         try:
             async with asyncio.timeout(self._limits.seconds):
                 return await self._exchange(method, target, sent, body)
-        except _Refused as refused:
+        except Refused as refused:
             return refused.fault
         except TimeoutError:
             return Fault("timed_out", f"No whole answer within {self._limits.seconds:g} s.")
@@ -116,10 +113,10 @@ class Outbound:
         if isinstance(target, Fault):
             return target
         host = target.host.decode().strip("[]")
-        if _is_address(host) and not is_public(host):
+        if is_address(host) and not is_public(host):
             port = target.port or 0
-            if not _is_allowed(self._allowed, host, port):
-                return _private()
+            if not is_allowed(self._allowed, host, port):
+                return private()
         return None
 
     async def close(self) -> None:
@@ -136,7 +133,7 @@ class Outbound:
         port = parsed.port or (443 if parsed.scheme == "https" else 80)
         if not 0 < port < 65_536:
             return Fault("bad_url", "There is no such port.")
-        if parsed.scheme != "https" and not _is_allowed(self._allowed, parsed.host, port):
+        if parsed.scheme != "https" and not is_allowed(self._allowed, parsed.host, port):
             return Fault("not_https", "Only https addresses are called.")
         return httpcore.URL(
             scheme=parsed.raw_scheme, host=parsed.raw_host, port=port, target=parsed.raw_path
@@ -173,134 +170,3 @@ class Once:
             return await outbound.request(method, url, headers=headers, body=body)
         finally:
             await outbound.close()
-
-
-def is_public(text: str) -> bool:
-    """Whether an address belongs to the public internet, and to nobody's inner network.
-
-    An IPv4 address inside an IPv6 one (mapped, NAT64, 6to4, Teredo) must be public too.
-    """
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    if isinstance(address, IPv4Address):
-        return _is_public(address)
-    if address.ipv4_mapped is not None:
-        return _is_public(address.ipv4_mapped)
-    if address in _NAT64:
-        return _is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
-    if address not in _UNICAST:
-        return False
-    inside = [each for each in (address.sixtofour, *(address.teredo or ())) if each is not None]
-    return all(_is_public(each) for each in (address, *inside))
-
-
-def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    return address.is_global and not address.is_multicast and address not in _METADATA
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _private() -> Fault:
-    detail = "The host lies in a private network. Allow it by name if that is meant."
-    return Fault("private_address", detail)
-
-
-def _is_allowed(allowed: Collection[str], host: str, port: int) -> bool:
-    host = host.lower()
-    return host in allowed or f"{host}:{port}" in allowed
-
-
-class _Refused(Exception):
-    """Carries a Fault through the connection pool."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.code)
-        self.fault = fault
-
-
-class _Guard(httpcore.AsyncNetworkBackend):
-    """Opens connections to judged addresses only; TLS still checks the host's name."""
-
-    def __init__(
-        self, allowed: Collection[str], resolve: Resolve, network: httpcore.AsyncNetworkBackend
-    ) -> None:
-        self._allowed = allowed
-        self._resolve = resolve
-        self._network = network
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        error: Exception | None = None
-        for address in await self._addresses(host, port):
-            try:
-                return _Stream(
-                    await self._network.connect_tcp(
-                        address, port, timeout, local_address, socket_options
-                    )
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
-                error = failed
-        raise error or httpcore.ConnectError("no address")
-
-    async def sleep(self, seconds: float) -> None:
-        await self._network.sleep(seconds)
-
-    async def _addresses(self, host: str, port: int) -> Sequence[str]:
-        try:
-            addresses = await self._resolve(host, port)
-        except (gaierror, UnicodeError, OSError):
-            raise _Refused(Fault("unknown_host", "The host has no address.")) from None
-        # One inner address among outer ones is no accident: the whole name is refused.
-        if not _is_allowed(self._allowed, host, port) and not all(map(is_public, addresses)):
-            raise _Refused(_private())
-        return addresses
-
-
-class _Stream(httpcore.AsyncNetworkStream):
-    """A connection that is closed when TLS was given up: the pool does not know of it yet."""
-
-    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
-        self._inner = inner
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        return await self._inner.read(max_bytes, timeout)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        await self._inner.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            return await self._inner.start_tls(ssl_context, server_hostname, timeout)
-        except BaseException:
-            await self._inner.aclose()
-            raise
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-async def _resolve(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, proto=IPPROTO_TCP)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))

@@ -19,11 +19,9 @@ until it does.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -42,6 +40,7 @@ from services.runtime.settings import Settings
 from services.runtime.timers import Timers
 from services.runtime.trouble import Poisoned, cause_of
 from services.runtime.turn import Completion, Handler, Record, Source, Timer, Turn
+from services.runtime.waiting import Waiting
 
 log = structlog.get_logger()
 
@@ -87,8 +86,7 @@ class Stage(Service):
         intake.published = self._outbox.published
         self._pace = Pace(settings.batch_records)
 
-        self._pending: deque[Record] = deque()
-        self._completions: deque[Completion] = deque()
+        self._waiting = Waiting(settings.batch_bytes)
         self._gained: list[Source] = []  # what the handler was not told of yet
         self._wake = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -105,7 +103,7 @@ class Stage(Service):
         """
         source = self._intake.held(source_id)
         if source is not None:
-            self._completions.append(Completion(source, body))
+            self._waiting.complete(Completion(source, body))
             self._wake.set()
 
     def not_ready(self) -> str | None:
@@ -147,17 +145,14 @@ class Stage(Service):
 
     async def _claim(self) -> None:
         """Own what the group has assigned; forget what it has not."""
-        self._pending.clear()
         await self._outbox.stop()  # it is stored: the claim publishes it again
         claim = await self._intake.claim()
         if self._intake.changed:
             return  # the group is still deciding
         self._handler.lost(claim.lost)
         self._gained += claim.gained
-        self._completions = deque(
-            item for item in self._completions if item.source in self._intake.owned.values()
-        )
         owned = list(self._intake.owned.values())
+        self._waiting.claimed(owned)
         try:
             await self._timers.own(self._intake.owned)
             await self._up_to_date()  # no former owner has seen more
@@ -171,15 +166,13 @@ class Stage(Service):
 
     async def _cycle(self) -> None:
         """Wait for something to do, and do it as one turn."""
-        if not self._pending:
-            self._pending.extend(
-                await self._intake.fetch(self._pace.limit, self._patience(), self._wake)
-            )
-        self._wake.clear()
         limit = self._pace.limit
+        if not self._waiting.records:
+            self._waiting.read(await self._intake.fetch(limit, self._patience(), self._wake))
+        self._wake.clear()
         timers = await self._timers.due(self._clock(), min(limit, _TIMERS_A_TURN))
-        completions = list(islice(self._completions, limit))
-        inputs = self._pace.choose((self._next_records(), timers, completions))
+        completions = self._waiting.completions(limit)
+        inputs = self._pace.choose((self._waiting.batch(limit), timers, completions))
         if not any(inputs):
             self._trouble = ""
             self._progressed = monotonic()
@@ -190,23 +183,12 @@ class Stage(Service):
 
     def _patience(self) -> float:
         """How long to wait for records: not at all with work in hand, else to the next timer."""
-        if self._completions:
+        if self._waiting.completed:
             return 0.0
         if self._timers.next_due is None:
             return _IDLE_SECONDS
         left = (self._timers.next_due - self._clock()).total_seconds()
         return min(max(left, 0.0), _IDLE_SECONDS)
-
-    def _next_records(self) -> list[Record]:
-        """A batch, bounded by count and by bytes. Removed from the queue when committed."""
-        records: list[Record] = []
-        size = 0
-        for record in islice(self._pending, self._pace.limit):
-            size += len(record.value or b"")
-            if records and size > self._settings.batch_bytes:
-                break
-            records.append(record)
-        return records
 
     # -- one turn ------------------------------------------------------------------------
 
@@ -237,7 +219,8 @@ class Stage(Service):
             at = stamp()
             await self._commit(advances, at)
         self._failpoint.reached("committed")
-        self._moved_on(turn, advances, records, completions)
+        self._moved_on(advances)
+        self._waiting.done(records, completions)
         self._outbox.publish(advances, at)
         await self._handler.committed(turn)
         await self._timers.committed(turn)
@@ -280,22 +263,12 @@ class Stage(Service):
     async def _commit(self, advances: Sequence[Advance], at: int) -> None:
         await self._checkpoints.commit(self._session, advances, at)
 
-    def _moved_on(
-        self,
-        turn: Turn,
-        advances: Sequence[Advance],
-        records: Sequence[Record],
-        completions: Sequence[Completion],
-    ) -> None:
+    def _moved_on(self, advances: Sequence[Advance]) -> None:
         """The transaction is durable: now, and only now, memory follows it."""
         for advance in advances:
             source = advance.source
             source.offset, source.seq = advance.offset, advance.seq
             source.origins = advance.origins
-        for _ in records:
-            self._pending.popleft()
-        for _ in completions:
-            self._completions.popleft()
         self._pace.worked()
         self._progressed = monotonic()
         self._trouble = ""
@@ -312,7 +285,7 @@ class Stage(Service):
             log.error("handler failed", stage=self.name, limit=self._pace.limit, exc_info=error)
         else:
             log.warning("turn failed", stage=self.name, cause=cause, error=type(error).__name__)
-        seconds = self._pace.failed(cause, len(self._pending))
+        seconds = self._pace.failed(cause, self._waiting.records)
         if cause in ("fenced", "unknown"):
             await self._resynchronise()
         await self.sleep(seconds)
@@ -331,7 +304,5 @@ class Stage(Service):
         log.warning("fenced", stage=self.name, partitions=len(lost))
         self._handler.lost([owned[id_] for id_ in lost])
         self._intake.forget(lost)
-        gone = set(lost)
-        self._pending = deque(item for item in self._pending if item.source.id not in gone)
-        self._completions = deque(i for i in self._completions if i.source.id not in gone)
+        self._waiting.forget(lost)
         await self._timers.own(self._intake.owned)

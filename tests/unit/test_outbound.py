@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.validation import Fault
-from services.runtime.outbound import Limits, Outbound, Reply, is_public
+from services.runtime.guard import is_public
+from services.runtime.outbound import Limits, Outbound, Reply
 
 INNER = [
     "127.0.0.1",

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 
 from services.runtime.turn import Record
 
-_AHEAD_BYTES = 16_000_000
+_AHEAD_BYTES = 8_000_000
 """Of record values held for later turns: seconds of work."""
 
 

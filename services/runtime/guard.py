@@ -115,7 +115,7 @@ class Guard(httpcore.AsyncNetworkBackend):
 
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
         try:
-            addresses = await self.resolved(host, port)
+            addresses = await self._resolve(host, port)
         except (gaierror, UnicodeError, OSError):
             raise Refused(Fault("unknown_host", "The host has no address.")) from None
         # One inner address among outer ones is no accident: the whole name is refused.

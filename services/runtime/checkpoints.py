@@ -17,12 +17,12 @@ from typing import Any
 import msgspec
 from cramjam import zstd
 
+from services.runtime.commands import Change, update
 from services.runtime.mongo import (
     Client,
     Database,
     PyMongoError,
     Session,
-    UpdateOne,
     create_collection,
 )
 from services.runtime.turn import Output, Source
@@ -147,24 +147,21 @@ class Checkpoints:
         """All records of ``sources`` have arrived: their next owner need not wait."""
         writes = [self._mark(source, 0) for source in sources]
         if writes:
-            await self._collection.bulk_write(writes, ordered=False)
+            await update(self._collection, writes, None)
 
     async def epochs(self, ids: Sequence[str]) -> dict[str, int]:
         """The present epoch of each checkpoint."""
         cursor = self._collection.find({"_id": {"$in": list(ids)}}, {"epoch": 1})
         return {document["_id"]: document["epoch"] async for document in cursor}
 
-    async def _write_all(self, writes: list[UpdateOne], session: Session | None = None) -> None:
-        if not writes:
-            return
-        result = await self._collection.bulk_write(writes, ordered=False, session=session)
-        if result.matched_count != len(writes):
+    async def _write_all(self, writes: list[Change], session: Session | None = None) -> None:
+        if writes and await update(self._collection, writes, session) != len(writes):
             raise Fenced
 
-    def _mark(self, source: Source, at: int) -> UpdateOne:
-        return UpdateOne({"_id": source.id, "epoch": source.epoch}, {"$set": {"at": at}})
+    def _mark(self, source: Source, at: int) -> Change:
+        return {"_id": source.id, "epoch": source.epoch}, {"$set": {"at": at}}
 
-    def _write(self, advance: Advance, at: int) -> UpdateOne:
+    def _write(self, advance: Advance, at: int) -> Change:
         if advance.outbox is None:
             encode([advance])
         outbox = advance.outbox
@@ -179,7 +176,7 @@ class Checkpoints:
             "at": at,
         }
         source = advance.source
-        return UpdateOne({"_id": source.id, "epoch": source.epoch}, {"$set": values})
+        return {"_id": source.id, "epoch": source.epoch}, {"$set": values}
 
     async def _raise_epoch(self, id_: str) -> dict[str, Any]:
         document = await self._collection.find_one_and_update(

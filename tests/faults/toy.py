@@ -104,10 +104,8 @@ class NoEpoch(Stage):
     async def _commit(self, advances: Sequence[Advance], at: int) -> None:
         collection = self._checkpoints._collection
         for advance in advances:
-            write = self._checkpoints._write(advance, at)
-            await collection.update_one(
-                {"_id": advance.source.id}, write._doc, session=self._session
-            )
+            _, change = self._checkpoints._write(advance, at)
+            await collection.update_one({"_id": advance.source.id}, change, session=self._session)
 
 
 class NoOrigins(Stage):

@@ -33,6 +33,7 @@ from services.profile.resolve.model import (
 )
 from services.profile.resolve.rules.kinds import is_device
 from services.profile.resolve.rules.spelling import node_of
+from services.runtime.commands import find, insert
 from services.runtime.mongo import (
     Database,
     Document,
@@ -42,8 +43,6 @@ from services.runtime.mongo import (
     create_collection,
 )
 
-_ALL = 10_000
-"""More than a turn asks for: the answer comes in one round trip."""
 _STREAMED = 1_000
 
 
@@ -81,22 +80,18 @@ class IdentityStore:
 
     async def known(self, interaction_ids: Collection[str], session: Session) -> set[str]:
         """Those of the ids that are stored already."""
-        found = self._interactions.find(
-            {"_id": {"$in": list(interaction_ids)}}, {"_id": 1}, batch_size=_ALL, session=session
-        )
-        return {document["_id"] for document in await found.to_list(None)}
+        wanted = {"_id": {"$in": list(interaction_ids)}}
+        found = await find(self._interactions, wanted, session, {"_id": 1})
+        return {document["_id"] for document in found}
 
     async def owners(
         self, nodes: Collection[Identifier], session: Session | None = None
     ) -> tuple[dict[Identifier, Owner], dict[Identifier, Device]]:
         """Who has each of these, persons' identifiers (as nodes) and devices apart."""
         by_key = {_key(node): node for node in nodes}
-        found = self._identifiers.find(
-            {"_id": {"$in": list(by_key)}}, batch_size=_ALL, session=session
-        )
         owners: dict[Identifier, Owner] = {}
         devices: dict[Identifier, Device] = {}
-        for document in await found.to_list(None):
+        for document in await find(self._identifiers, {"_id": {"$in": list(by_key)}}, session):
             node = by_key[document["_id"]]
             if is_device(node.type):
                 devices[node] = _device(document)
@@ -108,26 +103,26 @@ class IdentityStore:
         self, profile_ids: Collection[str], session: Session | None = None
     ) -> dict[str, Person]:
         """These persons, absorbed ones as they were."""
-        found = self._people.find(
-            {"_id": {"$in": list(profile_ids)}}, batch_size=_ALL, session=session
-        )
-        people = [msgspec.convert(document, Person) for document in await found.to_list(None)]
+        found = await find(self._people, {"_id": {"$in": list(profile_ids)}}, session)
+        people = [msgspec.convert(document, Person) for document in found]
         return {person.profile_id: person for person in people}
 
     async def survivors(
         self, profile_ids: Collection[str], session: Session | None = None
     ) -> dict[str, str]:
         """The id that each existing profile goes by now: its own if it was not absorbed."""
-        found = self._people.find(
-            {"_id": {"$in": list(profile_ids)}}, {"into": 1}, batch_size=_ALL, session=session
-        )
-        return {
-            document["_id"]: document.get("into") or document["_id"]
-            for document in await found.to_list(None)
-        }
+        wanted = {"_id": {"$in": list(profile_ids)}}
+        found = await find(self._people, wanted, session, {"into": 1})
+        return {document["_id"]: document.get("into") or document["_id"] for document in found}
 
     async def save(self, stored: Sequence[Stored], changes: Changes, session: Session) -> None:
-        """Store new interactions and what changed in the graph, one write a collection."""
+        """Store new interactions and what changed in the graph, one write a collection.
+
+        The largest comes first: meanwhile the stage has other work to do.
+        """
+        if stored:
+            rows = [_row(each) for each in stored]
+            await insert(self._interactions, rows, session)
         if changes.owners or changes.moved or changes.absorbed:
             await self._save_identifiers(changes, session)
         if changes.created or changes.changed or changes.redirected or changes.touched:
@@ -146,12 +141,6 @@ class IdentityStore:
             fields = msgspec.to_builtins(decision) | {"ids": ids}
             await self._decisions.replace_one(
                 {"_id": decision.decision_id}, fields, upsert=True, session=session
-            )
-        if stored:
-            await self._interactions.insert_many(
-                [{"_id": each.interaction_id, **_row(each)} for each in stored],
-                ordered=False,
-                session=session,
             )
 
     async def _save_identifiers(self, changes: Changes, session: Session) -> None:
@@ -203,13 +192,9 @@ class IdentityStore:
         self, named: Collection[Identifier], session: Session | None = None
     ) -> list[Decision]:
         """The decisions of people that name any of these nodes or devices."""
-        found = self._decisions.find(
-            {"ids": {"$in": [_key(each) for each in named]}},
-            {"_id": 0, "ids": 0},
-            batch_size=_ALL,
-            session=session,
-        )
-        return [msgspec.convert(document, Decision) for document in await found.to_list(None)]
+        wanted = {"ids": {"$in": [_key(each) for each in named]}}
+        found = await find(self._decisions, wanted, session, {"_id": 0, "ids": 0})
+        return [msgspec.convert(document, Decision) for document in found]
 
     async def refused(self, limit: int, after: str | None = None) -> list[Person]:
         """Living persons of whom a link was refused by a limit, by profile id."""
@@ -252,15 +237,11 @@ class IdentityStore:
         self, profile_ids: Collection[str], session: Session | None = None
     ) -> dict[str, tuple[str | None, list[str]]]:
         """(into, former profile ids) of each of these; who is unknown is missing."""
-        found = self._people.find(
-            {"_id": {"$in": list(profile_ids)}},
-            {"members": 1, "into": 1},
-            batch_size=_ALL,
-            session=session,
-        )
+        wanted = {"_id": {"$in": list(profile_ids)}}
+        found = await find(self._people, wanted, session, {"members": 1, "into": 1})
         return {
             document["_id"]: (document.get("into"), document.get("members", []))
-            for document in await found.to_list(None)
+            for document in found
         }
 
     async def interactions(
@@ -313,13 +294,16 @@ def _identifier(key: str) -> Identifier:
 
 
 def _row(interaction: Stored) -> Document:
-    return {
+    row: Document = {
+        "_id": interaction.interaction_id,
         "p": interaction.profile_id,
         "t": interaction.at,
         "n": interaction.name,
         "b": interaction.body,
-        **({"c": True} if interaction.consent else {}),
     }
+    if interaction.consent:
+        row["c"] = True
+    return row
 
 
 def _held(node: Identifier, has: Owner | Device) -> Document:

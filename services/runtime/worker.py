@@ -17,6 +17,7 @@ from faust import Service
 from faust.app.base import BootStrategy
 from faust.types import ServiceT
 
+from services.runtime import layout
 from services.runtime.ahead import Reading
 from services.runtime.checkpoints import Checkpoints
 from services.runtime.definitions import Definitions
@@ -70,6 +71,8 @@ class Blueprint:
     wire: Callable[[Parts], Wired]
     kinds: Sequence[str] = field(default_factory=tuple)
     """The kinds of definitions it follows."""
+    layout: int = 1
+    """Of its documents: raised when those that are stored would be misread (``layout``)."""
     rest_s: float = 0.0
     """How long it takes no records after it took some: few and large turns, where nobody waits."""
 
@@ -154,6 +157,7 @@ class Host(Service):
         self._client = client = connect(settings)
         database = client[settings.database(blueprint.database)]
         session = await client.start_session()
+        await _claim(database, settings, blueprint)
         group = settings.namespace + blueprint.name
         checkpoints = Checkpoints(client, database, session)
         timers = Timers(database)
@@ -219,6 +223,14 @@ class Host(Service):
     def _complete(self, source_id: str, body: Any) -> None:
         if self._stage is not None:
             self._stage.complete(source_id, body)
+
+
+async def _claim(database: Database, settings: Settings, blueprint: Blueprint) -> None:
+    try:
+        await layout.claim(database, settings, blueprint.name, blueprint.layout)
+    except layout.Unreadable as error:
+        # One line for whoever starts it, and no trace: it is no bug, and trying again is in vain.
+        raise SystemExit(str(error)) from None
 
 
 def _instance(settings: Settings, group: str) -> str | None:

@@ -169,6 +169,14 @@ class Feeding:
                     return found
                 await asyncio.sleep(0.05)
 
+    async def owned_by(self, workers: int) -> None:
+        """Wait until so many workers share the partitions of what is told of profiles."""
+        checkpoints = self.cluster.database("profile")["checkpoints"]
+        group = f"^{self.settings.namespace}profile-feed/profile.changes/".replace(".", "[.]")
+        async with asyncio.timeout(PATIENCE_S):
+            while len(await checkpoints.distinct("session", {"_id": {"$regex": group}})) < workers:
+                await asyncio.sleep(0.05)
+
     async def lanes_behind(self) -> int:
         """In how many partitions somebody has fallen behind, once there is one."""
         lanes = self.cluster.database("profile")["lanes"]

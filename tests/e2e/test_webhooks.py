@@ -254,3 +254,26 @@ async def test_killed_while_it_sends_it_repeats_no_more_than_its_connections(
     assert len(endpoint.got) <= len(people) + 2 * 4
     assert len(set(endpoint.ids)) == len(people)
     assert all(list(dict.fromkeys(endpoint.said_of(f"k{n}"))) == [1, 2] for n in range(30))
+
+
+async def test_of_two_workers_one_is_killed_and_the_other_delivers_what_is_left(
+    feeding: Feeding, endpoint: Endpoint
+):
+    created = await feeding.subscribe(endpoint)
+    victim = feeding.start(worker_id="a", webhook_connections="4")
+    feeding.start(worker_id="b", webhook_connections="4")
+    await feeding.owned_by(2)
+    endpoint.answer = lambda body: (
+        os.kill(victim.pid, signal.SIGKILL) or 200
+        if len(endpoint.got) == 25 and victim.alive
+        else 200
+    )
+    people = [(f"t{number}", version) for version in (1, 2, 3) for number in range(30)]
+    await feeding.changes(*people)
+    await exited(victim)
+    await endpoint.until(lambda: set(endpoint.said) == set(people))
+    shown = await feeding.becomes(created, waiting=0)
+    assert (shown["state"], shown["failing_since"]) == ("active", None)
+    assert len(endpoint.got) <= len(people) + 4  # what the killed one had in hand
+    assert len(set(endpoint.ids)) == len(people)
+    assert all(list(dict.fromkeys(endpoint.said_of(f"t{n}"))) == [1, 2, 3] for n in range(30))

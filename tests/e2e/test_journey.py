@@ -21,6 +21,9 @@ from deploy.demo.supervisor import Supervisor
 from services.ingest.hooks.signature import sign
 from tests.faults.cluster import unique_namespace
 from tests.hooking import example, examples
+from tests.unit.test_chat_hooks import CONTACT, by_chatwoot, message
+from tests.unit.test_chat_hooks import SECRET as CHAT_SECRET
+from tests.unit.test_mail_hooks import by_sendgrid, sendgrid, shown_by_sendgrid, signer
 
 pytestmark = pytest.mark.broker
 
@@ -394,34 +397,170 @@ async def test_who_was_joined_at_a_kiosk_is_two_again_everywhere(
         common = {"messageId": message_id, "timestamp": f"{DAY}T00:00:05Z", "properties": order}
         return {"type": "track", "event": "Order Completed", **common, **who}
 
-    async def quiet() -> list[Any]:
-        async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
-            await pipeline.quiet()
-        found: list[Any] = [await _reported(shop)]
+    def agreed(message_id: str, channel: str, **who: str) -> dict[str, Any]:
+        said = {"properties": {"channel": channel, "state": "granted"}, "messageId": message_id}
+        return {"type": "track", "event": "Consent Updated", **said, **who}
+
+    async def people() -> tuple[dict[str, Any], dict[str, Any]]:
+        """All that is told of the visitor and of Carl, but for how often it was told."""
+        await _quiet(regulars)
         members = await shop.items("segmentation", "/v1/segments/buyers/members")
-        for name in ("anonymous_id/kiosk", "user_id/carl"):
-            one = await shop.get("profile", f"/v1/profiles/by/{name}")
-            assert one is not None
-            inside = one["profile_id"] in {member["profile_id"] for member in members}
-            found.append((one["profile_id"], one["order_count"], one["revenue"], inside))
-        return found
-
-    assert (
-        await shop.send(
-            [sold("k-1", "4.00", anonymousId="kiosk"), sold("k-2", "5.00", userId="carl")]
+        inside = {member["profile_id"] for member in members}
+        found = [
+            await shop.get("profile", f"/v1/profiles/by/{name}")
+            for name in ("anonymous_id/kiosk", "user_id/carl")
+        ]
+        visitor, carl = (
+            {**one, "version": 0, "buyer": one["profile_id"] in inside} for one in found if one
         )
-    )["accepted"] == 2
-    before = await quiet()
-    (visitor, *_), (carl, *_) = before[1:]
-    login = {"type": "identify", "messageId": "k-3", "userId": "carl", "anonymousId": "kiosk"}
-    await shop.send([login])
-    joined = [carl, 2, [{"amount": "9.00", "currency": "USD"}], True]
-    assert await quiet() == [before[0], tuple(joined), tuple(joined)]
+        return visitor, carl
 
-    said = {"merge": visitor, "reason": "It is a kiosk."}
-    assert await shop.act("profile", f"/v1/profiles/{carl}/unmerge", said) == 200
-    assert await quiet() == before
-    assert [one[3] for one in before[1:]] == [True, True]
+    likes, known = {"traits": {"likes": "tea"}}, {"traits": {"firstName": "Carl", "plan": "gold"}}
+    identify = {"type": "identify", "timestamp": f"{DAY}T00:00:04Z"}
+    said = [
+        identify | likes | {"messageId": "k-0", "anonymousId": "kiosk"},
+        identify | known | {"messageId": "k-1", "userId": "carl"},
+        sold("k-2", "4.00", anonymousId="kiosk"),
+        sold("k-3", "5.00", userId="carl"),
+        agreed("k-4", "sms", anonymousId="kiosk"),
+        agreed("k-5", "push", userId="carl"),
+    ]
+    assert (await shop.send(said))["accepted"] == 6
+    visitor, carl = await people()
+    tables = await _tables(shop)
+
+    await shop.send(
+        [identify | {"messageId": "k-6", "userId": "carl", "anonymousId": "kiosk", "traits": {}}]
+    )
+    one, same = await people()
+    assert one == same
+    assert one["profile_id"] == carl["profile_id"]
+    assert one["traits"] == {"likes": "tea", "firstName": "Carl", "plan": "gold"}
+    assert one["consent"] == visitor["consent"] | carl["consent"]
+    assert [order["order_id"] for order in one["orders"]] == ["k-2", "k-3"]
+    assert (one["revenue"], one["buyer"]) == ([{"amount": "9.00", "currency": "USD"}], True)
+    assert await _tables(shop) != tables  # one customer less
+
+    undo = {"merge": visitor["profile_id"], "reason": "It is a kiosk."}
+    assert await shop.act("profile", f"/v1/profiles/{one['profile_id']}/unmerge", undo) == 200
+    again, after = await people()
+    assert again == visitor
+    # What had joined them is Carl's, since it names him.
+    assert after["counters"].pop("Identify") == carl["counters"].pop("Identify") + 1
+    assert after == carl | {"interactions": carl["interactions"] + 1}
+    assert await _tables(shop) == tables
+    assert (visitor["buyer"], carl["buyer"]) == (True, True)
+
+
+async def test_two_who_share_a_browser_have_each_their_own(
+    regulars: Supervisor, shop: Client
+) -> None:
+    def seen(second: int, user: str = "") -> dict[str, Any]:
+        who = {"anonymousId": "family-pc"} | ({"userId": user} if user else {})
+        at = {"messageId": f"b-{second}", "timestamp": f"{DAY}T00:00:{second:02}Z"}
+        kind = {"type": "identify", "traits": {}} if user else {"type": "page", "name": "Home"}
+        return kind | who | at
+
+    await shop.send([seen(10), seen(20, "dora"), seen(30), seen(40, "emil"), seen(50)])
+    await _quiet(regulars)
+    await shop.send([seen(35), seen(45), seen(15)])  # late
+    await _quiet(regulars)
+    timelines = {}
+    for user in ("dora", "emil"):
+        one = await shop.get("profile", f"/v1/profiles/by/user_id/{user}")
+        assert one is not None
+        items = await shop.items("profile", f"/v1/profiles/{one['profile_id']}/interactions")
+        timelines[user] = [item["interaction_id"] for item in reversed(items)]
+    assert timelines == {
+        "dora": ["b-10", "b-15", "b-20", "b-30", "b-35"], "emil": ["b-40", "b-45", "b-50"],
+    }  # fmt: skip
+
+
+async def test_last_years_words_that_are_imported_today_change_nothing_current(
+    regulars: Supervisor, shop: Client
+) -> None:
+    def said(year: str, id: str, city: str, granted: bool) -> dict[str, Any]:
+        return {
+            "type": "identify", "messageId": id, "userId": "fay", "timestamp": f"{year}T00:00:06Z",
+            "traits": {"city": city, "email": f"fay@{city}.example"},
+            "context": {"consent": {"categoryPreferences": {"sms": granted}}},
+        }  # fmt: skip
+
+    await shop.send([said(DAY, "f-1", "bern", True)])
+    await _quiet(regulars)
+    before = await shop.get("profile", "/v1/profiles/by/user_id/fay")
+    past = [said("2021-05-03", "f-2", "rome", False), said("2022-05-03", "f-3", "oslo", False)]
+    assert (await shop.send(past, "/v1/import?history=true"))["accepted"] == 2
+    await _quiet(regulars)
+    after = await shop.get("profile", "/v1/profiles/by/user_id/fay")
+    assert before is not None
+    assert after is not None
+    for current in ("traits", "consent", "last_seen", "orders", "computed"):
+        assert after[current] == before[current]
+    assert after["first_seen"] == "2021-05-03T00:00:06Z"
+    path = f"/v1/profiles/{after['profile_id']}/traits/city/history"
+    history = await shop.items("profile", path)
+    assert [(one["value"], one["holds"]) for one in history] == [
+        ("bern", True), ("oslo", False), ("rome", False),
+    ]  # fmt: skip
+
+
+async def test_one_person_by_web_app_shop_mail_and_chat_is_one_timeline(
+    regulars: Supervisor, shop: Client
+) -> None:
+    """Ada, whose orders came by the shop's webhooks above."""
+    mail = "ada@shop.example"
+    await shop.administer("/v1/sources/mails", {"kind": "sendgrid"})
+    key = shown_by_sendgrid(signer("now"))
+    await shop.administer("/v1/sources/mails/secrets/verification_key", {"value": key})
+    await shop.administer("/v1/sources/chats", {"kind": "chatwoot"})
+    await shop.administer("/v1/sources/chats/secrets/webhook_secret", {"value": CHAT_SECRET})
+    web = {"type": "page", "messageId": "w-1", "anonymousId": "a-77", "name": "Home"}
+    app = {"type": "screen", "messageId": "w-2", "anonymousId": "app-1", "userId": "6940131"}
+    device = {"context": {"device": {"id": "phone-1"}}, "name": "Cart"}
+    assert (await shop.send([web, app | device]))["accepted"] == 2
+
+    now = time.time()
+    opened = json.dumps([{**sendgrid("open"), "email": mail}]).encode()
+    asked = message()
+    asked["sender"] = asked["conversation"]["meta"]["sender"] = CONTACT | {"email": mail}
+    for source, said in {
+        "mails": by_sendgrid(opened, now),
+        "chats": by_chatwoot(asked, at=now),
+    }.items():
+        await eventually(
+            lambda source=source, said=said: shop.hook(source, said.body, dict(said.headers)),
+            lambda status: status == 200,
+        )
+    await _quiet(regulars)
+    ada = await shop.get("profile", f"/v1/profiles/by/email/{mail}")
+    assert ada is not None
+    for name in ("user_id/6940131", "anonymous_id/a-77", "anonymous_id/app-1", "device_id/phone-1",
+                 "customer_id/tea-room/6940131", "contact_id/chats/9"):  # fmt: skip
+        assert await shop.get("profile", f"/v1/profiles/by/{name}") == ada
+    timeline = await shop.items("profile", f"/v1/profiles/{ada['profile_id']}/interactions")
+    assert {item["name"] for item in timeline} >= {
+        "Page Viewed", "Screen Viewed", "Order Completed", "Email Opened", "Live Chat Message Sent",
+    }  # fmt: skip
+    assert {item["source"] for item in timeline} == {SOURCE, "tea-room", "mails", "chats"}
+
+
+async def _quiet(regulars: Supervisor) -> None:
+    """Until every stage has handled what there is."""
+    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
+        await pipeline.quiet()
+
+
+async def _tables(shop: Client) -> dict[str, Any]:
+    """Every row of the tables over people, and how many are in the segment now."""
+    found = {}
+    for name in ("revenue_by_day", "customers", "top_products"):
+        table = await shop.get("reporting", f"/v1/tables/{name}?from=2020-01-01&to={DAY}")
+        assert table is not None
+        found[name] = table["rows"]
+    buyers = await shop.get("segmentation", "/v1/segments/buyers")
+    assert buyers is not None
+    return found | {"buyers": buyers["members"]}
 
 
 async def _state(shop: Client) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from schemas.addresses import digest_of
 from schemas.messages import Confirmation, Identifier, Interaction, MessageChanged
 
+ANN = "ann@example.com"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -55,8 +57,10 @@ def ordered(seconds: float = 0, *, name: str = "Order Completed", **properties: 
     return did(name, seconds, id=id, properties={"order_id": "o1", **properties})
 
 
-def confirmed(seconds: float, of: datetime, purpose: str = "marketing") -> Interaction:
-    """A click on the link by which what was granted at ``of`` is confirmed."""
+def confirmed(
+    seconds: float, of: datetime, purpose: str = "marketing", *, address: str = ANN
+) -> Interaction:
+    """A click on the link, sent to ``address``, that confirms what was granted at ``of``."""
     step = MessageChanged(
         change_id=f"clicked@{seconds}",
         message_id="m1",
@@ -65,7 +69,13 @@ def confirmed(seconds: float, of: datetime, purpose: str = "marketing") -> Inter
         campaign_version=0,
         state="clicked",
         at=at(seconds),
-        confirms=Confirmation(purpose=purpose, statement_id="s1", statement_at=of, ip="192.0.2.7"),
+        confirms=Confirmation(
+            purpose=purpose,
+            statement_id="s1",
+            statement_at=of,
+            ip="192.0.2.7",
+            address=digest_of(address) if address else "",
+        ),
     )
     said = did("Message Clicked", seconds, type="message")
     said.event, said.source = Raw(msgspec.json.encode(step)), "notifier"

@@ -15,13 +15,17 @@ class Confirmation(Struct, kw_only=True, omit_defaults=True):
     """The time of that event: what was refused since is not confirmed."""
     ip: str = ""
     """The address that the confirmation came from."""
+    address: str = ""
+    """``addresses.digest_of`` the mail address that the link was sent to: it confirms nothing
+    for another one, and without it nothing at all."""
 
 
 class ConsentRequested(Struct, kw_only=True, omit_defaults=True):
     """``regulars.consent.requested.v1`` on ``consent.requests``: please have this confirmed.
 
     May be said more than once of the same: whoever asks the person does so once for each
-    (person, channel, purpose, ``since``).
+    (person, channel, purpose, ``since``, ``address``), and once more for each ``statement_id``
+    that is ``explicit``.
     """
 
     profile_id: str
@@ -34,3 +38,9 @@ class ConsentRequested(Struct, kw_only=True, omit_defaults=True):
     """The last refusal before it, after which the person is asked anew."""
     merged_from: list[str] = field(default_factory=list)
     """Every former profile id of this person."""
+    address: str = ""
+    """``addresses.digest_of`` the mail address that is to be confirmed."""
+    asked_at: datetime | None = None
+    """Since when this address is to be confirmed; None: since the statement."""
+    explicit: bool = False
+    """The person has just asked for it in so many words (Consent Updated), perhaps again."""

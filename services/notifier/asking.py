@@ -1,34 +1,96 @@
-"""The turn's part of double opt-in: one decision for each request to have a grant confirmed."""
+"""The turn's part of double opt-in: who is asked to have a grant confirmed, and how often."""
 
 from collections.abc import Iterable
 from datetime import timedelta
 
+from msgspec import Struct
+
 from schemas.messages import ConsentRequested
 from services.notifier import confirmation, rules
 from services.notifier.draft import Draft
+from services.notifier.model import Entry
 from services.runtime.turn import Source, Turn
+
+HOUR = timedelta(hours=1)
+_COUNTED = rules.REACHED | {"decided"}
+
+
+class Terms(Struct, frozen=True):
+    """How long a link works, and how many mails one person gets."""
+
+    life: timedelta = timedelta(days=7)
+    hourly: int = 5
+    """Within an hour, whatever they are about: addresses of others may be typed in."""
+    most: int = 5
+    """That ask for the same, to the same address, until it is refused."""
 
 
 def ids_of(requests: Iterable[tuple[Source, ConsentRequested]]) -> set[str]:
     """The entries that must be known before these are decided."""
     ids = set[str]()
     for _, asked in requests:
-        message_id, former = confirmation.message_ids(asked)
-        ids.update((message_id, *former))
+        for again in ("", asked.statement_id) if asked.explicit else ("",):
+            message_id, former = confirmation.message_ids(asked, again)
+            ids.update((message_id, *former))
     return ids
 
 
-def ask(
-    turn: Turn, draft: Draft, request: tuple[Source, ConsentRequested], life: timedelta
-) -> None:
-    """Decide on one request, unless the person was asked already, under whatever id."""
+def people_of(requests: Iterable[tuple[Source, ConsentRequested]], draft: Draft) -> set[str]:
+    """Whose former requests count, since they may be about to get one more mail."""
+    people = set[str]()
+    for _, asked in requests:
+        if asked.address and (asked.explicit or _known(draft, asked) is None):
+            people.update((asked.profile_id, *asked.merged_from))
+    return people
+
+
+def ask(turn: Turn, draft: Draft, request: tuple[Source, ConsentRequested], terms: Terms) -> None:
+    """Decide on one request, unless the person was asked already, under whatever id.
+
+    Who says again that they want it (an explicit statement) is asked again, within limits.
+    """
     source, asked = request
-    message_id, keys = confirmation.message_ids(asked)
-    former = [draft.entries[key] for key in keys if key in draft.entries]
-    if message_id in draft.entries or any(entry.state in rules.REACHED for entry in former):
+    if not asked.address:
+        turn.drop("address_unknown")  # of an earlier version: what is not bound confirms nothing
+        return
+    again, first = "", _known(draft, asked)
+    if first is not None and asked.explicit and _statement(first) != asked.statement_id:
+        again = asked.statement_id
+        first = _known(draft, asked, again)
+    if first is not None:
         turn.drop("already_decided")
         return
-    for entry in former:
-        if entry.state == "decided":  # the person goes on under another id
+    if _too_often(turn, draft, asked, terms):
+        turn.drop("asked_too_often")
+        return
+    for key in confirmation.message_ids(asked, again)[1]:
+        entry = draft.entries.get(key)
+        if entry is not None and entry.state == "decided":  # the person goes on under another id
             draft.put(rules.skip(entry, "merged", turn.now), source)
-    draft.put(confirmation.decide(asked, source.id, turn.now, life), source)
+    draft.put(confirmation.decide(asked, source.id, turn.now, terms.life, again), source)
+
+
+def _known(draft: Draft, asked: ConsentRequested, again: str = "") -> Entry | None:
+    """The decision that was taken on this request: under this id, or a mail under a former one."""
+    message_id, former = confirmation.message_ids(asked, again)
+    if message_id in draft.entries:
+        return draft.entries[message_id]
+    found = (draft.entries[key] for key in former if key in draft.entries)
+    return next((entry for entry in found if entry.state in rules.REACHED), None)
+
+
+def _statement(entry: Entry) -> str:
+    return "" if entry.confirms is None else entry.confirms.statement_id
+
+
+def _too_often(turn: Turn, draft: Draft, asked: ConsentRequested, terms: Terms) -> bool:
+    people = {asked.profile_id, *asked.merged_from}
+    hourly = most = 0
+    for entry in draft.entries.values():
+        confirms = entry.confirms
+        if confirms is None or entry.profile_id not in people or entry.state not in _COUNTED:
+            continue
+        hourly += entry.decided_at > turn.now - HOUR
+        same = (confirms.purpose, confirms.address, entry.refused_at)
+        most += same == (asked.purpose, asked.address, asked.since)
+    return hourly >= terms.hourly or most >= terms.most

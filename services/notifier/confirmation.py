@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from schemas.addresses import digest_of
 from schemas.messages import Confirmation, ConsentRequested, MessageChanged
 from services.notifier.model import STEP, Campaign, Entry, Live, Recipient, Step, Trigger
 from services.notifier.rules import expired, skip
@@ -37,31 +38,39 @@ _TIME_BYTES = 5
 _MAC_BYTES = 16
 
 
-def message_ids(asked: ConsentRequested) -> tuple[str, list[str]]:
-    """The message id of this request, and those it would have had for the former profiles."""
-    ids = [_message_id(asked, profile_id) for profile_id in (asked.profile_id, *asked.merged_from)]
+def message_ids(asked: ConsentRequested, again: str = "") -> tuple[str, list[str]]:
+    """The message id of this request, and those it would have had for the former profiles.
+
+    ``again``: the statement because of which it is asked once more.
+    """
+    about = (asked.purpose, asked.address, again)
+    ids = [
+        _digest(profile_id, asked.channel, about, asked.since)
+        for profile_id in (asked.profile_id, *asked.merged_from)
+    ]
     return ids[0], ids[1:]
 
 
 def twin(entry: Entry, survivor: str) -> str:
     """The message of the same request for the profile that the person has become."""
     assert entry.confirms is not None
-    return _digest(entry.channel, entry.confirms.purpose, entry.refused_at, survivor)
+    about = (entry.confirms.purpose, entry.confirms.address, entry.again)
+    return _digest(survivor, entry.channel, about, entry.refused_at)
 
 
-def _message_id(asked: ConsentRequested, profile_id: str) -> str:
-    return _digest(asked.channel, asked.purpose, asked.since, profile_id)
-
-
-def _digest(channel: str, purpose: str, since: datetime | None, profile_id: str) -> str:
-    key = [KEY, STEP, profile_id, channel, purpose, since and since.astimezone(UTC)]
+def _digest(
+    profile_id: str, channel: str, about: tuple[str, str, str], since: datetime | None
+) -> str:
+    key = [KEY, STEP, profile_id, channel, *about, since and since.astimezone(UTC)]
     return sha256(msgspec.json.encode(key)).hexdigest()[:32]
 
 
-def decide(asked: ConsentRequested, source: str, now: datetime, life: timedelta) -> Entry:
+def decide(
+    asked: ConsentRequested, source: str, now: datetime, life: timedelta, again: str = ""
+) -> Entry:
     """The one decision for this request; the mail is worth sending while its link would work."""
     entry = Entry(
-        message_id=message_ids(asked)[0],
+        message_id=message_ids(asked, again)[0],
         profile_id=asked.profile_id,
         source=source,
         campaign=KEY,
@@ -72,14 +81,16 @@ def decide(asked: ConsentRequested, source: str, now: datetime, life: timedelta)
         step=STEP,
         decided_at=now,
         due_at=now,
-        expires_at=asked.statement_at + life,
+        expires_at=(asked.asked_at or asked.statement_at) + life,
         steps=[Step("decided", now)],
         confirms=Confirmation(
             purpose=asked.purpose,
             statement_id=asked.statement_id,
             statement_at=asked.statement_at,
+            address=asked.address,
         ),
         refused_at=asked.since,
+        again=again,
     )
     return skip(entry, "expired", now) if expired(entry, now) else entry
 
@@ -92,6 +103,11 @@ def refusal(recipient: Recipient | None, confirms: Confirmation) -> str:
     if said is None or (said.state != "granted" and said.reason != PENDING):
         return "no_consent"
     return "already_confirmed" if said.state == "granted" else ""
+
+
+def misdirected(confirms: Confirmation, address: str) -> bool:
+    """Whether ``address`` is another one than that which is to be confirmed."""
+    return confirms.address != digest_of(address)
 
 
 def about(confirms: Confirmation) -> str:

@@ -183,7 +183,10 @@ def refusal(recipient: Recipient | None, entry: Entry) -> str:
     reason = confirmation.refusal(recipient, entry.confirms)
     if recipient is None or reason:
         return reason
-    return "" if rules.address_of(recipient) else "no_address"
+    address = rules.address_of(recipient)
+    if not address:
+        return "no_address"
+    return "address_changed" if confirmation.misdirected(entry.confirms, address) else ""
 
 
 def _refused(entry: Entry, refused: Refused, begun: int) -> Outcome:

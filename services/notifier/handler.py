@@ -36,6 +36,9 @@ class Ledger(Protocol):
     async def pending(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
         """Entries of these people that are decided and not begun."""
 
+    async def asked(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
+        """By what these people were ever asked to confirm a consent."""
+
     async def unfinished(
         self, session: Any, sources: Sequence[str]
     ) -> list[tuple[Entry, Outcome | None]]:
@@ -82,16 +85,16 @@ class Notifier:
         *,
         retry: Retry,
         grace: timedelta,
-        confirm: timedelta = timedelta(days=7),
+        confirm: asking.Terms | None = None,
     ) -> None:
-        """``confirm``: how long a link works by which somebody confirms a consent."""
+        """``confirm``: on what terms people are asked to confirm a consent."""
         self._ledger = ledger
         self._campaigns = campaigns
         self._outbound = outbound
         self._complete = complete
         self._retry = retry
         self._grace = grace
-        self._confirm = confirm
+        self._confirm = confirm or asking.Terms()
         self._done = WeakKeyDictionary[Turn, Done]()
 
     # -- what the stage calls ------------------------------------------------------------
@@ -105,6 +108,8 @@ class Notifier:
         named = {outcome.message_id for outcome in outcomes}
         named |= {response.message_id for _, response in responded} | asking.ids_of(requests)
         draft = await self._load(turn, changes, named)
+        if people := asking.people_of(requests, draft):
+            draft.loaded(await self._ledger.asked(turn.session, people))
         for completion in turn.completions:
             if isinstance(completion.body, Outcome):
                 self._settle(turn, draft, completion.source, completion.body)

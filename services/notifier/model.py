@@ -110,6 +110,8 @@ class Entry(Struct, kw_only=True):
     """What the person is asked to confirm, where the message belongs to no campaign."""
     refused_at: datetime | None = None
     """The last refusal before what is to be confirmed: part of the send key."""
+    again: str = ""
+    """Of what is to be confirmed: the statement because of which it is asked once more."""
 
 
 class Confirmed(Struct, frozen=True):

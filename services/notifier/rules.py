@@ -3,18 +3,16 @@
 Pure: the instant is an argument, and what looks random is derived from the message id.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from hashlib import sha256
 from hmac import HMAC
 from typing import get_args
 
 import msgspec
-from email_validator import EmailNotValidError, validate_email
 from msgspec.structs import replace
 
+from schemas import addresses
 from schemas.messages import Consent, MessageChanged, MessageState, SegmentChanged
 from services.notifier.model import (
     RESPONSES,
@@ -32,10 +30,6 @@ from services.notifier.model import (
 REACHED = frozenset({"attempting", "sent", "failed", "uncertain"})
 """States in which a person has, or may have, been written to."""
 RESENDABLE = frozenset({"uncertain", "failed"})
-_PLAIN_ADDRESS = re.compile(
-    r"[a-z0-9_+-]{1,30}(\.[a-z0-9_+-]{1,30})?@[a-z0-9]{1,63}(\.[a-z0-9]{1,63}){0,3}\.[a-z]{2,63}",
-    re.IGNORECASE | re.ASCII,
-)
 _ANNOUNCED = frozenset(get_args(MessageState))
 
 
@@ -213,23 +207,8 @@ def granted(recipient: Recipient, channel: str) -> Consent | None:
 
 def address_of(recipient: Recipient) -> str:
     """The address to write to, in ASCII (IDNA domain), or "" when none is usable."""
-    candidates = [recipient.traits.get("email")]
-    candidates += [known.value for known in recipient.identifiers if known.type == "email"]
-    for candidate in candidates:
-        if isinstance(candidate, str) and (usable := _ascii_address(candidate)):
-            return usable
-    return ""
-
-
-@lru_cache(maxsize=1_000)
-def _ascii_address(value: str) -> str:
-    if _PLAIN_ADDRESS.fullmatch(value) and len(value) <= 254:
-        return value  # nearly all of them, in a hundredth of the time
-    try:
-        checked = validate_email(value, check_deliverability=False, globally_deliverable=False)
-    except EmailNotValidError:
-        return ""
-    return checked.ascii_email or ""
+    known = [one.value for one in recipient.identifiers if one.type == "email"]
+    return addresses.address_of(recipient.traits.get("email"), known)
 
 
 def address_hash(address: str, secret: bytes) -> str:

@@ -31,6 +31,11 @@ class NotifierSettings(Settings):
 
     notifier_confirm_days: int = Field(7, ge=1, le=60)
     """How long the link works by which somebody confirms a consent (double opt-in)."""
+    notifier_confirm_hourly: int = Field(5, ge=1)
+    """Of these mails, how many one person gets within an hour at most."""
+    notifier_confirm_most: int = Field(5, ge=1)
+    """How often a person who signs up again and again is asked to confirm the same for the same
+    address; a refusal in between starts anew."""
     notifier_confirm_from: str = ""
     """Who sends that mail: ``Shop <hello@shop.example>``. Empty: confirm@ the message domain."""
     notifier_confirm_subject: str = "Please confirm that you want our emails"

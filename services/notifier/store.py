@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from services.notifier.confirmation import KEY
 from services.notifier.model import Began, Entry, Outcome, Start, Suppression
 from services.runtime.mongo import (
     BulkWriteError,
@@ -78,6 +79,12 @@ class Ledger:
     async def pending(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
         """Entries of these people that are decided and not begun."""
         query = {"profile_id": {"$in": sorted(profile_ids)}, "state": "decided"}
+        cursor = self._messages.find(query, session=session)
+        return [entry_of(document) async for document in cursor]
+
+    async def asked(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
+        """By what these people were ever asked to confirm a consent."""
+        query = {"profile_id": {"$in": sorted(profile_ids)}, "campaign": KEY}
         cursor = self._messages.find(query, session=session)
         return [entry_of(document) async for document in cursor]
 

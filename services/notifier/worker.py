@@ -6,7 +6,7 @@ from uuid import uuid4
 import faust
 
 from schemas.topics import CONSENT_REQUESTS, EMAILS, SEGMENT_CHANGES
-from services.notifier import confirmation
+from services.notifier import asking, confirmation
 from services.notifier.campaigns import Campaigns
 from services.notifier.handler import Notifier
 from services.notifier.mail import usable_sender
@@ -63,7 +63,11 @@ def wire(settings: NotifierSettings, parts: Parts) -> Wired:
             cap_seconds=settings.notifier_retry_cap_seconds,
         ),
         grace=timedelta(seconds=settings.notifier_grace_seconds),
-        confirm=timedelta(days=settings.notifier_confirm_days),
+        confirm=asking.Terms(
+            life=timedelta(days=settings.notifier_confirm_days),
+            hourly=settings.notifier_confirm_hourly,
+            most=settings.notifier_confirm_most,
+        ),
     )
     return Wired(handler=handler, prepare=ledger.prepare, services=(sender,))
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from schemas.addresses import digest_of
 from schemas.messages import ConsentRequested, Event
 from services.notifier import confirmation
 from services.profile.api import create_app
@@ -246,6 +247,7 @@ async def test_a_grant_of_the_website_counts_once_it_is_confirmed_by_the_mailed_
     ) as api:  # fmt: skip
         path = await path_of(api, spine, LOGIN)
         await spine.happened(
+            event("a", 2.5, "identify", user_id="u1", traits={"email": "ann@x.io"}),
             consented("grant", 3, "granted", user_id="u1", source="website"),
             consented("again", 4, "granted", user_id="u1", source="website"),
         )
@@ -261,6 +263,7 @@ async def test_a_grant_of_the_website_counts_once_it_is_confirmed_by_the_mailed_
             if message.topic == "consent.requests"
         ]
         assert [one.statement_id for one in asked] == ["grant", "again"]
+        assert {(one.address, one.explicit) for one in asked} == {(digest_of("ann@x.io"), True)}
         ids = {confirmation.message_ids(one)[0] for one in asked}
         assert len(ids) == 1  # and so the person is asked once
         entry = confirmation.decide(asked[0], "x", at(5), timedelta(days=7))
@@ -270,7 +273,31 @@ async def test_a_grant_of_the_website_counts_once_it_is_confirmed_by_the_mailed_
         assert (said["allowed"], said["reason"]) == (True, "consent_confirmed")
         line = (await get(api, path))["items"][0]
         assert (line["state"], line["ip"], line["source"]) == ("confirmed", "192.0.2.7", "notifier")
-        assert line["proof"] == {"message_id": entry.message_id, "statement_id": "grant"}
+        assert line["proof"] == {
+            "message_id": entry.message_id, "statement_id": "grant",
+            "email_sha256": digest_of("ann@x.io"),
+        }  # fmt: skip
+
+        # Of another address nothing is confirmed: it is asked, and the old link does not help.
+        await spine.happened(
+            event("b", 20, "identify", user_id="u1", traits={"email": "ann@home.io"}), step
+        )
+        said = await get(api, f"{path}/email")
+        assert (said["allowed"], said["reason"]) == (False, "consent_pending")
+        before = await get(api, f"{path}/email", at=at(19).isoformat())
+        assert (before["allowed"], before["reason"]) == (True, "consent_confirmed")
+        told = msgspec.json.decode(spine.told[-2].value)
+        assert {"traits.email", "consent.email"} <= set(told["changed"])
+        assert told["before"]["consent.email"]["state"] == "granted"
+        new = msgspec.json.decode(spine.told[-1].value, type=ConsentRequested)
+        assert (new.statement_id, new.address, new.asked_at, new.explicit) == (
+            "again", digest_of("ann@home.io"), at(20), False,
+        )  # fmt: skip
+        assert confirmation.message_ids(new) != confirmation.message_ids(asked[0])
+        entry = confirmation.decide(new, "x", at(21), timedelta(days=7))
+        await spine.happened(confirmation.confirmed(entry, at(30), ""))
+        said = await get(api, f"{path}/email")
+        assert (said["allowed"], said["reason"]) == (True, "consent_confirmed")
     app.state.client.close()
     await spine.client.drop_database(spine.database.name)
     spine.client.close()

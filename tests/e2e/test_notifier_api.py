@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from deploy.demo.mailsink import Faults, Sink
 from deploy.local.ports import free_port
+from schemas.addresses import digest_of
 from schemas.messages import (
     Confirmation,
     Consent,
@@ -215,8 +216,9 @@ async def test_who_must_confirm_gets_one_mail_whose_link_confirms_once(world: Wo
     ada.consent = {"email": said}
     world.profiles.people["p1"] = ada
     asked = ConsentRequested(
-        profile_id="p1", channel="email", purpose="marketing", statement_id="s1", statement_at=now
-    )
+        profile_id="p1", channel="email", purpose="marketing", statement_id="s1", statement_at=now,
+        address=digest_of("ada@example.com"),
+    )  # fmt: skip
     record = ("p1", msgspec.json.encode(asked))
     await world.cluster.produce("consent.requests", [record, record])
     id_ = confirmation.message_ids(asked)[0]
@@ -235,7 +237,11 @@ async def test_who_must_confirm_gets_one_mail_whose_link_confirms_once(world: Wo
     clicks = {step.change_id: step.confirms for step in steps if step.state == "clicked"}
     assert clicks == {
         f"{id_}/confirmed": Confirmation(
-            purpose="marketing", statement_id="s1", statement_at=now, ip="127.0.0.1"
+            purpose="marketing",
+            statement_id="s1",
+            statement_at=now,
+            ip="127.0.0.1",
+            address=asked.address,
         )
     }
     token = confirmation.token("0" * 32, now, SECRET.encode())

@@ -9,6 +9,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from deploy.demo.mailsink import Faults, Sink
+from schemas.addresses import digest_of
 from schemas.messages import Consent, ConsentRequested
 from services.notifier import confirmation
 from services.notifier.campaigns import Campaigns
@@ -334,8 +335,9 @@ async def test_the_confirmation_mail_has_a_link_and_needs_no_consent_but_a_pendi
     world: World,
 ) -> None:
     asked = ConsentRequested(
-        profile_id="p1", channel="email", purpose="news", statement_id="s", statement_at=NOW
-    )
+        profile_id="p1", channel="email", purpose="news", statement_id="s", statement_at=NOW,
+        address=digest_of("p1@example.com"),
+    )  # fmt: skip
     one = confirmation.decide(asked, SOURCE, NOW, timedelta(days=7))
     said = Consent(state="denied", at=NOW, message_id="s", reason="consent_pending")
     world.person()
@@ -348,4 +350,8 @@ async def test_the_confirmation_mail_has_a_link_and_needs_no_consent_but_a_pendi
     world.sender.settled([one.message_id])
     said.state, said.reason = "granted", "consent_confirmed"
     assert await world.sent(one) == [("skipped", "already_confirmed")]
+    said.state, said.reason = "denied", "consent_pending"
+    world.sender.settled([one.message_id])
+    world.api.people["p1"].traits["email"] = "p1@home.example"
+    assert await world.sent(one) == [("skipped", "address_changed")]
     assert len(world.mails()) == 1

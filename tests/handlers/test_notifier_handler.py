@@ -34,6 +34,10 @@ class FakeLedger:
         found = [e for e in self.entries.values() if e.profile_id in people]
         return deepcopy([e for e in found if e.state == "decided"])
 
+    async def asked(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
+        found = [e for e in self.entries.values() if e.profile_id in set(profile_ids)]
+        return deepcopy([e for e in found if e.confirms is not None])
+
     async def unfinished(
         self, session: Any, sources: Sequence[str]
     ) -> list[tuple[Entry, Outcome | None]]:
@@ -138,7 +142,7 @@ class World:
     def asks(self, profile_id: str = "p1", **fields: Any) -> Record:
         asked = ConsentRequested(
             **{"profile_id": profile_id, "channel": "email", "purpose": "marketing",
-               "statement_id": "s1", "statement_at": self.now, **fields}
+               "statement_id": "s1", "statement_at": self.now, "address": "a1", **fields}
         )  # fmt: skip
         key = profile_id.encode()
         return Record(self.requests, 0, key, msgspec.json.encode(asked), {})
@@ -545,6 +549,37 @@ async def test_a_merged_person_is_asked_under_the_new_id_unless_they_were_alread
     world.begins("p2")
     await world.turn(world.asks("p3", merged_from=["p1", "p2"]))
     assert world.journal[5:] == []
+
+
+async def test_who_signs_up_again_in_so_many_words_is_asked_again_within_limits(
+    world: World,
+) -> None:
+    hour = timedelta(hours=1)
+    for number in range(7):
+        again = world.asks(statement_id=f"s{number}", explicit=True)
+        await world.turn(again, again)
+    assert world.journal == ["p1 decided", "send p1"] * 5  # an hour's
+    world.now += hour
+    turn = await world.turn(world.asks(statement_id="s8", explicit=True))
+    assert (turn.messages, dict(turn.dropped)) == ([], {"asked_too_often": 1})  # enough of it
+    await world.turn(world.asks(statement_id="s8", explicit=True, since=world.now))
+    assert world.journal[10:] == ["p1 decided", "send p1"]
+    assert len({e.message_id for e in world.ledger.entries.values()}) == 6
+
+
+async def test_each_address_is_asked_for_itself_and_not_many_within_an_hour(world: World) -> None:
+    for number in range(7):
+        await world.turn(world.asks(address=f"a{number}"))
+    await world.turn(world.asks("p2", address="a9", merged_from=["p1"]))
+    assert world.journal == ["p1 decided", "send p1"] * 5
+    world.now += timedelta(hours=1)
+    await world.turn(world.asks("p2", address="a9", merged_from=["p1"]))
+    assert world.journal[10:] == ["p2 decided", "send p2"]
+
+
+async def test_a_request_that_names_no_address_asks_nobody(world: World) -> None:
+    turn = await world.turn(world.asks(address=""))
+    assert (world.journal, dict(turn.dropped)) == ([], {"address_unknown": 1})
 
 
 async def test_a_request_for_another_channel_or_of_another_shape_is_no_mail(world: World) -> None:

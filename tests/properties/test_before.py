@@ -16,7 +16,10 @@ from services.runtime.turn import Message, Turn
 from tests.build_world import World, again
 from tests.properties.test_fold import HISTORIES
 
-TOLD = ("counters", "traits", "consent", "identifiers", "first_seen", "last_seen", "merged_from")
+TOLD = (
+    "counters", "traits", "consent", "identifiers", "first_seen", "last_seen", "merged_from",
+    "orders", "computed",
+)  # fmt: skip
 
 
 def value(change: dict[str, Any], name: str) -> Any:
@@ -55,6 +58,14 @@ async def test_before_is_what_the_version_before_said_and_the_rest_is_what_is_st
     said: list[Interaction], size: int, merge: bool
 ) -> None:
     world = World()
+    await world.build.assigned([world.source])
+    for aggregate in ("count", "sum", "most_frequent", "unique_list", "last"):
+        body = {} if aggregate == "count" else {"property": "price"}
+        for window in ({}, {"window_seconds": 3}):
+            key = f"{aggregate}{len(window)}"
+            world.declared.declare(
+                key, event="Product Viewed", aggregate=aggregate, **body, **window
+            )
     changes = []
     for start in range(0, len(said), size):
         changes += announced(await world.turn(world.says(*said[start : start + size])))

@@ -51,6 +51,7 @@ TRAITS = Traits(
     {"plan": TraitSources(sources=("till", "crm")), "*": TraitSources(sources=("crm",))},
 )
 TAGS = st.sampled_from(["a", " a ", "b", 1, 1.0, True, None, {}, ["c", "a", 2.5], "x" * 201])
+ADDRESSES = ["ann@example.com", "bob@example.com", "cyd@example.com"]
 PURPOSES = st.sampled_from(["marketing", "newsletter", "research"])
 INSTANTS = st.integers(0, 12).map(lambda step: step / 2)
 AMOUNTS = st.sampled_from([1, "2.50", 0.1, 59.970000000000006, "12,50", None, 3.005])
@@ -106,6 +107,8 @@ OPERATIONS = st.fixed_dictionaries(
 def identifies(draw: st.DrawFn) -> Interaction:
     names = st.sampled_from(["plan", "city", "tags"])
     traits = draw(st.dictionaries(names, st.sampled_from([None, "a", [1.0]]) | OPERATIONS))
+    if draw(st.booleans()):
+        traits["email"] = draw(st.sampled_from([*ADDRESSES, None]))
     pairs = draw(st.lists(st.sampled_from([("email", "e"), ("email", "d"), ("user_id", "u")])))
     said = did(
         "Identify",
@@ -158,7 +161,8 @@ def habits(draw: st.DrawFn) -> Interaction:
 @st.composite
 def consents(draw: st.DrawFn) -> Interaction:
     if draw(st.booleans()):
-        return confirmed(draw(INSTANTS), at(draw(INSTANTS)), draw(PURPOSES))
+        said = (draw(INSTANTS), at(draw(INSTANTS)), draw(PURPOSES))
+        return confirmed(*said, address=draw(st.sampled_from(ADDRESSES)))
     state = draw(st.sampled_from(["granted", "granted", "pending", "denied", "withdrawn", "?"]))
     said = {"channel": draw(st.sampled_from(["email", None])), "state": state}
     said |= {"purpose": draw(PURPOSES)} if draw(st.booleans()) else {}
@@ -186,7 +190,7 @@ def bounded(most: int) -> Iterator[None]:
         patch.object(windows, "MAX_WINDOW", most),
         patch.object(aggregates, "MAX_ITEMS", most),
         patch.object(aggregates, "MAX_VALUES", most),
-        patch.object(consent, "MOST_PURPOSES", most),
+        patch.multiple(consent, MOST_PURPOSES=most, MOST_ADDRESSES=most),
         patch.object(edits, "MOST_EDITS", most),
         patch.multiple(habit_rules, MOST_NAMES=most, MOST_DEVICES=most),
     ):

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.addresses import digest_of
 from schemas.messages import Confirmation, Consent, ConsentRequested
 from services.notifier import confirmation, unsubscribe
 from services.notifier.delivery import refusal
@@ -27,6 +28,7 @@ def asked(**fields: Any) -> ConsentRequested:
         "purpose": "marketing",
         "statement_id": "s1",
         "statement_at": NOW,
+        "address": digest_of("ada@example.com"),
     }
     return ConsentRequested(**{**given, **fields})
 
@@ -46,15 +48,22 @@ def test_a_person_is_asked_once_for_a_purpose_and_again_after_a_refusal() -> Non
     assert entry(statement_id="s2", statement_at=NOW - timedelta(days=1)).message_id == first
     others = {
         entry(**fields).message_id
-        for fields in ({"purpose": "news"}, {"since": NOW}, {"profile_id": "p2"})
-    }
-    assert len(others | {first}) == 4
+        for fields in (
+            {"purpose": "news"}, {"since": NOW}, {"profile_id": "p2"}, {"address": digest_of("b")},
+        )
+    }  # fmt: skip
+    assert len(others | {first}) == 5
 
 
 def test_a_merged_person_keeps_what_their_former_profile_was_asked() -> None:
     ids = confirmation.message_ids(asked(profile_id="p2", merged_from=["p1"], since=NOW))
     assert ids == (entry(profile_id="p2", since=NOW).message_id, [entry(since=NOW).message_id])
     assert confirmation.twin(entry(since=NOW), "p2") == ids[0]
+
+
+def test_the_link_lives_from_when_the_address_was_to_be_confirmed() -> None:
+    moved = entry(asked_at=NOW + timedelta(days=30))
+    assert moved.expires_at == NOW + timedelta(days=37)
 
 
 def test_a_request_that_comes_too_late_is_not_asked_any_more() -> None:
@@ -69,10 +78,14 @@ def test_only_who_is_still_to_confirm_is_asked() -> None:
         for who in (
             None, pending(), pending(**granted), pending(reason=""), recipient(consent=None),
             msgspec.structs.replace(pending(), traits={}),
+            msgspec.structs.replace(pending(), traits={"email": "Ada@Example.com"}),
+            msgspec.structs.replace(pending(), traits={"email": "other@example.com"}),
         )
     ] == [
         "no_profile", "", "already_confirmed", "no_consent", "no_consent", "no_address",
+        "", "address_changed",
     ]  # fmt: skip
+    assert refusal(pending(), entry(address="")) == "address_changed"
     assert refusal(pending(), entry(purpose="news")) == "no_consent"
 
 
@@ -81,8 +94,9 @@ def test_the_confirmation_is_a_click_that_names_what_it_confirms() -> None:
     step = confirmation.confirmed(made, NOW, "192.0.2.7")
     assert (step.change_id, step.state) == (f"{made.message_id}/confirmed", "clicked")
     assert step.confirms == Confirmation(
-        purpose="marketing", statement_id="s1", statement_at=NOW, ip="192.0.2.7"
-    )
+        purpose="marketing", statement_id="s1", statement_at=NOW, ip="192.0.2.7",
+        address=digest_of("ada@example.com"),
+    )  # fmt: skip
 
 
 def test_a_link_leads_back_to_its_message_until_it_ends() -> None:

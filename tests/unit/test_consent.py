@@ -3,14 +3,21 @@
 import msgspec
 import pytest
 
+from schemas.addresses import digest_of
 from schemas.messages import Identifier, Interaction
 from services.profile.build.model import State
-from services.profile.build.rules.consent import MOST_PURPOSES, OPEN, Policy, permission
+from services.profile.build.rules.consent import (
+    MOST_ADDRESSES,
+    MOST_PURPOSES,
+    OPEN,
+    Policy,
+    permission,
+)
 from services.profile.build.rules.view import consent_of
 from services.profile.consent import ledger, support
 from services.profile.consent.model import Actor, Statement
 from services.profile.consent.rules import speaks, updated
-from tests.people import at, confirmed, did
+from tests.people import ANN, at, confirmed, did, identified
 
 
 def said_of(seconds: float, id: str | None = None, **properties) -> Interaction:
@@ -22,8 +29,9 @@ def prefers(seconds: float, id: str | None = None, **categories) -> Interaction:
     return did("Page Viewed", seconds, id=id, context=context)
 
 
-def answer(*said: Interaction, channel="email", purpose="marketing", confirm=()):
-    found = permission(ledger.state_of(said), channel, purpose, Policy.of(confirm))
+def answer(*said: Interaction, channel="email", purpose="marketing", confirm=(), email=ANN):
+    state = ledger.state_of([identified(0, id="known", email=email), *said])
+    found = permission(state, channel, purpose, Policy.of(confirm))
     return found.allowed, found.state, found.reason
 
 
@@ -178,6 +186,45 @@ def test_a_confirmation_is_of_one_purpose():
     assert answer(FIRST, confirmed(2, at(1), "newsletter"), confirm=["email"]) == PENDING
 
 
+BOB = "bob@example.com"
+
+
+def test_a_confirmation_holds_for_the_address_that_it_was_sent_to_and_no_other():
+    said = (FIRST, confirmed(2, at(1)))
+    assert answer(*said, confirm=["email"]) == CONFIRMED
+    assert answer(*said, confirm=["email"], email="ANN@example.com") == CONFIRMED
+    moved = (*said, identified(3, email=BOB))
+    assert answer(*moved, confirm=["email"]) == PENDING
+    assert answer(*moved, confirmed(4, at(1), address=BOB), confirm=["email"]) == CONFIRMED
+    back = (*moved, confirmed(4, at(1), address=BOB), identified(5, email=ANN))
+    for order in (back, back[::-1]):
+        assert answer(*order, confirm=["email"]) == CONFIRMED
+
+
+@pytest.mark.parametrize("email", [None, "", "nobody", 7, {"$add": [ANN]}])
+def test_without_an_address_nothing_is_confirmed(email):
+    said = (FIRST, confirmed(2, at(1)), confirmed(3, at(1), address=""))
+    assert answer(*said, confirm=["email"], email=email) == PENDING
+
+
+def test_a_confirmation_that_does_not_say_of_which_address_confirms_none():
+    assert answer(FIRST, confirmed(2, at(1), address=""), confirm=["email"]) == PENDING
+
+
+def test_of_an_address_that_no_trait_names_the_identifier_counts():
+    known = did("Cart Viewed", 3, identifiers=(("email", BOB), ("email", ANN)))
+    said = (FIRST, known, confirmed(2, at(1)))
+    assert answer(*said, confirm=["email"], email=None) == CONFIRMED
+    assert answer(*said, confirm=["email"], email=BOB) == PENDING
+
+
+def test_of_many_confirmed_addresses_the_latest_are_kept_in_any_order():
+    many = [confirmed(2 + n, at(1), address=f"a{n}@x.io") for n in range(MOST_ADDRESSES + 2)]
+    for order in (many, many[::-1]):
+        kept = [answer(FIRST, *order, confirm=["email"], email=f"a{n}@x.io") for n in range(7)]
+        assert kept == [PENDING, PENDING, *[CONFIRMED] * MOST_ADDRESSES]
+
+
 # -- the ledger ---------------------------------------------------------------------------
 
 
@@ -219,7 +266,9 @@ def test_it_tells_people_agents_imports_and_providers_apart():
 def test_a_confirmation_and_an_unsubscribe_by_our_own_mail_bear_its_id_as_proof():
     (told,) = ledger.statements_of(confirmed(9, at(1)))
     assert (told.state, told.ip) == ("confirmed", "192.0.2.7")
-    assert told.proof == {"message_id": "m1", "statement_id": "s1"}
+    assert told.proof == {
+        "message_id": "m1", "statement_id": "s1", "email_sha256": digest_of(ANN),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["Unsubscribed", "Consent Updated"])

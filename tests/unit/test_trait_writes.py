@@ -223,7 +223,7 @@ def test_a_trait_is_told_as_changed_with_what_it_was_only_when_it_is_another():
     assert "traits.tags" not in touched
     fold(kept.state, identified(4, tags={"$add": "c"}), NONE, touched)
     assert "traits.tags" in touched
-    before = told(earlier, ["traits.tags"], OPEN)
+    before = told(earlier, ["traits.tags"], OPEN, Traits({}))
     assert msgspec.json.encode(before) == b'{"traits.tags":["a","b"]}'
 
 

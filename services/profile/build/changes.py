@@ -9,7 +9,8 @@ from services.profile.build.inbox import Work
 from services.profile.build.model import Kept, encode
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.confirming import requests_of
-from services.profile.build.rules.consent import OPEN, Policy
+from services.profile.build.rules.consent import OPEN, Policy, readdressed
+from services.profile.build.rules.mailbox import TOUCHED as MAILBOX
 from services.profile.build.rules.orders import orders_of
 from services.profile.build.rules.parts import forget
 from services.profile.build.rules.view import Search, search_of
@@ -75,6 +76,8 @@ class Changes:
             forget(kept.parts, touched)
         if self._revalue(kept, touched):
             touched.add("revenue_base")
+        if kept.state.consent and work.earlier is not None and not touched.isdisjoint(MAILBOX):
+            touched |= readdressed(work.earlier.addressed(), kept.state, self._policy)
         if touched:
             kept.version += 1
         stored = encode(kept)
@@ -89,9 +92,16 @@ class Changes:
         if touched:
             what = (touched, self._traits, self._policy)
             outbox.emit_changed(self._turn, work, profile_id, kept, what)
-            for asked in requests_of(profile_id, kept, touched, self._policy):
-                outbox.emit_request(self._turn, work, asked)
+            self._ask(profile_id, work, kept, touched)
         return True
+
+    def _ask(self, profile_id: str, work: Work, kept: Kept, touched: set[str]) -> None:
+        """Have confirmed what must be, unless nothing but imported history touched it."""
+        if work.history or not kept.state.consent:
+            return
+        how = (self._policy, [said for _, said in work.interactions])
+        for asked in requests_of(profile_id, kept, touched, how):
+            outbox.emit_request(self._turn, work, asked)
 
     def revalue(self, profile_id: str, work: Work, kept: Kept) -> None:
         """Value the orders at the rates of now, whatever they were valued at."""

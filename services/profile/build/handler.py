@@ -214,7 +214,11 @@ class Build:
             return
         work.history = carried is None and all(interaction.history for interaction in said)
         touched = carried or set()
-        work.earlier = Earlier(kept) if kept.version else None
+        renewed = {name.removeprefix("computed.") for name in touched}
+        if kept.version:
+            work.earlier = Earlier(kept)
+            work.earlier.renewed = renewed
+            work.earlier.foresee(kept, said, self.sweep.traits)
         for interaction in said:
             fold(kept.state, interaction, self.sweep.traits, touched)
         _forget_vector(work.source, kept)
@@ -231,26 +235,30 @@ class Build:
             for interaction in _not_covered(work, kept):
                 fold(kept.state, interaction, self.sweep.traits, set())
             had = await self.sweep.composition(old.fingerprint, turn.session)
-            touched = differences(old.state, kept.state, self._newly(had, old, kept))
+            renewed = self._renewed(had)
+            touched = differences(old.state, kept.state, self._newly(renewed, old, kept))
             if had is None or had.beside != self.sweep.traits.composition.beside:
                 touched |= grants_of(kept.state)
             if old.members != kept.members:
                 touched.add("merged_from")
-            work.earlier = Earlier(old) if old.version else None
+            if old.version:
+                work.earlier = Earlier(old)
+                work.earlier.whole, work.earlier.renewed = old.state, renewed
             work.history = _is_history(work, old, kept)
             if not changes.announce(profile_id, work, kept, touched):
                 changes.leave(profile_id, work, old, kept.fingerprint)
 
-    def _newly(self, had: Composition | None, old: Kept, new: Kept) -> tuple[str, ...]:
-        """The computed traits that differ, or that the profile did not have."""
-        before, after = old.state.computed, new.state.computed
+    def _renewed(self, had: Composition | None) -> set[str]:
+        """The computed traits that are another, or new, since a profile was ``had``."""
         digests = {} if had is None else had.digests
         wanted = self.sweep.traits.composition.digests
-        return tuple(
-            key
-            for key in wanted
-            if digests.get(key) != wanted[key] or before.get(key) != after.get(key)
-        )
+        return {key for key, digest in wanted.items() if digests.get(key) != digest}
+
+    def _newly(self, renewed: set[str], old: Kept, new: Kept) -> tuple[str, ...]:
+        """The computed traits that differ, or that the profile did not have."""
+        before, after = old.state.computed, new.state.computed
+        keys = self.sweep.traits.composition.digests
+        return tuple(key for key in keys if key in renewed or before.get(key) != after.get(key))
 
     def _within_budget(
         self, turn: Turn, works: Mapping[str, Work], olds: dict[str, Kept]

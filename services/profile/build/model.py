@@ -121,7 +121,8 @@ class ConsentState(Struct, array_like=True):
     """The latest withdrawal."""
     grants: dict[str, datetime] = field(default_factory=dict)
     """Source -> the latest grant that came over it."""
-    confirmed: Confirmed | None = None
+    confirmed: dict[str, Confirmed] | None = None
+    """By the digest of the address that it was confirmed at; None: never."""
 
 
 class Chosen(Struct, array_like=True):

@@ -66,7 +66,7 @@ def emit_changed(
             changed_at=turn.now,
             cause=cause_of(turn, work),
             changed=changed,
-            before=told(work.earlier, changed, policy) if work.earlier is not None else {},
+            before=told(work.earlier, changed, policy, traits) if work.earlier is not None else {},
             merged_from=kept.members,
             profile=valued(
                 profile_of(profile_id, kept.state, traits, policy, parts=kept.parts), kept.worth

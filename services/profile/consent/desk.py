@@ -12,13 +12,14 @@ from aiokafka.errors import KafkaError
 from schemas.catalogue import key_of as record_key
 from schemas.messages import Event, Interaction
 from schemas.topics import EVENT_ACCEPTED
-from services.profile.build.model import Kept
+from services.profile.build.model import Kept, State
 from services.profile.build.rules.consent import OPEN, Permission, Policy, permission
 from services.profile.consent import ledger, support
 from services.profile.consent.answers import StatementBody
 from services.profile.consent.model import Statement
 from services.profile.consent.store import Asked, ConsentStore, Spoken
 from services.profile.resolve.model import Person
+from services.profile.traits.past import MOST_FOLDED
 from services.runtime.http import Problem
 from services.runtime.turn import Message
 
@@ -98,6 +99,8 @@ class Desk:
             person = await self._people.person(profile_id)
             found = self._recorded(person.profile_ids, when, None)
             state = ledger.state_of([said async for _, said in found])
+            if ledger.is_bound(state, *about):
+                state = await self._folded(person.profile_ids, when)
         answer = permission(state, *about, self._policy)
         return survivor, answer, await self._statement(answer.message_id, about)
 
@@ -173,6 +176,20 @@ class Desk:
             for said in ledger.decoded([spoken.body]):
                 if ledger.valid_at(said, at) and ledger.recorded_by(said, as_of):
                     yield spoken, said
+
+    async def _folded(
+        self, profile_ids: list[str], when: tuple[datetime | None, datetime | None]
+    ) -> State:
+        """The person then, with the address that a confirmation is bound to."""
+        state, at = State(), when[0]
+        async for spoken in self._store.spoken(profile_ids, at, everything=True):
+            for said in ledger.decoded([spoken.body]):
+                if ledger.valid_at(said, at) and ledger.recorded_by(said, when[1]):
+                    ledger.take(state, said)
+            if state.interactions > MOST_FOLDED:
+                detail = "The person has too many interactions to tell what held then."
+                raise Problem(422, "Unprocessable Content", detail)
+        return state
 
     async def _statement(self, message_id: str, about: tuple[str, str]) -> Statement | None:
         body = await self._store.interaction(message_id) if message_id else None

@@ -18,7 +18,7 @@ from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.values import utc
 from services.profile.consent import rules
-from services.profile.consent.model import Said, Statement, parts_of
+from services.profile.consent.model import Said, Statement, key_of, parts_of
 
 _TEXT = 500
 _PROOF_BYTES = 4_000
@@ -59,8 +59,19 @@ def state_of(said: Iterable[Interaction]) -> State:
     """What these interactions, in any order, leave of consent."""
     state = State()
     for interaction in said:
-        fold(state, interaction, _NONE, set())
+        take(state, interaction)
     return state
+
+
+def take(state: State, said: Interaction) -> None:
+    """One interaction more."""
+    fold(state, said, _NONE, set())
+
+
+def is_bound(state: State, channel: str, purpose: str) -> bool:
+    """Whether the answer depends on the address that the person had, too."""
+    kept = state.consent.get(key_of(channel, purpose))
+    return kept is not None and kept.confirmed is not None
 
 
 def statements_of(said: Interaction) -> list[Statement]:
@@ -94,7 +105,11 @@ def _of_step(said: Interaction) -> list[Statement]:
                 purpose=confirms.purpose,
                 state="confirmed",
                 ip=confirms.ip,
-                proof={"message_id": step.message_id, "statement_id": confirms.statement_id},
+                proof={
+                    "message_id": step.message_id,
+                    "statement_id": confirms.statement_id,
+                    "email_sha256": confirms.address,
+                },
             )
         ]
     if said.name not in rules.MESSAGE_WITHDRAWALS:

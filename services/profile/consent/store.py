@@ -52,13 +52,19 @@ class ConsentStore:
         profile_ids: Collection[str],
         until: datetime | None = None,
         after: tuple[datetime, str] | None = None,
+        *,
+        everything: bool = False,
     ) -> AsyncIterator[Spoken]:
         """Interactions of these profile ids, valid at ``until``, the newest first.
+
+        Those that speak of consent, or with ``everything`` all of them.
 
         Times are exact to the millisecond here; equal ones go by id. ``after``: the last that
         was seen.
         """
-        wanted: dict[str, Any] = {"p": {"$in": list(profile_ids)}, "c": True}
+        wanted: dict[str, Any] = {"p": {"$in": list(profile_ids)}}
+        if not everything:
+            wanted["c"] = True
         before = min((at for at in (until, after and after[0]) if at is not None), default=None)
         if before is not None:
             wanted["t"] = {"$lte": before}

@@ -2,26 +2,40 @@
 
 The fold overwrites what it changes, so the parts that are told of are kept aside first: as
 references where the fold replaces what it changes (writes, sets of identifiers), packed
-where it changes it in place (consent).
+where it changes it in place (consent), and as they are told where only some interactions
+change them (orders, computed traits). A rebuild leaves the old state as it was.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from services.profile.build.model import ConsentState, Kept, State, Write
+from schemas.messages import Interaction
+from services.profile.build.model import Computed, ConsentState, Kept, State, Write
+from services.profile.build.parts import Parts
+from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.edits import shown
+from services.profile.build.rules.fold import PASSIVE
+from services.profile.build.rules.orders import ORDER_EVENTS
+from services.profile.build.rules.parts import bought
+from services.profile.build.rules.values import milliseconds, utc
 from services.profile.build.rules.view import consent_of
 
 TOLD_BYTES = 16_000
-"""Of old trait values in one change; what is beyond is left out."""
+"""Of old values of traits, orders and computed traits in one change; what is beyond is left out."""
+TOLD_ORDERS = 40
+"""Who has more is not told of with the orders of before."""
+TOLD_ENTRIES = 100
+"""The same of the entries of a computed trait."""
 TOLD_NAMES = 200
 """Old values in one change, at most."""
 
+_NO_LIST = b"[]"
+_json = msgspec.json.Encoder(order="deterministic").encode
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(dict[str, ConsentState]).decode
 
@@ -30,13 +44,17 @@ class Earlier:
     """A profile as it was when a turn took it up; cheap, for every profile of every turn."""
 
     __slots__ = (
+        "computed",
         "consent",
         "counters",
         "first_seen",
         "identifiers",
         "last_seen",
         "members",
+        "orders",
+        "renewed",
         "traits",
+        "whole",
     )
 
     def __init__(self, kept: Kept) -> None:
@@ -48,13 +66,44 @@ class Earlier:
         self.consent = _pack(state.consent) if state.consent else b""
         self.identifiers: dict[str, set[str]] = state.identifiers.copy()
         self.members: list[str] = kept.members
+        self.orders = b""
+        """As told, if a turn may change them in place and they are not too many."""
+        self.computed: dict[str, bytes] = {}
+        """The same, by key."""
+        self.renewed: Collection[str] = ()
+        """Keys of computed traits that were something else, or nothing, before."""
+        self.whole: State | None = None
+        """The state before, where nothing has changed it since."""
+
+    def foresee(self, kept: Kept, said: Sequence[Interaction], traits: Traits) -> None:
+        """Keep aside what folding ``said`` may change in place: call it before."""
+        names, state = {one.name for one in said}, kept.state
+        if not names.isdisjoint(ORDER_EVENTS):
+            self.orders = _orders(state, kept.parts)
+        if not traits.keys:
+            return
+        concerned = [about for name in names if (about := traits.concerned(name)) is not None]
+        keys = {trait.key for about in concerned for trait in about.traits}
+        if state.computed and traits.windows:
+            seen = [one.at for one in said if one.name not in PASSIVE]
+            if seen:
+                keys.update(_leaving(state, traits.windows, milliseconds(utc(max(seen)))))
+        for key in keys:
+            self.computed[key] = _computed(state, key, traits)
+
+    def addressed(self) -> State:
+        """Of the state, consent and what it depends on."""
+        held = _unpack(self.consent) if self.consent else {}
+        return State(consent=held, traits=self.traits, identifiers=self.identifiers)
 
 
-def told(earlier: Earlier, changed: Iterable[str], policy: Policy) -> dict[str, Any]:
+def told(
+    earlier: Earlier, changed: Iterable[str], policy: Policy, traits: Traits
+) -> dict[str, Any]:
     """The old values of the ``changed`` names, each as the published profile had it.
 
-    None: there was no value. Names whose old value is not kept aside (``orders``,
-    ``computed.*``, other lists), or too much to tell, are left out.
+    None: there was no value. Names whose old value is not kept aside (carts and other lists),
+    or too much to tell, are left out.
     """
     values: dict[str, Any] = {}
     room = TOLD_BYTES
@@ -70,14 +119,55 @@ def told(earlier: Earlier, changed: Iterable[str], policy: Policy) -> dict[str, 
             if room >= 0:
                 values[name] = None if old is None else Raw(old)
         elif section == "consent":
-            held = _unpack(earlier.consent) if earlier.consent else {}
-            values[name] = consent_of(State(consent=held), policy).get(key)
+            values[name] = consent_of(earlier.addressed(), policy).get(key)
         elif section == "identifiers":
             values[name] = sorted(earlier.identifiers.get(key, ())) or None
         elif section == "first_seen":
             values[name] = earlier.first_seen
         elif section == "merged_from":
             values[name] = earlier.members
+        elif section == "orders" or (section == "computed" and key not in earlier.renewed):
+            packed = _packed(earlier, key, traits)
+            room -= len(packed)
+            if packed and room >= 0:
+                values[name] = None if packed == _NO_LIST else Raw(packed)
         if len(values) >= TOLD_NAMES:
             break
     return values
+
+
+def _packed(earlier: Earlier, key: str, traits: Traits) -> bytes:
+    """The orders, or the computed trait ``key``, of before; empty where not kept aside."""
+    whole = earlier.whole
+    if not key:
+        return earlier.orders if whole is None else _orders(whole, None)
+    return earlier.computed.get(key, b"") if whole is None else _computed(whole, key, traits)
+
+
+def _orders(state: State, parts: Parts | None) -> bytes:
+    """As they were told last, if that is still known."""
+    return _json(bought(state, parts).orders) if len(state.orders) <= TOLD_ORDERS else b""
+
+
+def _computed(state: State, key: str, traits: Traits) -> bytes:
+    kept = state.computed.get(key)
+    if kept is not None and _entries(kept) > TOLD_ENTRIES:
+        return b""
+    return _json(traits.value(key, kept))
+
+
+def _entries(kept: Computed) -> int:
+    return max(len(kept.times), len(kept.tally) if kept.aggregate == "unique_list" else 0)
+
+
+def _leaving(state: State, windows: Mapping[str, int], latest: int) -> Iterator[str]:
+    """The keys of which something leaves its window at ``latest`` (ms)."""
+    for key, kept in state.computed.items():
+        window = windows.get(key)
+        if window is None:
+            continue
+        start = latest - window
+        if (kept.times and kept.times[0] <= start) or (
+            kept.dropped is not None and kept.dropped <= start
+        ):
+            yield key

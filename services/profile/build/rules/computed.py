@@ -116,6 +116,10 @@ class Traits:
                 published[key] = value_of(kept)
         return published
 
+    def value(self, key: str, kept: Computed | None) -> ComputedValue:
+        """The published value of one trait, of which ``kept`` is kept."""
+        return self._zeros[key] if kept is None else value_of(kept)
+
 
 @lru_cache(maxsize=2_000)
 def event_key(name: str) -> str:

@@ -13,10 +13,13 @@ from msgspec import Struct
 
 from schemas.messages import Confirmation
 from services.profile.build.model import Confirmed, ConsentState, State
+from services.profile.build.rules.mailbox import mailbox
 from services.profile.build.rules.values import utc
 from services.profile.consent.model import MARKETING, Said, Word, key_of, parts_of
 from services.profile.consent.rules import WEB
 
+MOST_ADDRESSES = 5
+"""Of one purpose, at which it was confirmed; of more, those confirmed last are kept."""
 MOST_PURPOSES = 20
 """Of one person, beside marketing; of more, the first by name are kept, whatever the order."""
 
@@ -116,14 +119,24 @@ def _mark(kept: ConsentState, word: Word, voice: Voice) -> bool:
 def confirm(
     state: State, channel: str, confirms: Confirmation, voice: Voice, touched: set[str]
 ) -> None:
-    """Take in that the person has confirmed a statement, which need not be known yet."""
+    """Take in that the person has confirmed a statement, which need not be known yet.
+
+    It holds for the address that the link was sent to; without one it confirms nothing.
+    """
     key = key_of(channel, confirms.purpose)
+    if not confirms.address:
+        return
     kept = _kept(state, key)
     if kept is None:
         return
     confirmed = Confirmed(utc(confirms.statement_at), voice.at, voice.message_id)
-    if kept.confirmed is None or kept.confirmed.order < confirmed.order:
-        kept.confirmed = confirmed
+    known = kept.confirmed or {}
+    old = known.get(confirms.address)
+    if old is None or old.order < confirmed.order:
+        known[confirms.address] = confirmed
+        if len(known) > MOST_ADDRESSES:
+            del known[min(known, key=lambda address: (known[address].order, address))]
+        kept.confirmed = known
         touched.add("consent." + key)
 
 
@@ -182,7 +195,7 @@ def standing(state: State, key: str, policy: Policy = OPEN) -> Permission:
     if word == "unclear":
         reason = "consent_not_understood"
     elif word in _PERMISSIVE:
-        word, reason = _granted(kept, key, refused_at(state, key) or NEVER, policy)
+        word, reason = _granted(state, key, refused_at(state, key) or NEVER, policy)
     elif kept.conflict:
         reason = "consent_conflicting"
     return Permission(
@@ -211,11 +224,27 @@ def grants_of(state: State) -> set[str]:
     return {f"consent.{key}" for key, kept in state.consent.items() if kept.state in _PERMISSIVE}
 
 
+def readdressed(before: State, now: State, policy: Policy) -> set[str]:
+    """The names of what another address leaves unconfirmed, or finds confirmed."""
+    if mailbox(before.traits, before.identifiers) == mailbox(now.traits, now.identifiers):
+        return set()
+    return {
+        f"consent.{key}"
+        for key, kept in now.consent.items()
+        if kept.state in _PERMISSIVE
+        and parts_of(key)[0] == "email"
+        and "pending" in (standing(before, key, policy).state, standing(now, key, policy).state)
+    }
+
+
 def _granted(
-    kept: ConsentState, key: str, refused: datetime, policy: Policy
+    state: State, key: str, refused: datetime, policy: Policy
 ) -> tuple[Literal["granted", "pending"], str]:
-    if kept.confirmed is not None and kept.confirmed.of > refused:
-        return "granted", "consent_confirmed"
+    kept = state.consent[key]
+    if kept.confirmed is not None:  # rarely: then it is worth knowing the address
+        confirmed = kept.confirmed.get(mailbox(state.traits, state.identifiers))
+        if confirmed is not None and confirmed.of > refused:
+            return "granted", "consent_confirmed"
     for source, at in kept.grants.items() if kept.state == "granted" else ():
         if at > refused and not policy.requires(key, source, at):
             return "granted", "consent_granted"

@@ -79,6 +79,8 @@ BROWSING_EVENTS = frozenset(
         "Push Notification Bounced",
     }
 )
+ORDER_IDS = frozenset({"order", "shopify_order_id"})
+"""Types of ``context.externalIds`` that name an order, in lower case."""
 NAMES = ORDER_EVENTS | EMAIL_EVENTS | CHAT_EVENTS | CONSENT_EVENTS | BROWSING_EVENTS
 
 _BY_FOLDED = {name.lower(): name for name in NAMES}
@@ -139,11 +141,24 @@ def email_of(event: Event) -> str | None:
 def key_of(event: Event) -> str | None:
     """The record key, which keeps a sender's events in order; None when nobody is named.
 
-    anonymousId, else userId, else SHA-256 (hex) of the trimmed, lower-case email address.
+    anonymousId, else userId, else SHA-256 (hex) of the trimmed, lower-case email address; of a
+    refund, else the order that ``context.externalIds`` names: whose it is, others tell.
     """
     if event.anonymous_id:
         return event.anonymous_id
     if event.user_id:
         return event.user_id
     email = email_of(event)
-    return sha256(email.strip().lower().encode()).hexdigest() if email else None
+    if email:
+        return sha256(email.strip().lower().encode()).hexdigest()
+    return _order_of(event) if event.event == ORDER_REFUNDED else None
+
+
+def _order_of(event: Event) -> str | None:
+    said = event.context.get("externalIds")
+    for one in said if isinstance(said, list) else ():
+        if isinstance(one, dict) and str(one.get("type")).strip().lower() in ORDER_IDS:
+            order_id = one.get("id")
+            if isinstance(order_id, str | int) and str(order_id).strip():
+                return f"order:{str(order_id).strip()}"
+    return None

@@ -51,7 +51,7 @@ class Topic(Struct, frozen=True, kw_only=True):
 def _events(name: str, what: str, *readers: str) -> Topic:
     return Topic(
         name=f"events.{name}",
-        key="the sender's stable id: anonymousId, else userId, else hashed email",
+        key="the sender's stable id: anonymousId, else userId, else hashed email, else the order",
         partitions=EVENT_PARTITIONS,
         writers=("ingest", "storefront"),
         readers=("profile-resolve", *readers),

@@ -13,7 +13,7 @@ Name = tuple[str, str]
 
 MOST = {"user_id": 1}
 TRUST = ["user_id", "customer_id", "email", "phone", "loyalty_card", "contact_id", "email_sha256"]
-DEVICES = ["anonymous_id", "device_id"]
+DEVICES = ["anonymous_id", "device_id", "order"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.messages import Order, OrderLine, Refund
+from schemas.messages import Identifier, Order, OrderLine, Refund
 from services.ingest.hooks import signature
 from services.ingest.hooks.body import instant
 from services.ingest.hooks.model import Delivery, Translated
@@ -182,6 +182,54 @@ def test_any_order_and_repetition_of_an_orders_webhooks_gives_the_same_order(
 ) -> None:
     come = [*told[:last], *again, *told[last:]]
     assert orders_after(map(translate, come)) == [CANCELLED]
+
+
+def test_a_refund_says_the_same_of_money_by_itself_and_within_its_order() -> None:
+    told = ("event", "messageId", "timestamp", "properties")
+    [alone] = translate(called("refunds-create")).events
+    within = translate(called("orders-updated-with-refund")).events[1]
+    assert {name: alone[name] for name in told} == {name: within[name] for name in told}
+
+
+def test_a_refund_that_comes_alone_or_first_is_of_who_has_the_order() -> None:
+    alone, order = (accepted(translate(called(n))) for n in ("refunds-create", "orders-create"))
+    of_order = Identifier("order", "shop/5510001")
+    assert [one.identifiers for one in alone] == [[of_order]]
+    assert [of_order in one.identifiers for one in order] == [True, False]  # the latter: consent
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"transactions": []},
+        {"transactions": [{"kind": "refund", "status": "pending", "amount": "1.00"}]},
+        {"refund_line_items": [], "total_duties_set": None},  # in which currency is the shop?
+    ],
+)
+def test_what_a_refund_does_not_tell_by_itself_is_left_to_its_order(changes: Any) -> None:
+    translated = translate(called("refunds-create", **changes))
+    assert [fault.code for fault in translated.ignored] == ["refund_with_order"]
+    assert translated.events == []
+
+
+@pytest.mark.parametrize(("told", "total"), [({}, None), ({"amount_set": "14.20"}, "14.20")])
+def test_a_refund_in_the_customers_currency_waits_for_the_orders_rate(
+    told: dict[str, str], total: str | None
+) -> None:
+    [paid, _] = json.loads(called("refunds-create").body)["transactions"]
+    paid["currency"] = "USD"
+    for name, amount in told.items():
+        paid[name] = {"shop_money": {"amount": amount, "currency_code": "EUR"}}
+    translated = translate(called("refunds-create", transactions=[paid]))
+    assert [one["properties"]["total"] for one in translated.events] == [total] * bool(total)
+    assert len(translated.ignored) == (total is None)
+
+
+def test_refunds_of_test_gateways_count_where_the_source_says_so() -> None:
+    [paid, _] = json.loads(called("refunds-create").body)["transactions"]
+    said = called("refunds-create", transactions=[paid | {"test": True}])
+    assert [fault.code for fault in translate(said).ignored] == ["test_order"]
+    assert len(translate(said, test_orders=True).events) == 1
 
 
 def test_a_sale_that_two_subscriptions_tell_is_one() -> None:

@@ -17,7 +17,7 @@ from services.profile.resolve.handler import ResolveHandler
 from services.profile.resolve.rules.identifiers import Sender
 from services.profile.resolve.rules.spelling import node_of
 from services.runtime.turn import Record, Source, Timer, Turn
-from tests.identity_oracle import TRUST, Ruling, Said, world_of
+from tests.identity_oracle import DEVICES, TRUST, Ruling, Said, world_of
 from tests.identity_world import FakePeople
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -33,6 +33,10 @@ class Senders:
         return Sender(untrusted=source == "page")
 
 
+def source_of(untrusted: bool) -> str:
+    return "page" if untrusted else "server"
+
+
 def name(kind: str, number: int) -> tuple[str, str]:
     return kind, f"{kind[0]}{number}@shop.com" if kind == "email" else f"{kind[0]}{number}"
 
@@ -40,7 +44,7 @@ def name(kind: str, number: int) -> tuple[str, str]:
 personal = st.one_of(
     *(st.builds(name, st.just(kind), st.integers(1, most)) for kind, most in KINDS.items())
 )
-device = st.builds(name, st.sampled_from(["anonymous_id", "anonymous_id", "device_id"]),
+device = st.builds(name, st.sampled_from(["anonymous_id", "anonymous_id", "device_id", "order"]),
                    st.integers(1, 3))  # fmt: skip
 instants = st.one_of(st.integers(0, 9), st.integers(0, 80).map(lambda days: days * 1440))
 
@@ -55,20 +59,25 @@ def messages(draw, *, most: int = 25) -> list[Said]:
         if not who and not what:
             what = [draw(device)]
         named = sorted(dict.fromkeys(who), key=lambda one: TRUST.index(one[0]))
-        devices = sorted(dict.fromkeys(what), key=lambda one: one[0] != "anonymous_id")
+        devices = sorted(dict.fromkeys(what), key=lambda one: DEVICES.index(one[0]))
         devices = list({kind: (kind, value) for kind, value in devices}.values())
         kinds = {kind for kind, _ in (*named, *devices)}
-        if not kinds & {"user_id", "email", "anonymous_id"}:  # ingest takes none without
+        # ingest takes none without, but for refunds
+        if not kinds & {"user_id", "email", "anonymous_id", "order"}:
             devices = [draw(st.builds(name, st.just("anonymous_id"), st.integers(1, 3))), *devices]
         at = NOON + timedelta(minutes=draw(instants))
         users = [one for one in named if one[0] == "user_id"]
         named = [one for one in named if one not in users[1:]]
-        said.append(Said(f"m{number:02}", at, (*named, *devices), draw(st.booleans())))
+        untrusted = draw(st.booleans())
+        books = f"{source_of(untrusted)}/"  # an order is one of its source's own
+        devices = [(kind, books * (kind == "order") + value) for kind, value in devices]
+        said.append(Said(f"m{number:02}", at, (*named, *devices), untrusted))
     return said
 
 
 def body(said: Said) -> bytes:
-    names = [{"type": kind, "id": value} for kind, value in said.names
+    source = source_of(said.untrusted)
+    names = [{"type": kind, "id": value.removeprefix(f"{source}/")} for kind, value in said.names
              if kind not in ("anonymous_id", "device_id", "user_id")]  # fmt: skip
     first = dict(reversed(said.names))
     context = {"externalIds": names}
@@ -79,10 +88,11 @@ def body(said: Said) -> bytes:
     event = {
         "messageId": said.id,
         "type": "track",
-        "event": "Product Viewed",
+        "event": "Order Refunded",
+        "properties": {"order_id": first.get("order", "o"), "total": 1},
         "timestamp": said.at.isoformat(),
         "receivedAt": datetime(2026, 9, 1, tzinfo=UTC).isoformat(),
-        "source": "page" if said.untrusted else "server",
+        "source": source,
         "userId": first.get("user_id"),
         "anonymousId": first.get("anonymous_id"),
         "context": context,

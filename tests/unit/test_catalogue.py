@@ -56,3 +56,15 @@ def test_the_key_is_the_anonymous_id_else_the_user_id_else_the_hashed_address() 
     assert key_of(event(user_id="u", anonymous_id="a")) == "a"
     assert key_of(event(type="group", group_id="g", traits=traits)) is None
     assert key_of(event(context={"traits": traits})) == hashed
+
+
+def test_the_key_of_a_refund_without_a_name_is_its_order() -> None:
+    def refund(*ids: Any, **fields: Any) -> str | None:
+        return key_of(event(event="Order Refunded", context={"externalIds": [*ids]}, **fields))
+
+    order = {"type": "Shopify_Order_Id", "id": " 5510001 "}
+    assert refund(order) == refund({"type": "order", "id": 5510001}) == "order:5510001"
+    assert refund(order, user_id="u") == "u"
+    assert refund({"type": "x", "id": "1"}, "order", {"type": "order", "id": " "}) is None
+    assert key_of(event(event="Order Completed", context={"externalIds": [order]})) is None
+    assert key_of(event(event="Order Refunded", context={"externalIds": 7})) is None

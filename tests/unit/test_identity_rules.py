@@ -170,6 +170,7 @@ class TestTheIdentifiersOfAnEvent:
             {"id": "any", "type": "intercom_external_id"},
             {"id": "acc", "type": "crm.acme", "collection": "accounts"},
             {"id": "dev", "type": "ios.id"},
+            {"id": "o1", "type": "Shopify_Order_Id", "collection": "users"},
             *({"id": 1}, {"type": "x", "id": None}, "x", {"type": "", "id": "1"}),
         ]
         assert identifiers(anonymous_id="a1", source="shop", context={"externalIds": named}) == [
@@ -181,6 +182,7 @@ class TestTheIdentifiersOfAnEvent:
             Identifier("crm.acme", "x1"),
             anonymous("a1"),
             Identifier("device_id", "dev"),
+            Identifier("order", "shop/o1"),
         ]
 
     def test_take_the_device_but_not_its_advertising_id(self) -> None:
@@ -391,6 +393,43 @@ class TestADevice:
             Mark(NOON + timedelta(days=days * n), f"m{n}", user(f"u{n}")) for n in range(names)
         ]
         assert is_shared(marks) == is_shared(marks[::-1]) == shared
+
+
+class TestAnOrder:
+    ORDER = Identifier("order", "shop/o1")
+
+    def test_says_whose_its_refund_is_though_the_refund_comes_first(self) -> None:
+        world = World()
+        alone = world.see(self.ORDER).profile_id
+        sold = world.see(email("ann@shop.com"), self.ORDER)
+        assert (sold.profile_id, world.see(self.ORDER).profile_id) == (alone, alone)
+        known = world.see(email("bob@shop.com")).profile_id
+        other = Identifier("order", "shop/o2")
+        refunded = world.see(other).profile_id
+        [merge] = world.see(email("bob@shop.com"), other).merges
+        assert (merge.from_, merge.into, merge.identifier) == (refunded, known, other)
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [(user("u1"), user("u2")), (email("ann@shop.com"), email("bob@shop.com"))],
+    )
+    def test_on_which_the_shop_writes_another_customer_joins_nobody(
+        self, one: Identifier, other: Identifier
+    ) -> None:
+        world = World()
+        ann = world.see(one, self.ORDER).profile_id
+        refunded = world.see(self.ORDER).profile_id
+        bob = world.see(other, self.ORDER)
+        assert (refunded, bob.merges) == (ann, ())
+        assert bob.profile_id != ann
+        assert world.see(one).profile_id == ann
+
+    def test_is_one_of_any_number_and_makes_no_person_larger(self) -> None:
+        world = World()
+        for number in range(20):
+            ann = world.see(user("u1"), Identifier("order", f"shop/{number}")).profile_id
+        assert [held.value for held in world.people[ann].identifiers] == ["u1"]
+        assert world.see(Identifier("order", "shop/3")).profile_id == ann
 
 
 class TestABatch:

@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.validation import Fault
-from services.ingest.hooks import body, shopify_browsing, shopify_order, shopify_people
+from services.ingest.hooks import (
+    body,
+    shopify_browsing,
+    shopify_order,
+    shopify_people,
+    shopify_refund,
+)
 from services.ingest.hooks.model import Delivery, Options, Secrets, Translated, Verdict
 from services.ingest.hooks.reading import faults, settled
 from services.ingest.hooks.shopify_model import Call, ShopifyOptions
@@ -24,7 +30,7 @@ TOPICS: Mapping[str, Callable[[Body, Call], Translated | Fault]] = {
     "orders/paid": shopify_order.updated,
     "orders/fulfilled": shopify_order.updated,
     "orders/cancelled": shopify_order.cancelled,
-    "refunds/create": shopify_order.refunded,
+    "refunds/create": shopify_refund.created,
     "checkouts/create": shopify_browsing.checkout_started,
     "checkouts/update": shopify_browsing.checkout_updated,
     "carts/create": shopify_browsing.cart_created,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from services.ingest.hooks.body import money, part, parts, present
+from services.ingest.hooks.body import money, part, parts, present, text
 from services.ingest.hooks.shopify_model import plain, shop_money
 
 _ZERO = Decimal(0)
@@ -122,6 +122,15 @@ def refunded(transaction: Mapping[str, Any], order: Mapping[str, Any]) -> Decima
     exponent = shop.as_tuple().exponent
     digits = Decimal(1).scaleb(exponent if isinstance(exponent, int) else -2)
     return (abs(amount) * shop / presented).quantize(digits, ROUND_HALF_UP)
+
+
+def shop_currency(refund: Mapping[str, Any]) -> str | None:
+    """The shop's own currency, which is its orders', where a refund tells it."""
+    lines, adjustments = parts(refund, "refund_line_items"), parts(refund, "order_adjustments")
+    priced = [part(refund, "total_duties_set"), *(part(one, "subtotal_set") for one in lines)]
+    priced += [part(one, "amount_set") for one in (*adjustments, *parts(refund, "transactions"))]
+    codes = (text(part(one, "shop_money").get("currency_code")) for one in priced)
+    return next(filter(None, codes), None)
 
 
 def given_back(refund: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,10 +63,19 @@ class Call(Struct, frozen=True):
         return second + min(max(self.at - second, timedelta()), _WITHIN)
 
 
-def person(said: Mapping[str, Any], call: Call) -> dict[str, Any]:
+def order_name(order_id: str | None) -> tuple[str, str | None]:
+    """The order among the external ids of its events: so a refund, which names it alone, finds
+    whose it is."""
+    return "shopify_order_id", order_id
+
+
+def person(
+    said: Mapping[str, Any], call: Call, *external: tuple[str, str | None]
+) -> dict[str, Any]:
     """``userId``, ``anonymousId`` and ``context`` of whom an order or checkout is.
 
     A customer's own words win over the order's, which keep the address of their day.
+    ``external`` are (type, id) of further names.
     """
     customer = part(said, "customer")
     customer_id = text(customer.get("id"))
@@ -90,7 +99,7 @@ def person(said: Mapping[str, Any], call: Call) -> dict[str, Any]:
         {
             "userId": customer_id,
             "anonymousId": visitor(said, call),
-            "context": context(KIND, traits, [("shopify_customer_id", customer_id)]),
+            "context": context(KIND, traits, [("shopify_customer_id", customer_id), *external]),
         }
     )
 

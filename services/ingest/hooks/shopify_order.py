@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from schemas.catalogue import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED, ORDER_UPDATED
+from schemas.catalogue import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_UPDATED
 from schemas.validation import Fault
 from services.ingest.hooks.body import instant, part, parts, present, text
 from services.ingest.hooks.event import context, message_id, time_of
 from services.ingest.hooks.model import Translated
-from services.ingest.hooks.shopify_amounts import amounts, given_back, paid_back
-from services.ingest.hooks.shopify_amounts import refunded as worth
-from services.ingest.hooks.shopify_model import KIND, Call, person, products
+from services.ingest.hooks.shopify_amounts import amounts
+from services.ingest.hooks.shopify_model import KIND, Call, order_name, person, products
 from services.ingest.hooks.shopify_people import consents
+from services.ingest.hooks.shopify_refund import refunds
 
 Order = Mapping[str, Any]
 
@@ -38,24 +38,15 @@ def cancelled(order: Order, call: Call) -> Translated:
     return _whole(order, call, None)
 
 
-def refunded(refund: Mapping[str, Any], call: Call) -> Translated:
-    """refunds/create names nobody, and so it waits for its order.
-
-    Shopify sends orders/updated for the same refund, with the refund in it and the customer.
-    """
-    detail = "A refund names no customer: it is taken from orders/updated, which has it too."
-    return Translated(ignored=[Fault("refund_with_order", detail)])
-
-
 def _whole(order: Order, call: Call, version: tuple[str, datetime] | None) -> Translated:
     if order.get("test") is True and not call.options.test_orders:
         detail = "Paid through a test gateway; the option test_orders lets such orders count."
         return Translated(ignored=[Fault("test_order", detail)])
-    who = person(order, call)
+    order_id = text(order.get("id"))
+    who = person(order, call, order_name(order_id))
     events: list[dict[str, Any]] = []
     if version is not None:
         name, at = version
-        order_id = text(order.get("id"))
         once = name == ORDER_COMPLETED and order_id is not None
         events.append(
             {
@@ -70,7 +61,7 @@ def _whole(order: Order, call: Call, version: tuple[str, datetime] | None) -> Tr
         )
     later = {**who, "context": _brief(who)}
     events.extend(_cancellation(order, later, call))
-    events.extend(_refunds(order, later))
+    events.extend(refunds(order, later))
     events.extend(consents(part(order, "customer"), call))
     return Translated(events=events)
 
@@ -123,42 +114,3 @@ def _cancellation(order: Order, who: Mapping[str, Any], call: Call) -> Iterator[
         **who,
         "properties": present({"order_id": order_id, "reason": text(order.get("cancel_reason"))}),
     }
-
-
-def _refunds(order: Order, who: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One event for each time that money went back: what is pending today may fail tomorrow."""
-    for refund in parts(order, "refunds"):
-        transactions = list(paid_back(refund))
-        refund_id = text(refund.get("id"))
-        for number, transaction in enumerate(transactions):
-            own_id = text(transaction.get("id")) or f"{order.get('id')}/{refund_id}/{number}"
-            times = (
-                place.get(name)
-                for place in (transaction, refund)
-                for name in ("processed_at", "created_at")
-            )
-            at = next((found for time in times if (found := instant(time))), None)
-            split = given_back(refund) if len(transactions) == 1 else {}
-            yield {
-                "type": "track",
-                "event": ORDER_REFUNDED,
-                "messageId": message_id(KIND, "refund", own_id),
-                "timestamp": time_of(at),
-                **who,
-                "properties": present(
-                    {
-                        "order_id": text(order.get("id")),
-                        "refund_id": refund_id,
-                        **_worth(transaction, order),
-                        **split,
-                    }
-                ),
-            }
-
-
-def _worth(transaction: Mapping[str, Any], order: Order) -> dict[str, Any]:
-    """In the order's currency; as it was sent where it cannot be valued in that."""
-    amount = worth(transaction, order)
-    if amount is None:
-        return {"total": transaction.get("amount"), "currency": transaction.get("currency")}
-    return {"total": format(amount, "f"), "currency": order.get("currency")}

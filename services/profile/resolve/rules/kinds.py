@@ -1,11 +1,14 @@
 """The kinds of identifiers, as data: whom they name, how many one person may have, which wins.
 
 A *personal* identifier names a person: two that are seen together are one person's. A
-*device* is a thing that several may hold in turn: it never makes two people one. What a kind
+*device* is a thing that several may hold in turn, and one person any number of: it never makes
+two people one. An order is such a thing: a shop may write another customer on it. What a kind
 looks like in one spelling is in ``spelling``; the limits are Segment's defaults.
 """
 
 from msgspec import Struct
+
+from schemas.catalogue import ORDER_IDS
 
 
 class Kind(Struct, frozen=True):
@@ -31,8 +34,11 @@ Types that are not named here, of ``context.externalIds``, come after these, fiv
 ``customer_id`` and ``contact_id`` are ``<source>/<id>``: a shop's and a chat tool's own books.
 """
 
-DEVICES = ("anonymous_id", "device_id")
-"""The first of a message's says whose it is, where it names nobody."""
+DEVICES = ("anonymous_id", "device_id", "order")
+"""The first of a message's says whose it is, where it names nobody.
+
+``order`` is ``<source>/<order id>``: what names nothing else, a refund mostly, is whose it is.
+"""
 
 _RANK = {kind.type: rank for rank, kind in enumerate(PERSONAL)}
 _MOST = {kind.type: kind.most for kind in PERSONAL}
@@ -61,6 +67,7 @@ EXTERNAL = {
     "device_id": "device_id",
     "android.id": "device_id",
     "ios.id": "device_id",
+    **dict.fromkeys(ORDER_IDS, "order"),
 }
 """Well-known type names of ``context.externalIds``, in lower case, and what they are here."""
 
@@ -81,7 +88,7 @@ NOT_LINKING = frozenset(
 )
 """External ids that tell no person: claimed, shared or changed at will. Kept in the event only."""
 
-OWN_BOOKS = frozenset({"customer_id", "contact_id"})
+OWN_BOOKS = frozenset({"customer_id", "contact_id", "order"})
 """Kinds whose values are unique within one source."""
 
 BLOCKED = frozenset({"-1", "null", "anonymous", "void", "test", "undefined", "guest", "none"})

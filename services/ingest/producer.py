@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from schemas.topics import BY_NAME
 from services.ingest.handler import Unavailable
 from services.ingest.lane import Delivery, Item, Lane, size_of
+from services.ingest.meter import Meter
 from services.ingest.model import Accepted
 from services.ingest.settings import IngestSettings
 from services.runtime import metrics
@@ -47,6 +48,7 @@ class Producer:
         self._departure: asyncio.TimerHandle | None = None
         self._departed_at = 0.0
         self._pending = 0
+        self._meter = Meter()
 
     async def start(self) -> None:
         """Connect as soon as a broker answers; does not wait for it."""
@@ -100,7 +102,7 @@ class Producer:
             await delivery.done
         finally:
             patience.cancel()
-        metrics.INGEST_ACK.observe(time.perf_counter() - started)
+        self._meter.acknowledged(time.perf_counter() - started)
 
     def _queue(self, events: Sequence[Accepted], source: bytes, delivery: Delivery) -> None:
         size = 0

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
-from prometheus_client import Counter, Histogram
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,6 +18,7 @@ from schemas.validation import Fault
 from services.ingest.access import Access
 from services.ingest.doors import nothing_taken
 from services.ingest.handler import Ingest, Limited, Unavailable
+from services.ingest.meter import Meter
 from services.ingest.model import MAX_BODY, Answer, Shared
 from services.ingest.opening import open_batch, shared_of, write_key_of
 from services.ingest.packing import ENCODINGS, unpack
@@ -62,8 +62,7 @@ class Tracking:
         self._access = access
         # A browser shows a page our answer, errors too, only with these headers.
         self._cors = CORSMiddleware(self._serve, origins, ("POST", "GET"), ("*",), max_age=86_400)
-        self._accepted = metrics.INGEST_EVENTS.labels("accepted")
-        self._observers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._meter = Meter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] not in ROUTES:
@@ -81,7 +80,7 @@ class Tracking:
         except Exception as error:  # noqa: BLE001 - the last line: a bug becomes a 500
             reply = _refusal(error, route)
         body = b"" if scope["method"] == "HEAD" else reply.body
-        self._count(route, reply.status, time.perf_counter() - started)
+        self._meter.answered(route.path, reply.status, time.perf_counter() - started)
         await send(
             {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         )
@@ -134,7 +133,7 @@ class Tracking:
     async def _take(
         self, texts: list[bytes], call: str | None, shared: Shared, source: Source
     ) -> Answer:
-        metrics.INGEST_BATCH.observe(len(texts))
+        self._meter.taken(len(texts))
         if source.kind == "history":
             shared.history = True
         try:
@@ -142,24 +141,13 @@ class Tracking:
         except (Limited, Unavailable) as error:
             advice = "Send the same again: messageId keeps it from counting twice."
             raise nothing_taken(error, len(texts), advice, RETRY_AFTER) from None
-        self._accepted.inc(answer.accepted)
+        self._meter.accepted(answer.accepted)
         if answer.duplicates:
             metrics.INGEST_EVENTS.labels("duplicate").inc(answer.duplicates)
         for rejection in answer.rejected:
             metrics.INGEST_EVENTS.labels("rejected").inc()
             metrics.INGEST_REJECTED.labels(rejection.code).inc()
         return answer
-
-    def _count(self, route: Route, status: int, seconds: float) -> None:
-        observers = self._observers.get((route.path, status))
-        if observers is None:
-            observers = (
-                metrics.HTTP_REQUESTS.labels("ingest", route.path, str(status)),
-                metrics.HTTP_SECONDS.labels("ingest", route.path),
-            )
-            self._observers[route.path, status] = observers
-        observers[0].inc()
-        observers[1].observe(seconds)
 
 
 def _read(headers: Headers) -> _Sent:

@@ -1,6 +1,9 @@
 """Every metric of every service. Base units, ``_total`` on counters, no ids in labels."""
 
 import os
+from bisect import bisect_left
+from collections import Counter as Counted
+from collections.abc import Collection
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,6 +25,18 @@ def exposition() -> bytes:
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+class Crowd(Histogram):
+    """A histogram that takes many observations at once, at the cost of one."""
+
+    def observe_all(self, amounts: Collection[float]) -> None:
+        """The same as ``observe`` for each."""
+        if amounts:
+            self._sum.inc(sum(amounts))
+            places = Counted(bisect_left(self._upper_bounds, amount) for amount in amounts)
+            for place, count in places.items():
+                self._buckets[place].inc(count)
 
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -85,7 +100,7 @@ HTTP_REQUESTS = Counter(
     "Requests by route template (never the path) and status.",
     ["service", "route", "status"],
 )
-HTTP_SECONDS = Histogram(
+HTTP_SECONDS = Crowd(
     "regulars_http_request_seconds",
     "Time to answer a request.",
     ["service", "route"],
@@ -171,12 +186,12 @@ INGEST_EVENTS = Counter(
     ["outcome"],
 )
 INGEST_REJECTED = Counter("regulars_ingest_rejected_total", "Events refused, by code.", ["code"])
-INGEST_BATCH = Histogram(
+INGEST_BATCH = Crowd(
     "regulars_ingest_batch_events",
     "Events of one request.",
     buckets=(1, 5, 20, 100, 500, 1_000, 2_500),
 )
-INGEST_ACK = Histogram(
+INGEST_ACK = Crowd(
     "regulars_ingest_ack_seconds",
     "From handing a request's events to the producer to the broker's last acknowledgement.",
     buckets=SECONDS,

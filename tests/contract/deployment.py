@@ -161,7 +161,9 @@ def declared_metrics() -> dict[str, set[str]]:
         one._name + suffix: set(one._labelnames)
         for one in vars(metrics).values()
         if isinstance(one, MetricWrapperBase)
-        for suffix in SUFFIXES[type(one)]
+        for kind, suffixes in SUFFIXES.items()
+        if isinstance(one, kind)
+        for suffix in suffixes
     }
 
 

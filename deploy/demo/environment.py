@@ -55,6 +55,7 @@ def environment(
         "REGULARS_NOTIFIER_SECRET": _SECRET,
         "REGULARS_NOTIFIER_PUBLIC_URL": url(where["notifier"]),
         "REGULARS_NOTIFIER_PROFILE_URL": url(where["profile"]),
+        "REGULARS_PROFILE_SEGMENTATION_URL": url(where["segmentation"]),
         "REGULARS_NOTIFIER_PROFILE_TOKEN": READER,
         "REGULARS_CONSOLE_TOKEN": ADMIN,
         **{

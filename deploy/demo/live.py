@@ -26,6 +26,7 @@ async def open_shop(regulars: Supervisor, rate: float, console: Console) -> None
     async with Pipeline(regulars.settings) as pipeline:
         with console.status("The new segments are computed over everybody") as status:
             await pipeline.quiet(lambda look: status.update(f"Segments: {look.due} sweeps to go"))
+            await marketing.evaluated(regulars.url("segmentation"), status.update)
         console.print(
             f"{len(marketing.SEGMENTS)} segments and {len(marketing.CAMPAIGNS)} campaigns are "
             f"defined and computed for everybody ({monotonic() - started:.0f} s)."

@@ -1,7 +1,7 @@
 """The segments and campaigns of the demo, defined over the APIs as a marketer would."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -11,6 +11,7 @@ from deploy.local.errors import StackError
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _TRIES = 10
+_LOOK_SECONDS = 0.5
 
 SEGMENTS: Mapping[str, Mapping[str, Any]] = {
     "regulars": {
@@ -124,6 +125,25 @@ async def define(segmentation: str, notifier: str) -> None:
             await _put(client, f"{segmentation}/v1/segments/{key}", segment)
         for key, campaign in CAMPAIGNS.items():
             await _put(client, f"{notifier}/v1/campaigns/{key}", campaign)
+
+
+async def evaluated(segmentation: str, say: Callable[[str], None]) -> None:
+    """Return once everybody has been asked about every segment."""
+    headers = {"Authorization": f"Bearer {MARKETER}"}
+    url = f"{segmentation}/v1/segments?limit=500"
+    async with httpx.AsyncClient(headers=headers, timeout=20, trust_env=False) as client:
+        while left := await _left(client, url):
+            say(f"Segments: {', '.join(left)} to go")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _left(client: httpx.AsyncClient, url: str) -> list[str]:
+    """The segments that not everybody has been asked about."""
+    try:
+        answer = (await client.get(url)).raise_for_status().json()
+    except httpx.HTTPError as error:
+        raise StackError(f"{url} does not answer: {type(error).__name__}") from None
+    return [one["name"] for one in answer["items"] if one["state"] != "ready"]
 
 
 async def _put(client: httpx.AsyncClient, url: str, body: Mapping[str, Any]) -> None:

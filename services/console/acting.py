@@ -74,10 +74,11 @@ def form(act: Callable[[dict[str, str]], Awaitable[None]], classes: str = "") ->
 
 
 def field(label: str, name: str, **attributes: str) -> Element:
-    """A labelled input of a form."""
+    """A labelled input of a form; ``id`` where another form of the page has the same name."""
+    given = {"type": "text", "id": f"field-{name}"} | attributes
     with box("div", "field"):
-        Text("label", label, for_=f"field-{name}")
-        return box("input", name=name, id=f"field-{name}", **({"type": "text"} | attributes))
+        Text("label", label, for_=given["id"])
+        return box("input", name=name, **given)
 
 
 def choice(label: str, name: str, options: Mapping[str, str]) -> Element:

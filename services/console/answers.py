@@ -128,6 +128,8 @@ class Profile(Struct, frozen=True):
     carts: list[Cart] = []
     wishlists: list[Wishlist] = []
     conversations: list[Conversation] = []
+    as_of: datetime | None = None
+    """Set where it is the profile of a past instant."""
 
 
 class HeldIdentifier(Struct, frozen=True):
@@ -144,11 +146,23 @@ class Merge(Struct, frozen=True):
     at: datetime
     evidence: Identifier
     explanation: str
+    message_id: str = ""
+    actor: str = ""
+    note: str = ""
+
+
+class Split(Struct, frozen=True):
+    """A decision that keeps them apart from somebody."""
+
+    at: datetime
+    actor: str
+    reason: str
 
 
 class Identity(Struct, frozen=True):
     identifiers: list[HeldIdentifier]
     merges: list[Merge]
+    splits: list[Split] = []
 
 
 class Interaction(Struct, frozen=True):
@@ -163,6 +177,10 @@ class Interaction(Struct, frozen=True):
 # -- segmentation ----------------------------------------------------------------------------
 
 
+class WaitsFor(Struct, frozen=True):
+    condition: str
+
+
 class Segment(Struct, frozen=True):
     key: str
     name: str
@@ -171,6 +189,8 @@ class Segment(Struct, frozen=True):
     members: int
     rule: Any
     description: str = ""
+    state: str = "ready"
+    waiting_for: list[WaitsFor] = []
 
 
 class Membership(Struct, frozen=True):

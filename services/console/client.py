@@ -10,6 +10,7 @@ import msgspec
 from services.console import answers, reported
 from services.console.answers import Page
 from services.console.arrivals import Activity, MadeKey, Sighting, Source
+from services.console.identities import Identities
 from services.console.refused import Dismissed, Rejection, RejectionCounts, Verdict
 from services.console.service import Params, Service, Trouble, part_of
 from services.console.settings import ConsoleSettings
@@ -27,8 +28,9 @@ class Profiles(Service):
             "/v1/profiles", Page[answers.Profile], query=query, limit=limit, cursor=cursor
         )
 
-    async def profile(self, profile_id: str) -> answers.Profile:
-        return await self.get(f"/v1/profiles/{part_of(profile_id)}", answers.Profile)
+    async def profile(self, profile_id: str, at: str = "") -> answers.Profile:
+        """``at``: a past instant, as RFC 3339; empty: now."""
+        return await self.get(f"/v1/profiles/{part_of(profile_id)}", answers.Profile, at=at)
 
     async def identity(self, profile_id: str) -> answers.Identity:
         return await self.get(f"/v1/profiles/{part_of(profile_id)}/identity", answers.Identity)
@@ -180,6 +182,7 @@ class Apis:
         self.sources = Sources("Ingest", connections.ingest, token)
         self.rejections = Rejections("Ingest", connections.ingest, token)
         self.profiles = Profiles("Profile", connections.profile, token)
+        self.identities = Identities("Profile", connections.profile, token)
         self.webhooks = Webhooks("Profile", connections.profile, token)
         self.segments = Segments("Segmentation", connections.segmentation, token)
         self.messages = Messages("Notifier", connections.notifier, token)

@@ -24,6 +24,8 @@ from services.console.pages import (
     segments,
     source,
     sources,
+    suggestion,
+    suggestions,
     webhook,
     webhooks,
 )
@@ -40,6 +42,8 @@ def register(desk: Desk) -> None:
     _add(desk, "/", overview.TITLE, overview.build)
     _add(desk, "/customers", customers.TITLE, customers.build)
     _add(desk, "/customers/{profile_id}", customer.TITLE, customer.build)
+    _add(desk, "/suggestions", suggestions.TITLE, suggestions.build)
+    _add(desk, "/suggestions/{id}", suggestion.TITLE, suggestion.build)
     _add(desk, "/segments", segments.TITLE, segments.build)
     _add(desk, "/campaigns", campaigns.TITLE, campaigns.build)
     _add(desk, "/reports", reports.TITLE, reports.build)

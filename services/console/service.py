@@ -16,6 +16,7 @@ from services.console.answers import Page
 T = TypeVar("T")
 Params = Mapping[str, str | int | list[str] | None]
 _MEMBERS = 200
+_NEEDS = "This needs the role "
 _PAGES = 20
 
 
@@ -99,13 +100,20 @@ class Service:
         if status == 401:
             return Trouble(f"{self._name} does not accept this token.", status)
         if status == 403:
-            return Trouble(f"{self._name} does not let this token's role {what} this.", status)
-        try:
-            problem = msgspec.json.decode(response.content, type=_Problem)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            problem = _Problem()
+            said = f"{self._name} does not let this token's role {what} this."
+            needed = _problem(response).detail
+            # Who reads it can only ask for that role; other details say nothing to them.
+            return Trouble(f"{said} {needed}" if needed.startswith(_NEEDS) else said, status)
+        problem = _problem(response)
         said = problem.detail or problem.title or response.reason_phrase
         return Trouble(f"{self._name}: {said}" if said else f"{self._name} failed.", status)
+
+
+def _problem(response: httpx.Response) -> _Problem:
+    try:
+        return msgspec.json.decode(response.content, type=_Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Problem()
 
 
 def part_of(value: str) -> str:

@@ -15,6 +15,7 @@ from services.console.elements import Text, box, link
 NAVIGATION = (
     ("/", "Overview"),
     ("/customers", "Customers"),
+    ("/suggestions", "Duplicates"),
     ("/segments", "Segments"),
     ("/campaigns", "Campaigns"),
     ("/reports", "Reports"),

@@ -31,6 +31,9 @@ from services.profile.feed.snapshot import Stored
 from services.profile.feed.subscriptions import Subscriptions
 from services.profile.identity import routes as identity
 from services.profile.identity.desk import Desk as Deciding
+from services.profile.identity.forecast import Forecast
+from services.profile.identity.found import FoundPairs
+from services.profile.identity.scoring import Scorer
 from services.profile.identity.suggestions import Suggestions
 from services.profile.render import interaction, profile
 from services.profile.resolve.model import Person
@@ -76,6 +79,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
             telling.cancel()
             with suppress(asyncio.CancelledError):
                 await telling
+            await forecast.close()
             await publisher.stop()
             client.close()
 
@@ -97,11 +101,15 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     identities = IdentityStore(database)
     app.state.people = People(ProfileStore(database), identities, policy)
     app.state.identity = Deciding(identities, publisher)
-    app.state.suggestions = Suggestions(identities, app.state.identity)
+    app.state.suggestions = Suggestions(
+        identities, app.state.identity, Scorer(app.state.people.profiles), FoundPairs(database)
+    )
     app.state.consent = Desk(ConsentStore(database), app.state.people, publisher, policy)
     app.state.catalogue = catalogue
     app.state.trait_sources = trait_sources
-    app.state.past = Past(app.state.people.identities, Declared(settings))
+    declared = Declared(settings)
+    app.state.past = Past(app.state.people.identities, declared)
+    forecast = app.state.forecast = Forecast(declared, settings.profile_segmentation_url)
     app.state.feed = Office(settings, Subscriptions(database))
     app.state.rates = RateDesk(stored_rates, rates, settings.base_currency)
     app.state.client = client

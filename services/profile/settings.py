@@ -17,6 +17,8 @@ class ProfileSettings(Settings):
     """The port of the build worker's metrics and health."""
     profile_feed_worker_port: int = 8230
     """The port of the metrics and health of the worker that sends webhooks."""
+    profile_segmentation_url: str = "http://127.0.0.1:8300"
+    """The segmentation API, asked by previews of merges and splits which segments would change."""
     profile_confirmed_consent: tuple[str, ...] = ()
     """Which grants count only once the person has confirmed them (double opt-in): what is granted,
     the source and from when: ``["email@website since 2026-03-01", "email/newsletter"]``."""

@@ -13,6 +13,7 @@ from services.runtime.backoff import Backoff
 from services.runtime.http import create_api
 from services.runtime.mongo import Client, PyMongoError, connect
 from services.runtime.publish import Publisher
+from services.segmentation import evaluation
 from services.segmentation.definitions import Definitions
 from services.segmentation.routes import Desk, router
 from services.segmentation.settings import SegmentationSettings
@@ -69,8 +70,10 @@ def create_app(
         lifespan=lifespan,
         ready=ready,
         max_body=MAX_BODY,
+        roomy={"/v1/segments/evaluate": evaluation.MAX_BODY},
     )
     app.include_router(router)
+    app.include_router(evaluation.router)
     return app
 
 

@@ -25,7 +25,7 @@ from services.segmentation.work import FLIP, Saved, Work
 
 GROUP = "segmentation"
 TOPICS = ("profile.changes",)
-KINDS = ("segment",)
+KINDS = ("segment", "readiness")
 SWEEP = "sweep/definitions"
 """The timer of a partition's sweep."""
 
@@ -75,7 +75,7 @@ class SegmentationHandler:
     async def handle(self, turn: Turn) -> None:
         """Fold the turn's profiles, then what time changes, then one chunk of each sweep."""
         work = Work(turn)
-        sources = await self._follow(turn)
+        sources, begun = await self._follow(turn)
         changes = _changes(turn)
         flips = [timer for timer in turn.timers if timer.key.startswith(FLIP)]
         wanted = {_profile_id(record): record.source for record, _ in changes}
@@ -90,6 +90,7 @@ class SegmentationHandler:
                 await self._sweep(turn, work, timer.source)
         saved = work.finish()
         saved.progress = {id_: self._progress[id_] for id_ in sources}
+        saved.heard = dict.fromkeys(begun, self._plan.heard()) if begun else {}
         await self._store.save(turn.session, saved)
         self._people.shrink()
 
@@ -132,15 +133,13 @@ class SegmentationHandler:
         """The plan of the definitions in force; it stays the same for the rest of a turn."""
         if self._revision != self._definitions.revision:
             self._revision = self._definitions.revision
-            current = self._definitions.current
-            segments = [current[key] for key in current if key[0] == "segment"]
-            self._plan = plan_of(segments, self._plan.segments)
+            self._plan = plan_of(self._definitions.current.values(), self._plan.compiled)
         return self._plan
 
-    async def _follow(self, turn: Turn) -> set[str]:
+    async def _follow(self, turn: Turn) -> tuple[set[str], list[str]]:
         """Begin the sweep of every partition of the turn that is behind.
 
-        Answers with the source ids whose progress the turn changes.
+        Answers with the source ids whose progress the turn changes, and those that it begins.
         """
         plan = self._current()
         inputs = [item.source for item in turn.records]
@@ -152,12 +151,14 @@ class SegmentationHandler:
             known = await self._store.progress(turn.session, unknown)
             self._progress.update((id_, known.get(id_, Progress())) for id_ in unknown)
         changed = {timer.source.id for timer in turn.timers if timer.key == SWEEP}
+        begun = []
         for id_, source in sources.items():
             if self._progress[id_].fingerprint != plan.fingerprint:
                 self._progress[id_] = Progress(fingerprint=plan.fingerprint)
                 turn.set_timer(source, SWEEP, turn.now)
                 changed.add(id_)
-        return changed
+                begun.append(id_)
+        return changed, begun
 
     async def _sweep(self, turn: Turn, work: Work, source: Source) -> None:
         """Apply the definitions to the next people of the partition."""

@@ -223,5 +223,20 @@ class Progress(Struct, kw_only=True):
     done: bool = False
 
 
+class Heard(Struct, frozen=True, kw_only=True):
+    """What a partition goes by, of one segment."""
+
+    version: int
+    waits: tuple[str, ...] = ()
+    """The computed traits that are not ready; without any, people are asked."""
+
+
+class Outlook(Struct, frozen=True, kw_only=True):
+    """How far one partition is with all segments, as it was last stored."""
+
+    done: bool
+    heard: dict[str, Heard]
+
+
 Sizes = Mapping[str, int]
 """Segment -> by how many its membership has changed."""

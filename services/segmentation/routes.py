@@ -16,6 +16,8 @@ from services.runtime.http import Page, Problem, decode_cursor, encode_cursor, r
 from services.segmentation import shapes
 from services.segmentation.definitions import Busy, Definitions, Stored
 from services.segmentation.model import UNFIT, Standing, instant, micros
+from services.segmentation.render import segment as segment_shown
+from services.segmentation.render import state_of
 from services.segmentation.rules.compile import compile_segment, evaluate, reasons
 from services.segmentation.rules.moment import Moment
 from services.segmentation.store import Members, Segments
@@ -77,7 +79,7 @@ async def put_segment(key: Key, request: Request, response: Response, desk: Offi
         raise _invalid(errors)
     stored, created = outcome
     response.status_code = 201 if created else 200
-    return _segment(stored, await desk.members.sizes())
+    return await _shown(desk, stored)
 
 
 @router.get(
@@ -87,8 +89,8 @@ async def put_segment(key: Key, request: Request, response: Response, desk: Offi
     response_model_exclude_unset=True,
 )
 async def get_segment(key: Key, desk: Office) -> Any:
-    """The definition in force, and how many people are in it."""
-    return _segment(await _existing(desk, key), await desk.members.sizes())
+    """The definition in force, how many people are in it, and whether everybody was asked."""
+    return await _shown(desk, await _existing(desk, key))
 
 
 @router.delete(
@@ -110,12 +112,12 @@ async def delete_segment(key: Key, desk: Office) -> None:
     response_model_exclude_unset=True,
 )
 async def list_segments(desk: Office, limit: Limit = 50, cursor: Cursor = None) -> Any:
-    """By key, with their numbers of members."""
+    """By key, with their numbers of members, and whether everybody was asked."""
     after = decode_cursor(cursor, str) if cursor else ""
     found = await desk.catalogue.page(after, limit + 1)
-    sizes = await desk.members.sizes()
+    sizes, outlooks = await desk.members.sizes(), await desk.members.outlooks()
     more = encode_cursor(found[limit - 1].key) if len(found) > limit else None
-    items = [_segment(stored, sizes) for stored in found[:limit]]
+    items = [segment_shown(stored, sizes, outlooks) for stored in found[:limit]]
     return Page[shapes.Segment](items=items, next=more)
 
 
@@ -145,6 +147,7 @@ async def explain(key: Key, profile_id: ProfileId, desk: Office) -> shapes.Expla
     segment = compile_segment(key, stored.version, stored.segment())
     at = desk.clock()
     verdict = evaluate(segment, Moment(person, micros(at)))
+    state, _ = state_of(key, stored.version, await desk.members.outlooks())
     membership = standing.members.get(key)
     left = standing.past.get(key)
     return shapes.Explanation(
@@ -155,7 +158,7 @@ async def explain(key: Key, profile_id: ProfileId, desk: Office) -> shapes.Expla
         member=membership is not None,
         since=instant(membership.since) if membership else None,
         occurrences=membership.occurrence if membership else left.occurrence if left else 0,
-        holds=verdict.member,
+        holds=None if state == "waiting" else verdict.member,
         evaluated_at=at,
         next_flip=None if verdict.next_flip is None else instant(verdict.next_flip),
         reasons=[
@@ -212,16 +215,8 @@ async def _person(desk: Desk, profile_id: str) -> Standing:
     raise Problem(404, "Not Found", "There is no profile with this id.")
 
 
-def _segment(stored: Stored, sizes: dict[str, int]) -> shapes.Segment:
-    return shapes.Segment.model_validate(
-        {
-            **stored.fields(),
-            "key": stored.key,
-            "version": stored.version,
-            "updated_at": instant(stored.at),
-            "members": sizes.get(stored.key, 0),
-        }
-    )
+async def _shown(desk: Desk, stored: Stored) -> shapes.Segment:
+    return segment_shown(stored, await desk.members.sizes(), await desk.members.outlooks())
 
 
 def _unknown_segment() -> Problem:

@@ -162,6 +162,14 @@ class Definition(_Shape):
     rule: Rule
 
 
+class WaitsFor(BaseModel):
+    """A computed trait that not every profile has yet."""
+
+    trait: str = Field(examples=["ct_0a1b2c3d4e5f6071"])
+    condition: str
+    """The condition of the rule that needs it."""
+
+
 class Segment(Definition):
     """A segment as it stands."""
 
@@ -171,6 +179,12 @@ class Segment(Definition):
     updated_at: datetime
     members: int
     """How many people are in it now."""
+    state: Literal["waiting", "evaluating", "ready"] = Field(
+        description="`waiting`: profiles are still being filled in with what the rule asks about, "
+        "and until all of them are, nobody enters or leaves. `evaluating`: everybody is being "
+        "asked. `ready`: whoever should be in it is."
+    )
+    waiting_for: list[WaitsFor] = Field([], description="Missing unless it is `waiting`.")
 
 
 class Member(BaseModel):
@@ -212,7 +226,7 @@ class Explanation(BaseModel):
     occurrences: int
     """How many times the person has entered the segment."""
     holds: bool | None
-    """What the rule answers now; null while a new computed trait is being filled in."""
+    """What the rule answers now; null while the segment waits for a computed trait."""
     evaluated_at: datetime
     next_flip: datetime | None
     """Before this instant time alone changes nothing; null: it never does."""

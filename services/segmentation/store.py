@@ -6,8 +6,9 @@
     binary, and the segments they are in (``m``) and were in before (``past``). Instants are
     microseconds since 1970.
 ``partitions``
-    ``{_id: source id, applied, cursor, done, sizes: {segment: members}}``: how far each
-    partition has applied the definitions, and its part of each segment's size.
+    ``{_id: source id, applied, cursor, done, sizes: {segment: members}, heard: {segment:
+    {version, waits}}}``: how far each partition has applied the definitions, its part of each
+    segment's size, and the version of each that it goes by, with what it waits for.
 ``segments``
     ``{_id: key, version, body, at, published, deleted}``: the definitions, written by the API.
 """
@@ -15,6 +16,7 @@
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 from pymongo.errors import DuplicateKeyError
 
 from services.runtime.mongo import (
@@ -25,7 +27,7 @@ from services.runtime.mongo import (
     create_collection,
 )
 from services.segmentation.definitions import Stored
-from services.segmentation.model import Left, Membership, Progress, Standing
+from services.segmentation.model import Left, Membership, Outlook, Progress, Standing
 from services.segmentation.work import Saved, Write
 
 _BY_SEGMENT = [("m.s", 1), ("_id", 1)]
@@ -79,7 +81,7 @@ class People:
         people = [_write(write) for write in saved.writes]
         if people:
             await self._people.bulk_write(people, ordered=False, session=session)
-        ids = sorted({*saved.progress, *saved.sizes})
+        ids = sorted({*saved.progress, *saved.sizes, *saved.heard})
         partitions = [update for id_ in ids if (update := _advance(id_, saved)) is not None]
         if partitions:
             await self._partitions.bulk_write(partitions, ordered=False, session=session)
@@ -154,6 +156,9 @@ def _advance(source_id: str, saved: Saved) -> UpdateOne | None:
             "cursor": progress.cursor,
             "done": progress.done,
         }
+    if source_id in saved.heard:
+        heard = msgspec.to_builtins(saved.heard[source_id])
+        update["$set"] = update.get("$set", {}) | {"heard": heard}
     sizes = {key: by for key, by in saved.sizes.get(source_id, {}).items() if by}
     if sizes:
         update["$inc"] = {f"sizes.{key}": by for key, by in sizes.items()}
@@ -180,6 +185,11 @@ class Members:
         found = found.hint(_BY_SEGMENT)
         standings = [standing_of(document) for document in await found.to_list(None)]
         return [(one.profile_id, one.members[segment]) for one in standings]
+
+    async def outlooks(self) -> list[Outlook]:
+        """How far each partition is, of those that ever looked at definitions."""
+        found = self._partitions.find({"heard": {"$exists": True}}, {"done": 1, "heard": 1})
+        return [msgspec.convert(document, Outlook) for document in await found.to_list(None)]
 
     async def sizes(self) -> dict[str, int]:
         """How many members each segment has."""

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from schemas.messages import SegmentChanged
 from services.runtime.turn import Message, Source, Turn
-from services.segmentation.model import Left, Membership, Progress, Standing, instant
+from services.segmentation.model import Heard, Left, Membership, Progress, Standing, instant
 
 _encode = msgspec.json.Encoder().encode
 FLIP = "flip/"
@@ -36,6 +36,8 @@ class Saved(Struct):
     """By source id."""
     sizes: dict[str, Counter[str]] = field(default_factory=dict)
     """Source id -> segment -> by how many its membership changed."""
+    heard: dict[str, dict[str, Heard]] = field(default_factory=dict)
+    """Source id -> segment -> what the partition goes by from now on."""
 
 
 class _Kept(Struct):

@@ -7,12 +7,27 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from schemas.messages import Event
+from schemas.messages import Definition, Event
 from services.profile.api import create_app
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.declared import declared_traits
 from services.profile.identity import shapes
 from services.profile.identity.desk import Desk
+from services.profile.identity.forecast import Forecast
+from services.profile.identity.found import FoundPairs
+from services.profile.identity.scoring import Scorer
 from services.profile.identity.suggestions import Suggestions
 from services.profile.settings import ProfileSettings
+from services.runtime.mongo import transaction
+from services.segmentation.api import create_app as create_segmentation
+from services.segmentation.definitions import Stored
+from services.segmentation.model import Heard, Membership, Standing
+from services.segmentation.rules.computed import body_of, traits_of
+from services.segmentation.rules.dump import dump, encode
+from services.segmentation.rules.parse import parse
+from services.segmentation.settings import SegmentationSettings
+from services.segmentation.store import People
+from services.segmentation.work import Saved, Write
 from tests.spine import Spine, event, settings_of
 
 pytestmark = pytest.mark.broker
@@ -39,13 +54,23 @@ async def spine(settings: ProfileSettings) -> AsyncIterator[Spine]:
 async def api(settings: ProfileSettings, spine: Spine) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(settings)
     app.state.identity = Desk(spine.identities, spine)
-    app.state.suggestions = Suggestions(spine.identities, app.state.identity)
+    app.state.suggestions = Suggestions(
+        spine.identities, app.state.identity, Scorer(spine.profiles), FoundPairs(spine.database)
+    )
+    app.state.forecast = Forecast(declared, "http://127.0.0.1:1")
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://profile", headers=SUPPORT
     ) as client:
+        client.app = app  # type: ignore[attr-defined]
         yield client
+    await app.state.forecast.close()
     app.state.client.close()
+
+
+async def declared() -> Traits:
+    """No computed traits."""
+    return Traits({})
 
 
 async def get(api: httpx.AsyncClient, path: str) -> Any:
@@ -100,7 +125,8 @@ async def test_an_anonymous_visitor_becomes_known_and_an_unmerge_gives_back_both
     path, what = f"/v1/profiles/{both['profile_id']}", {"merge": visitor["profile_id"], **WHY}
     tried = await post(api, f"{path}/unmerge?preview=true", what)
     shapes.Preview.model_validate(tried)
-    assert tried["summary"] == "1 person become 2; 0 of 6 interactions move."
+    assert tried["summary"] == "1 person becomes 2; 0 of 6 interactions move."
+    assert (tried["segments"], tried["segments_note"][:12]) == (None, "Segmentation")
     assert {each["profile_id"]: each["interactions"] for each in tried["after"]} == {
         visitor["profile_id"]: 3, ann["profile_id"]: 3,
     }  # fmt: skip
@@ -268,3 +294,130 @@ async def test_what_cannot_be_decided_is_a_problem_that_says_why(api, spine):
     assert (await api.get("/v1/identity/decisions/d_x")).status_code == 404
     refused = await api.post(f"/v1/profiles/{ann}/merge", json={}, headers=READER)
     assert refused.status_code == 403
+
+
+HOME = {"traits": {"email": "home@x.io"}}
+
+
+def named(user_id: str, seconds: float, **traits: Any) -> Event:
+    return event(f"{user_id}{seconds}", seconds, "identify", user_id=user_id, traits=traits)
+
+
+async def test_the_likeliest_come_first_with_what_compares(api, spine):
+    born = {"firstName": "Cyd", "lastName": "Quill", "birthday": "1980-02-29"}
+    mail = {"traits": {"email": "cyd@x.io"}}
+    await spine.happened(
+        named("ann", 1, firstName="Ann", lastName="Abel"),
+        named("bob", 2, firstName="Bob", lastName="Baker"),
+        event("h1", 3, event="Cart Viewed", user_id="ann", context=HOME),
+        event("h2", 4, event="Cart Viewed", user_id="bob", context=HOME),
+        named("cyd", 5, **born),
+        named("dan", 6, **born | {"lastName": "Quil"}),
+        event("c1", 7, event="Cart Viewed", user_id="cyd", context=mail),
+        event("c2", 8, event="Cart Viewed", user_id="dan", context=mail),
+        named("eve", 9, **born | {"firstName": "Eve"}),
+        named("fay", 10, **born | {"firstName": "Eve"}),
+    )
+    names = ("ann", "bob", "cyd", "dan", "eve", "fay")
+    ids = {name: (await person(api, f"user_id/{name}"))["profile_id"] for name in names}
+
+    def who(items: list[Any]) -> list[set[str]]:
+        by_id = {id_: name for name, id_ in ids.items()}
+        return [{by_id[each["profile_id"]] for each in one["people"]} for one in items]
+
+    first = await get(api, "/v1/identity/suggestions?limit=1")
+    rest = await get(api, f"/v1/identity/suggestions?limit=1&cursor={first['next']}")
+    assert who(first["items"] + rest["items"]) == [{"cyd", "dan"}, {"ann", "bob"}]
+    assert rest["next"] is None
+    (found,) = first["items"]
+    shapes.Suggestion.model_validate(found)
+    levels = {each["field"]: (each["level"], set(each["values"])) for each in found["compared"]}
+    assert levels == {
+        "email": ("same", {"cyd@x.io"}), "given": ("same", {"cyd"}),
+        "family": ("close", {"quill", "quil"}), "birthday": ("same", {"19800229"}),
+    }  # fmt: skip
+    assert found["score"] == round(sum(each["bits"] for each in found["compared"]), 3)
+    assert found["likely"]
+    assert await get(api, f"/v1/identity/suggestions/{found['suggestion_id']}") == found
+
+    # Whom no message named together is put in the queue by who found them alike.
+    pairs = [[ids["fay"], ids["eve"]], [ids["eve"], ids["eve"]], [ids["ann"], "nobody"]]
+    queued = await post(api, "/v1/identity/suggestions", {"pairs": pairs})
+    assert queued == {"queued": 1}
+    told = (await get(api, "/v1/identity/suggestions"))["items"]
+    assert {"eve", "fay"} in who(told)
+    (put,) = [one for one in told if one["found_at"] is not None]
+    assert (put["evidence"], put["likely"]) == ([], True)
+    path = f"/v1/identity/suggestions/{put['suggestion_id']}"
+    tried = await post(api, f"{path}?preview=true", {"verdict": "reject", "reason": "Sisters."})
+    assert (tried["kind"], tried["before"], tried["moved"]) == ("split", [], 0)
+    await post(api, path, {"verdict": "reject", "reason": "Sisters."})
+    assert {"eve", "fay"} not in who((await get(api, "/v1/identity/suggestions"))["items"])
+    assert (await api.get(path)).status_code == 404
+    assert await post(api, "/v1/identity/suggestions", {"pairs": pairs}) == {"queued": 0}
+    for call in (path, "/v1/identity/suggestions"):
+        refused = await api.post(call, json={}, headers=READER)
+        assert refused.status_code == 403
+    assert (await api.get("/v1/identity/suggestions", headers=READER)).status_code == 200
+
+
+VIEWED = {"event": "Cart Viewed", "op": "gte", "value": 2}
+SEGMENTS = {
+    "one-order": {"fact": "order_count", "op": "equals", "value": 1},
+    "late": VIEWED | {"value": 7},
+    "two-orders": {"fact": "order_count", "op": "gte", "value": 2},
+    "viewers": VIEWED,
+}
+
+
+async def test_a_preview_tells_which_segments_would_change(api, spine, settings):
+    await spine.happened(
+        bought("o1", 1, "o1", "10", user_id="ann", context=HOME),
+        bought("o2", 2, "o2", "20", user_id="bob"),
+        event("c1", 3, event="Cart Viewed", user_id="ann"),
+        event("c2", 4, event="Cart Viewed", user_id="bob", context=HOME),
+    )
+    ann, bob = [(await person(api, f"user_id/{name}"))["profile_id"] for name in ("ann", "bob")]
+    parsed = {key: parse({"name": key.upper(), "rule": rule}) for key, rule in SEGMENTS.items()}
+    known = {"mongo_url": settings.mongo_url, "kafka_url": settings.kafka_url}
+    segmentation = create_segmentation(
+        SegmentationSettings(**known, namespace=settings.namespace, tokens=settings.tokens)
+    )
+    async with segmentation.router.lifespan_context(segmentation):
+        database = spine.client[settings.database("segmentation")]
+        for key, segment in parsed.items():
+            body = encode(dump(segment))
+            stored = Stored(key=key, version=1, body=body, at=0, published=True)
+            await segmentation.state.desk.catalogue.put(stored)
+        one = Membership(segment="one-order", since=0, occurrence=1, definition=1)
+        people = [Standing(profile_id=id_, version=1, members={"one-order": one})
+                  for id_ in (ann, bob)]  # fmt: skip
+        heard = {"s/0": {"late": Heard(version=1, waits=("ct_1",))}}
+        async with await spine.client.start_session() as session, transaction(session):
+            writes = [Write(each, 0, {"version", "members"}) for each in people]
+            await People(database).save(session, Saved(writes, heard=heard))
+        await database["partitions"].update_many({}, {"$set": {"done": True}})
+
+        stored = await segmentation.state.desk.catalogue.get("viewers")
+        ((key, trait),) = traits_of(stored.segment().rule).items()
+        said = {"kind": "computed_trait", "name": key, "version": 1, "body": body_of(trait)}
+
+        async def told() -> Traits:
+            return declared_traits([Definition(**said, updated_at=VISITED[0].timestamp)])
+
+        transport = httpx.ASGITransport(segmentation)
+        api.app.state.forecast = Forecast(told, "http://segmentation", transport)
+        path = f"/v1/profiles/{ann}/merge?preview=true"
+        tried = await post(api, path, {"with": bob, "reason": "x"})
+        shapes.Preview.model_validate(tried)
+        (both,) = [each["profile_id"] for each in tried["after"]]
+        found = {each["segment"]: (each["before"], each["after"]) for each in tried["segments"]}
+        assert found == {
+            "one-order": (sorted((ann, bob)), []),
+            "two-orders": ([], [both]),
+            "viewers": ([], [both]),
+        }
+        assert tried["summary"].endswith(" of 4 interactions move; 3 segments change.")
+        assert "LATE" in tried["segments_note"]
+        assert await segmentation.state.desk.members.person(ann) == people[0]
+    await spine.client.drop_database(database.name)

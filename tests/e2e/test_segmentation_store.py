@@ -27,7 +27,7 @@ from schemas.messages import (
 from services.runtime.keys import digest
 from services.runtime.mongo import Client, connect, transaction
 from services.segmentation.api import create_app
-from services.segmentation.model import Left, Membership, Progress, Standing
+from services.segmentation.model import Heard, Left, Membership, Outlook, Progress, Standing
 from services.segmentation.settings import SegmentationSettings
 from services.segmentation.store import Members, People, prepare
 from services.segmentation.work import Saved, Write
@@ -44,6 +44,7 @@ VIEWED = {
     "op": "gte",
     "value": 2,
 }
+HEARD = {"vip": Heard(version=2), "new": Heard(version=1, waits=("ct_1",))}
 ALL_FIELDS = {"version", "body", "members", "past", "undecided", "flip", "into"}
 
 
@@ -94,7 +95,7 @@ async def test_what_is_saved_is_read_back_and_only_named_fields_change(
             writes.append(Write(standing("other"), 2, ALL_FIELDS, b"{}"))
             sizes = {"s/3": Counter({"vip": 5, "german": 1, "none": 0})}
             progress = {"s/3": Progress(fingerprint="f1", cursor="q1", done=False)}
-            await people.save(session, Saved(writes, progress, sizes))
+            await people.save(session, Saved(writes, progress, sizes, {"s/3": HEARD}))
         async with transaction(session):
             await people.save(session, Saved([], {}, {"s/2": Counter({"vip": -2})}))
             partly = msgspec.structs.replace(full, version=9, flip=None, members={})
@@ -108,6 +109,7 @@ async def test_what_is_saved_is_read_back_and_only_named_fields_change(
     assert [one.profile_id for one in following] == ["q0", "q1", "q2"]
     assert known == {"s/3": Progress(fingerprint="f1", cursor="q1", done=False)}
     assert await api.sizes() == {"vip": 3, "german": 1}
+    assert await api.outlooks() == [Outlook(done=False, heard=HEARD)]
     assert [id_ for id_, _ in await api.members("vip", "p1", 2)] == ["q0", "q1"]
     assert await api.members("german", "", 5) == [("p1", full.members["german"])]
 
@@ -283,6 +285,16 @@ async def test_bad_requests_are_answered_with_their_places(world: World) -> None
     assert asked.status_code == 403
     assert (await world.api.get("/v1/segments", headers=reader)).status_code == 200
     assert (await world.api.get("/v1/segments", headers={"Authorization": ""})).status_code == 401
+    evaluate = "/v1/segments/evaluate"
+    for content, status in (
+        (b"{", 422),
+        (b'{"profiles": [{"traits": 1}]}', 422),
+        (b'{"profiles": [' + b"{}," * 50 + b"{}]}", 422),
+        (b'{"profiles": [{"profile_id": "p"}]}', 200),
+    ):
+        asked = await world.api.post(evaluate, content=content, headers=reader)
+        assert asked.status_code == status
+    assert asked.json()["profiles"] == [{"profile_id": "p", "segments": []}]
     for path in (
         "/v1/segments/none",
         "/v1/segments/none/members",
@@ -323,7 +335,10 @@ async def test_people_enter_and_leave_by_events_time_definitions_and_merges(worl
     [membership] = (await world.get("/v1/profiles/p1/segments"))["items"]
     assert (membership["segment"], membership["occurrence"]) == ("german", 1)
     listed = (await world.get("/v1/segments"))["items"]
-    assert [(item["key"], item["members"]) for item in listed] == [("german", 3), ("quiet", 1)]
+    assert [(item["key"], item["members"], item["state"]) for item in listed] == [
+        ("german", 3, "ready"),
+        ("quiet", 1, "ready"),
+    ]
 
     assert (await world.api.delete("/v1/segments/german")).status_code == 204
     await left(world, 6)

@@ -20,7 +20,15 @@ from schemas.messages import (
 )
 from services.runtime.turn import Completion, Record, Source, Timer, Turn
 from services.segmentation.handler import SWEEP, SegmentationHandler
-from services.segmentation.model import Progress, Standing, decode_change, micros
+from services.segmentation.model import (
+    Heard,
+    Outlook,
+    Progress,
+    Standing,
+    decode_change,
+    micros,
+)
+from services.segmentation.render import state_of
 from services.segmentation.rules.computed import traits_of
 from services.segmentation.rules.parse import parse
 from services.segmentation.rules.plan import plan_of
@@ -42,6 +50,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.people: dict[str, tuple[int, Standing]] = {}
         self.partitions: dict[str, Progress] = {}
+        self.heard: dict[str, dict[str, Heard]] = {}
         self.sizes: dict[str, int] = {}
         self.loads = 0
 
@@ -73,6 +82,7 @@ class MemoryStore:
                 values["body"] = write.body
             self.people[id_] = (write.partition, msgspec.structs.replace(known, **values))
         self.partitions.update(saved.progress)
+        self.heard.update(saved.heard)
         for counts in saved.sizes.values():
             for key, by in counts.items():
                 self.sizes[key] = self.sizes.get(key, 0) + by
@@ -100,6 +110,19 @@ class Control:
     def delete(self, key: str) -> None:
         del self.current["segment", key]
         self.versions[key] += 1
+        self.revision += 1
+
+    def ready(self, trait: str, *, so: bool = True) -> None:
+        """Every profile has the computed trait; or not any more."""
+        self.current.pop(("readiness", trait), None)
+        if so:
+            self.current["readiness", trait] = Definition(
+                kind="readiness",
+                name=trait,
+                version=1,
+                updated_at=NOW,
+                body={"ready_since": NOW.isoformat()},
+            )
         self.revision += 1
 
 
@@ -283,6 +306,7 @@ async def test_an_event_moves_the_flip_and_the_early_timer_changes_nothing(world
 
 
 async def test_a_missing_computed_trait_keeps_the_membership(world: World) -> None:
+    world.control.ready(BROWSING_KEY)
     world.control.put("browsing", BROWSING)
     await world.turn(changed("p1", 1))
     assert world.said() == []
@@ -295,6 +319,83 @@ async def test_a_missing_computed_trait_keeps_the_membership(world: World) -> No
     assert world.said() == []
 
     assert world.members() == {"p1": ["browsing"]}
+
+
+def viewed(*minutes: int) -> dict[str, ComputedValue]:
+    """The computed trait of who viewed so many minutes ago."""
+    times = sorted(int((NOW - timedelta(minutes=m)).timestamp() * 1000) for m in minutes)
+    return {BROWSING_KEY: ComputedValue(times=times)}
+
+
+async def test_nobody_enters_or_leaves_before_every_profile_has_the_trait(world: World) -> None:
+    keen = {"any": [GERMAN, BROWSING]}
+    await world.handler.assigned([world.source])
+    world.control.put("keen", GERMAN)
+    await world.turn(changed("p1", 1, traits={"country": "DE"}), changed("p2", 1), changed("p3", 1))
+    await world.settle()
+    assert world.said() == [("p1", "keen", "entered", 1)]
+
+    world.control.put("keen", {"all": [{"not": GERMAN}, BROWSING]})
+    world.control.put("fresh", keen)
+    await world.settle()
+    names = [f"computed.{BROWSING_KEY}", "traits.country"]
+    await world.turn(
+        changed("p2", 2, names, computed=viewed(50, 10)),
+        changed("p3", 2, names, traits={"country": "DE"}, computed=viewed()),
+    )
+    await world.settle()
+    assert world.said() == []
+    assert world.handler.behind() == []
+
+    world.control.ready(BROWSING_KEY)
+    assert world.handler.behind() == [world.source.id]
+    await world.turn(changed("p1", 2, names, traits={"country": "DE"}, computed=viewed()))
+    await world.settle()
+    assert {one.cause for one in world.journal} == {"definition"}
+    assert sorted(world.said()) == [
+        ("p1", "fresh", "entered", 1),
+        ("p1", "keen", "exited", 1),
+        ("p2", "fresh", "entered", 1),
+        ("p2", "keen", "entered", 1),
+        ("p3", "fresh", "entered", 1),
+    ]
+
+
+async def test_a_segment_that_is_deleted_while_it_waits_is_left_by_everyone(world: World) -> None:
+    await world.handler.assigned([world.source])
+    world.control.put("keen", GERMAN)
+    await world.turn(changed("p1", 1, traits={"country": "DE"}))
+    world.control.put("keen", BROWSING)
+    await world.settle()
+    assert world.said() == [("p1", "keen", "entered", 1)]
+
+    world.control.delete("keen")
+    await world.settle()
+
+    assert world.said() == [("p1", "keen", "exited", 1)]
+
+
+async def test_how_far_a_segment_is_can_be_told_from_what_is_stored(world: World) -> None:
+    async def told() -> Any:
+        partitions = world.store.partitions.items()
+        outlooks = [Outlook(done=one.done, heard=world.store.heard[id_]) for id_, one in partitions]
+        return state_of("keen", world.control.versions["keen"], outlooks, partitions=1)
+
+    world.control.put("keen", BROWSING)
+    assert await told() == ("evaluating", [])
+    await world.turn(*[changed(f"p{i}", 1, computed=viewed(1, 2)) for i in range(3)])
+    assert await told() == ("waiting", [BROWSING_KEY])
+    await world.settle()
+    assert await told() == ("waiting", [BROWSING_KEY])
+
+    world.control.ready(BROWSING_KEY)
+    await world.turn(wake=True)
+    assert await told() == ("evaluating", [])
+    await world.settle()
+    assert await told() == ("ready", [])
+    assert world.members() == {f"p{i}": ["keen"] for i in range(3)}
+    world.control.put("keen", GERMAN)
+    assert await told() == ("evaluating", [])
 
 
 async def test_a_merge_ends_the_former_profiles_memberships_and_leaves_a_redirect(
@@ -514,15 +615,24 @@ steps = st.one_of(
     st.tuples(st.just("wait"), st.integers(0, 3_000)),
     st.tuples(st.just("crash"), st.booleans()),
     st.tuples(st.just("forget"), st.integers(0, 4)),
+    st.tuples(st.just("ready"), st.booleans()),
 )
 
 
 @given(st.lists(steps, max_size=14))
 @settings(max_examples=200, deadline=None)
 async def test_whatever_happens_memberships_end_as_a_full_recompute(story: list[Any]) -> None:
+    """And while a computed trait is not ready, only who is erased leaves what asks about it."""
     world = World(chunk=2)
     versions = dict.fromkeys(range(5), 0)
     for what, how in story:
+        waiting = {
+            one.name
+            for one in world.control.current.values()
+            if "Product Viewed" in str(one.body)
+            and ("readiness", BROWSING_KEY) not in world.control.current
+        }
+        before = len(world.journal)
         if what == "change":
             records = []
             for number, profile in how:
@@ -545,7 +655,13 @@ async def test_whatever_happens_memberships_end_as_a_full_recompute(story: list[
         elif what == "forget":
             await world.turn((f"p{how}", None))
             versions[how] = 0
+        elif what == "ready":
+            world.control.ready(BROWSING_KEY, so=how)
+            await world.turn(wake=True)
+        if what in ("change", "wait", "crash"):
+            assert not waiting & {one.segment for one in world.journal[before:]}
 
+    world.control.ready(BROWSING_KEY)
     await world.settle()
 
     assert world.members() == world.recomputed()

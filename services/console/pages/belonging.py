@@ -1,11 +1,11 @@
-"""Which segments a person is in and why, and why they are one person: parts of their page."""
+"""Which segments a person is in, and why: a part of their page."""
 
 from collections.abc import Sequence
 
 from nicegui.events import GenericEventArguments
 
 from services.console import words
-from services.console.answers import Explanation, Identity, Membership, Segment
+from services.console.answers import Explanation, Membership, Segment
 from services.console.client import Apis, Trouble
 from services.console.elements import Text, banner, box, card, empty
 
@@ -42,6 +42,8 @@ class _Why:
         with box("details", "why") as details:
             with box("summary"):
                 Text("span", segment.name)
+                if segment.state == "waiting":
+                    Text("span", "waits", "pill wait")
                 tone = "good" if membership else "plain"
                 Text("span", "member" if membership else "not a member", f"pill {tone}")
             if membership:
@@ -76,25 +78,3 @@ def _explain(found: Explanation) -> None:
 
 def _tone(holds: bool) -> str:
     return "good" if holds else "plain"
-
-
-def show_identity(found: Identity | Trouble) -> None:
-    """Their identifiers and the merges, each with its reason."""
-    with card("Why this is one person"):
-        if isinstance(found, Trouble):
-            banner(found.message)
-            return
-        with box("ul", "identifiers"):
-            for held in found.identifiers:
-                with box("li"):
-                    Text("span", words.code(held.type), "kind")
-                    Text("span", held.value, "value")
-                    source = f" from {held.source}" if held.source else ""
-                    Text("span", f"since {words.moment(held.first_seen)}{source}", "note")
-        if not found.merges:
-            Text("p", "Never merged with another profile.", "note")
-        for merge in found.merges:
-            with box("div", "merge"):
-                Text("p", f"Merged with {merge.profile_id} on {words.moment(merge.at)}")
-                evidence = f"{words.code(merge.evidence.type)} {merge.evidence.value}"
-                Text("p", f"{merge.explanation} Shared: {evidence}.", "note")

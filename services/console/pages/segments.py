@@ -34,5 +34,11 @@ def _show(segment: Segment) -> None:
         with box("ul", "rule", aria_label="Rule"):
             for depth, line in words.rule(segment.rule):
                 Text("li", line, f"depth-{min(depth, 6)}")
+        if segment.state == "waiting":
+            asked = "; ".join(one.condition for one in segment.waiting_for)
+            said = f"Waits until every profile is filled in with: {asked}." if asked else "Waits."
+            Text("p", f"{said} Until then nobody enters or leaves.", "banner mild")
+        elif segment.state == "evaluating":
+            Text("p", "Everybody is being asked: the number is not final.", "banner mild")
         changed = words.moment(segment.updated_at)
         Text("p", f"{segment.key}, version {segment.version}, changed {changed}", "note")

@@ -6,11 +6,14 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from schemas.messages import Identifier
+from services.profile.build.rules.computed import Traits
 from services.profile.identity import shapes
 from services.profile.identity.desk import Asked, Desk
+from services.profile.identity.forecast import Forecast
+from services.profile.identity.preview import Told, tried
+from services.profile.identity.preview import preview as preview_of
 from services.profile.identity.render import decided, identity
-from services.profile.identity.render import preview as preview_of
-from services.profile.identity.suggestions import Suggestions
+from services.profile.identity.suggestions import Position, Suggestions
 from services.profile.resolve.model import Decision
 from services.runtime.http import Page, decode_cursor, encode_cursor, require
 
@@ -26,6 +29,7 @@ _DECIDED: dict[int | str, dict[str, Any]] = {
     503: {"description": "Not acknowledged: nothing was decided, send it again"},
 }
 
+_NO_TRAITS = Traits({})
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -65,7 +69,7 @@ def routes() -> APIRouter:
         named = [Identifier(each.type, each.value) for each in body.identifiers]
         asked = Asked(body.actor or role, body.reason)
         decision = await desk.split(person, body.merge or named, asked)
-        return await _decide(desk, person.profile_id, decision, only_try=preview)
+        return await _decide(request, person.profile_id, decision, only_try=preview)
 
     @router.post(
         "/profiles/{profile_id}/merge",
@@ -85,7 +89,7 @@ def routes() -> APIRouter:
         desk: Desk = request.app.state.identity
         person, other = await desk.person(profile_id), await desk.person(body.other)
         decision = await desk.join(person, other, Asked(body.actor or role, body.reason))
-        return await _decide(desk, person.profile_id, decision, only_try=preview)
+        return await _decide(request, person.profile_id, decision, only_try=preview)
 
     @router.get(
         "/identity/decisions/{decision_id}",
@@ -109,15 +113,41 @@ def routes() -> APIRouter:
     )
     async def list_suggestions(
         request: Request,
-        limit: Annotated[int, Query(ge=1, le=200, description="People looked at.")] = 50,
+        limit: Annotated[int, Query(ge=1, le=200, description="How many, at most.")] = 50,
         cursor: Annotated[str | None, Query(max_length=2_000)] = None,
     ) -> Response:
-        """Each has a user id, and so they never become one by themselves. A page may be
-        shorter than its limit and still have a next one."""
-        after = None if cursor is None else decode_cursor(cursor, str)
+        """The likeliest first, by what is known of them now. Each has a user id, and so they
+        never become one by themselves."""
+        after = None if cursor is None else decode_cursor(cursor, Position)
         suggestions: Suggestions = request.app.state.suggestions
         found, last = await suggestions.page(limit, after)
         return _json({"items": found, "next": None if last is None else encode_cursor(last)})
+
+    @router.post(
+        "/identity/suggestions",
+        summary="Put pairs in the queue",
+        dependencies=[require("support")],
+    )
+    async def put_suggestions(request: Request, body: shapes.PairsBody) -> shapes.Queued:
+        """`regulars profile suggest --queue` puts whom it found there. Nobody is merged by it.
+
+        Who is one person already, has no user id, or was kept apart from the other is left out.
+        """
+        suggestions: Suggestions = request.app.state.suggestions
+        return shapes.Queued(queued=await suggestions.put(body.pairs))
+
+    @router.get(
+        "/identity/suggestions/{suggestion_id}",
+        summary="One suggestion",
+        response_model=shapes.Suggestion,
+        dependencies=[require("reader")],
+    )
+    async def show_suggestion(
+        request: Request, suggestion_id: Annotated[str, Path(max_length=400)]
+    ) -> Response:
+        """404 once it is decided."""
+        suggestions: Suggestions = request.app.state.suggestions
+        return _json(await suggestions.one(suggestion_id))
 
     @router.post(
         "/identity/suggestions/{suggestion_id}",
@@ -136,17 +166,27 @@ def routes() -> APIRouter:
         suggestions: Suggestions = request.app.state.suggestions
         asked = Asked(body.actor or role, body.reason)
         decision = await suggestions.decision(suggestion_id, body.verdict, asked)
-        desk: Desk = request.app.state.identity
         profile_id = suggestion_id.partition("~")[0]
-        return await _decide(desk, profile_id, decision, only_try=preview)
+        return await _decide(request, profile_id, decision, only_try=preview)
 
     return router
 
 
-async def _decide(desk: Desk, profile_id: str, decision: Decision, *, only_try: bool) -> Response:
+async def _decide(
+    request: Request, profile_id: str, decision: Decision, *, only_try: bool
+) -> Response:
+    desk: Desk = request.app.state.identity
     component = await desk.tried(decision)
     if only_try:
-        return _json(preview_of(decision, component))
+        forecast: Forecast = request.app.state.forecast
+        traits = await forecast.traits()
+        policy = request.app.state.people.policy
+        found = tried(component, _NO_TRAITS if traits is None else traits, policy)
+        if traits is None:
+            told = Told(None, "Kafka does not answer: which segments change is not known.")
+        else:
+            told = await forecast.segments(found, request.headers["Authorization"])
+        return _json(preview_of(decision, found, told))
     applied = await desk.publish(profile_id, decision)
     people = await desk.people(decision)
     return _json(decided(decision, people, applied=applied), 200 if applied else 202)

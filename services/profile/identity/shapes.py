@@ -144,6 +144,18 @@ class Outlook(BaseModel):
     last_seen: datetime | None
 
 
+class SegmentOutlook(BaseModel):
+    """A segment whose members would change."""
+
+    segment: str
+    name: str
+    before: list[str] = Field(description="Profile ids that are in it.")
+    after: list[str] = Field(description="Profile ids that would be in it.")
+    until: datetime | None = Field(
+        description="From then on time alone may make it otherwise; null: it never does."
+    )
+
+
 class Preview(BaseModel):
     """What a decision would do; nothing was changed."""
 
@@ -151,7 +163,13 @@ class Preview(BaseModel):
     before: list[Outlook]
     after: list[Outlook]
     moved: int = Field(description="Interactions that would be another profile's.")
-    summary: str = Field(examples=["1 person becomes 2; 12 of 412 interactions move."])
+    summary: str = Field(
+        examples=["1 person becomes 2; 12 of 412 interactions move; 2 segments change."]
+    )
+    segments: list[SegmentOutlook] | None = Field(
+        None, description="As of now; null where that is not known."
+    )
+    segments_note: str = Field("", description="What is not known of segments, and why.")
 
 
 class Decided(BaseModel):
@@ -171,14 +189,53 @@ class Candidate(BaseModel):
 
     profile_id: str
     identifiers: list[Identifier]
+    traits: dict[str, Any] = Field(description="Those that are compared, as they were sent.")
+    interactions: int
+    orders: int
+    first_seen: datetime | None
+    last_seen: datetime | None
+
+
+class Compared(BaseModel):
+    """How one thing about the two compares, and what that weighs."""
+
+    field: str = Field(examples=["email"])
+    level: str = Field(description="`same`, `close`, `different`...", examples=["same"])
+    bits: float = Field(description="log2 of how many times likelier it is of one person.")
+    values: list[str] = Field(description="Of both, folded to plain lower case; or none.")
 
 
 class Suggestion(BaseModel):
-    """Two people, each with a user id, whom messages named together."""
+    """Two people, each with a user id, who may be one."""
 
     suggestion_id: str
     people: list[Candidate]
-    evidence: list[Refusal] = Field(description="The first message of each kind that did.")
+    evidence: list[Refusal] = Field(
+        description="The first message of each kind that named them together; none where "
+        "somebody put them in the queue."
+    )
+    found_at: datetime | None = Field(description="When somebody did.")
+    score: float = Field(description="The sum of `compared`, in bits.")
+    likely: bool = Field(description="Of such scores, at least 99 % are one person.")
+    compared: list[Compared] = Field(description="The heaviest first.")
+
+
+ProfileId = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class PairsBody(BaseModel):
+    """Profile ids, two and two."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"pairs": [["p_a1", "p_b2"]]}}
+    )
+    pairs: list[tuple[ProfileId, ProfileId]] = Field(max_length=500)
+
+
+class Queued(BaseModel):
+    """What became of the pairs."""
+
+    queued: int = Field(description="How many of them are in the queue now.")
 
 
 class VerdictBody(BaseModel):

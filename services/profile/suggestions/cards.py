@@ -7,6 +7,8 @@ from typing import Any
 
 from services.profile.suggestions.model import Card
 
+TRAITS = ("name", "firstName", "lastName", "address", "birthday", "email", "phone")
+"""The traits that a card is made of."""
 _LONGEST = 200
 _NUMBER_FIRST = re.compile(r"(\d+\w?)[,\s]+(.+)")
 _NUMBER_LAST = re.compile(r"(.+?)[,\s]+(\d+\w?)")

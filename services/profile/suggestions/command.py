@@ -12,17 +12,23 @@ from services.profile.suggestions.cards import card_of
 from services.profile.suggestions.model import Card, Suggestion
 from services.profile.suggestions.rules import THRESHOLD, suggestions
 
+_AT_ONCE = 500
 _screen = Console()
 _errors = Console(stderr=True)
 
 Url = Annotated[str, typer.Option(envvar="REGULARS_PROFILE_URL", help="The profile API.")]
-Token = Annotated[str, typer.Option(envvar="REGULARS_PROFILE_TOKEN", help="Of any role.")]
+Token = Annotated[
+    str, typer.Option(envvar="REGULARS_PROFILE_TOKEN", help="Of any role; of support for --queue.")
+]
 
 
 def suggest(
     url: Url = "http://127.0.0.1:8200",
     token: Token = "",
     threshold: Annotated[float, typer.Option(help="Bits of evidence, at least.")] = THRESHOLD,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Put them where people decide, in the console.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON for each pair.")] = False,
 ) -> None:
     """People who each have a user id and are probably one. Nothing is merged by it."""
@@ -40,6 +46,13 @@ def suggest(
     else:
         _screen.print(_table(found))
         _screen.print(f"{len(found):,} pairs among {len(cards):,} people with a user id.")
+    if queue:
+        try:
+            count = _queue(url, token, found)
+        except (httpx.HTTPError, msgspec.MsgspecError) as error:
+            _errors.print(f"error: the profile API at {url}: {error}", markup=False)
+            raise typer.Exit(1) from None
+        _errors.print(f"{count:,} of them wait in the console for somebody to decide.")
 
 
 class _Cut(Exception):
@@ -67,6 +80,27 @@ def _cards(url: str, token: str) -> Iterator[Card]:
                 yield card_of(told["profile_id"], profile.get("traits", {}), identifiers)
     if not complete:
         raise _Cut("the export was cut off; try again.")
+
+
+def _queue(url: str, token: str, found: list[Suggestion]) -> int:
+    """Put them in the queue; how many stand there."""
+    import httpx
+
+    count = 0
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    address = f"{url.rstrip('/')}/v1/identity/suggestions"
+    for start in range(0, len(found), _AT_ONCE):
+        pairs = [[one.one, one.other] for one in found[start : start + _AT_ONCE]]
+        answer = httpx.post(
+            address, json={"pairs": pairs}, headers=headers, timeout=60, trust_env=False
+        )
+        answer.raise_for_status()
+        count += msgspec.json.decode(answer.content, type=_Queued).queued
+    return count
+
+
+class _Queued(msgspec.Struct):
+    queued: int
 
 
 def _table(found: list[Suggestion]) -> Table:

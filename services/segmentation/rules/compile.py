@@ -16,6 +16,7 @@ from services.segmentation.model import (
     Segment,
     TraitCondition,
 )
+from services.segmentation.rules.computed import traits_of
 from services.segmentation.rules.leaves import Compiled, fact_leaf, trait_leaf
 from services.segmentation.rules.moment import Moment
 from services.segmentation.rules.windows import behaviour_leaf
@@ -27,6 +28,8 @@ class CompiledSegment(Struct, frozen=True, kw_only=True):
     key: str
     version: int
     rule: Compiled
+    needs: frozenset[str] = frozenset()
+    """The computed traits that the rule asks about."""
 
 
 class Verdict(Struct, frozen=True):
@@ -43,7 +46,8 @@ class Verdict(Struct, frozen=True):
 
 def compile_segment(key: str, version: int, segment: Segment) -> CompiledSegment:
     """The definition ``version`` of the segment ``key``."""
-    return CompiledSegment(key=key, version=version, rule=_node(segment.rule))
+    needs = frozenset(traits_of(segment.rule))
+    return CompiledSegment(key=key, version=version, rule=_node(segment.rule), needs=needs)
 
 
 def undecidable(key: str, version: int) -> CompiledSegment:

@@ -41,14 +41,18 @@ def body_of(trait: ComputedTrait) -> dict[str, Any]:
 
 def traits_of(rule: Node) -> dict[str, ComputedTrait]:
     """Every computed trait that a rule needs, by key."""
+    return {key: trait_of(condition) for key, condition in behaviours_of(rule).items()}
+
+
+def behaviours_of(rule: Node) -> dict[str, BehaviourCondition]:
+    """A condition of the rule for each computed trait that it needs, by the trait's key."""
     match rule:
         case All(parts) | Any_(parts):
-            return {key: trait for part in parts for key, trait in traits_of(part).items()}
+            return {key: found for part in parts for key, found in behaviours_of(part).items()}
         case Not(part):
-            return traits_of(part)
+            return behaviours_of(part)
         case BehaviourCondition():
-            trait = trait_of(rule)
-            return {key_of(trait): trait}
+            return {key_of(trait_of(rule)): rule}
         case _:
             return {}
 

@@ -74,7 +74,7 @@ def _cause(standing: Standing, change: Change) -> str:
 
 def decide(standing: Standing, plan: Plan, occasion: Occasion) -> list[SegmentChanged]:
     """Ask every segment about the person; those that are no more are left."""
-    gone = [key for key in standing.members if key not in plan.segments]
+    gone = [key for key in standing.members if key not in plan.compiled]
     changes = [_exit(standing, key, occasion) for key in gone]
     person = standing.read()
     if person is None:

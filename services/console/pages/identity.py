@@ -1,0 +1,61 @@
+"""Why somebody is one person, and taking somebody else off them: a part of their page."""
+
+from functools import partial
+
+from services.console import words
+from services.console.answers import Identity, Merge, Split
+from services.console.client import Apis, Trouble
+from services.console.elements import Text, banner, box, card
+from services.console.pages.deciding import Deciding
+
+
+def show(apis: Apis, profile_id: str, found: Identity | Trouble) -> None:
+    """Their identifiers, each merge with its reason and a way to undo it, and splits."""
+    with card("Why this is one person"):
+        if isinstance(found, Trouble):
+            banner(found.message)
+            return
+        with box("ul", "identifiers"):
+            for held in found.identifiers:
+                with box("li"):
+                    Text("span", words.code(held.type), "kind")
+                    Text("span", held.value, "value")
+                    source = f" from {held.source}" if held.source else ""
+                    Text("span", f"since {words.moment(held.first_seen)}{source}", "note")
+        if not found.merges:
+            Text("p", "Never merged with another profile.", "note")
+        for number, merge in enumerate(found.merges):
+            _merge(apis, profile_id, merge, number)
+        for split in found.splits:
+            _split(split)
+
+
+def _merge(apis: Apis, profile_id: str, merge: Merge, number: int) -> None:
+    with box("div", "merge"):
+        Text("p", f"Merged with {merge.profile_id} on {words.moment(merge.at)}")
+        evidence = f"{words.code(merge.evidence.type)} {merge.evidence.value}"
+        Text("p", f"{merge.explanation} Shared: {evidence}.", "note")
+        if merge.actor or merge.note:
+            Text("p", _by(merge.actor, merge.note), "note")
+        elif merge.message_id:
+            Text("p", f"By message {merge.message_id}", "note")
+        with box("details", "confirm"):
+            Text("summary", "Undo this merge", "button")
+            with box("div", "confirm-body"):
+                Deciding(
+                    partial(apis.identities.try_unmerge, profile_id),
+                    partial(apis.identities.unmerge, profile_id),
+                    said={"merge": merge.profile_id},
+                    place=f"merge-{number}",
+                )
+
+
+def _split(split: Split) -> None:
+    with box("div", "merge"):
+        Text("p", f"Kept apart from somebody since {words.moment(split.at)}")
+        Text("p", _by(split.actor, split.reason), "note")
+
+
+def _by(actor: str, why: str) -> str:
+    said = f"Decided by {actor}" if actor else "Decided"
+    return f"{said}: {why}" if why else said

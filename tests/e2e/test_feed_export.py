@@ -223,12 +223,53 @@ async def test_a_snapshot_and_the_stream_are_everybody_whatever_happens_meanwhil
         await holds(alone, expected)
 
 
-@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
-async def test_kcat_prints_everybody_by_the_first_command_of_the_page(shop):
-    await shop.happened(did("Page Viewed", 1))
-    command = re.findall(r"^\$ (kcat.*?)\n(?=\$|```)", PAGE, re.MULTILINE | re.DOTALL)[0]
-    command = command.replace("127.0.0.1:19092", shop.settings.kafka_url)
-    command = command.replace("profile.changes", shop.settings.topic("profile.changes"))
+@pytest.mark.skipif(
+    not (shutil.which("kcat") and shutil.which("jq")), reason="kcat or jq is not installed"
+)
+async def test_kcat_prints_what_the_page_says_by_each_of_its_commands(shop):
+    for second, (profile_id, plan) in enumerate([("p1", "gold"), ("p2", "gold"), ("p1", "free")]):
+        said = did(
+            "Identify", second, type="identify", profile_id=profile_id, traits={"plan": plan}
+        )
+        await shop.happened(said)
+    await shop.merge("p3", into="p2")
+    everything, stream, gold = (
+        command.replace("127.0.0.1:19092", shop.settings.kafka_url).replace(
+            "profile.changes", shop.settings.topic("profile.changes")
+        )
+        for command in re.findall(r"^\$ (kcat.*?)\n(?=\$|```)", PAGE, re.MULTILINE | re.DOTALL)
+    )
+    lines = (await printed(everything)).splitlines()
+    assert sorted(line[:2] for line in lines) == ["p1", "p1", "p2", "p2", "p3"]
+    assert all("ce_type=regulars.profile.changed.v1" in line for line in lines)
+    assert (await printed(gold)).splitlines() == ['["p2",2]']
+
+    async with started(stream) as kcat:
+        line = asyncio.create_task(kcat.stdout.readline())
+        second = 10
+        while not line.done():  # it begins at the end, wherever that is by the time it reads
+            second += 1
+            await shop.happened(did("Page Viewed", second, profile_id="p9"))
+            await asyncio.wait([line], timeout=0.2)
+        assert line.result().startswith(b'p9 {"')
+
+
+@asynccontextmanager
+async def started(command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A command of a shell, ended with the block."""
+    running = await asyncio.create_subprocess_shell(
+        f"exec {command}", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield running
+    finally:
+        running.kill()
+        await running.wait()
+
+
+async def printed(command: str) -> str:
+    """What a command of a shell prints."""
     running = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE)
-    printed, _ = await running.communicate()
-    assert printed.startswith(b"p1 ")
+    said, _ = await running.communicate()
+    assert running.returncode == 0
+    return said.decode()

@@ -1,5 +1,7 @@
 """Resolve, build and the profile API on one real database, for tests that are no broker's."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -41,6 +43,16 @@ class Sent(list[Message]):
         if self.fails:
             raise TimeoutError
         self.append(message)
+
+
+@asynccontextmanager
+async def opened(settings: ProfileSettings) -> AsyncIterator["Spine"]:
+    """A spine with its collections; afterwards its database is gone."""
+    spine = Spine(settings)
+    await spine.prepare()
+    yield spine
+    await spine.client.drop_database(spine.database.name)
+    spine.client.close()
 
 
 class Spine:

@@ -28,7 +28,7 @@ from services.segmentation.rules.parse import parse
 from services.segmentation.settings import SegmentationSettings
 from services.segmentation.store import People
 from services.segmentation.work import Saved, Write
-from tests.spine import Spine, event, settings_of
+from tests.spine import Spine, event, opened, settings_of
 
 pytestmark = pytest.mark.broker
 
@@ -43,11 +43,8 @@ def settings(stack: Any) -> ProfileSettings:
 
 @pytest_asyncio.fixture
 async def spine(settings: ProfileSettings) -> AsyncIterator[Spine]:
-    spine = Spine(settings)
-    await spine.prepare()
-    yield spine
-    await spine.client.drop_database(spine.database.name)
-    spine.client.close()
+    async with opened(settings) as spine:
+        yield spine
 
 
 @pytest_asyncio.fixture

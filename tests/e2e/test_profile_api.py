@@ -21,7 +21,7 @@ from services.profile.settings import ProfileSettings
 from services.runtime.http import Page
 from services.runtime.turn import Source
 from tests.people import at
-from tests.spine import Sent, Spine, event, settings_of
+from tests.spine import Sent, Spine, event, opened, settings_of
 
 pytestmark = pytest.mark.broker
 
@@ -48,11 +48,8 @@ def settings(stack: Any) -> ProfileSettings:
 
 @pytest_asyncio.fixture
 async def spine(settings: ProfileSettings) -> AsyncIterator[Spine]:
-    spine = Spine(settings)
-    await spine.prepare()
-    yield spine
-    await spine.client.drop_database(spine.database.name)
-    spine.client.close()
+    async with opened(settings) as spine:
+        yield spine
 
 
 @pytest.fixture

@@ -21,12 +21,18 @@ import msgspec
 from pymongo import ASCENDING, DESCENDING, InsertOne, UpdateMany
 
 from schemas.messages import Identifier
+from services.profile.resolve.documents import (
+    device_of,
+    holding_of,
+    identifier_of,
+    key_of,
+    row_of,
+)
 from services.profile.resolve.model import (
     Changes,
     Decision,
     Device,
     Entry,
-    Mark,
     Owner,
     Person,
     Stored,
@@ -88,13 +94,13 @@ class IdentityStore:
         self, nodes: Collection[Identifier], session: Session | None = None
     ) -> tuple[dict[Identifier, Owner], dict[Identifier, Device]]:
         """Who has each of these, persons' identifiers (as nodes) and devices apart."""
-        by_key = {_key(node): node for node in nodes}
+        by_key = {key_of(node): node for node in nodes}
         owners: dict[Identifier, Owner] = {}
         devices: dict[Identifier, Device] = {}
         for document in await find(self._identifiers, {"_id": {"$in": list(by_key)}}, session):
             node = by_key[document["_id"]]
             if is_device(node.type):
-                devices[node] = _device(document)
+                devices[node] = device_of(document)
             else:
                 owners[node] = Owner(document["p"], "u" in document, "c" in document)
         return owners, devices
@@ -121,7 +127,7 @@ class IdentityStore:
         The largest comes first: meanwhile the stage has other work to do.
         """
         if stored:
-            rows = [_row(each) for each in stored]
+            rows = [row_of(each) for each in stored]
             await insert(self._interactions, rows, session)
         if changes.owners or changes.moved or changes.absorbed:
             await self._save_identifiers(changes, session)
@@ -130,14 +136,14 @@ class IdentityStore:
         if changes.rewritten:
             await self._interactions.bulk_write(
                 [
-                    UpdateOne({"_id": each.interaction_id}, {"$set": _row(each)})
+                    UpdateOne({"_id": each.interaction_id}, {"$set": row_of(each)})
                     for each in changes.rewritten
                 ],
                 ordered=False,
                 session=session,
             )
         for decision in changes.decisions:
-            ids = [_key(each) for each in (*decision.a, *decision.b)]
+            ids = [key_of(each) for each in (*decision.a, *decision.b)]
             fields = msgspec.to_builtins(decision) | {"ids": ids}
             await self._decisions.replace_one(
                 {"_id": decision.decision_id}, fields, upsert=True, session=session
@@ -149,9 +155,10 @@ class IdentityStore:
             UpdateMany({"p": former}, {"$set": {"p": into}})
             for former, into in changes.absorbed.items()
         ]
-        writes.extend(InsertOne(_held(node, has)) for node, has in changes.owners.items())
+        writes.extend(InsertOne(holding_of(node, has)) for node, has in changes.owners.items())
         writes.extend(
-            ReplaceOne({"_id": _key(node)}, _held(node, has)) for node, has in changes.moved.items()
+            ReplaceOne({"_id": key_of(node)}, holding_of(node, has))
+            for node, has in changes.moved.items()
         )
         await self._identifiers.bulk_write(writes, ordered=bool(changes.absorbed), session=session)
 
@@ -192,7 +199,7 @@ class IdentityStore:
         self, named: Collection[Identifier], session: Session | None = None
     ) -> list[Decision]:
         """The decisions of people that name any of these nodes or devices."""
-        wanted = {"ids": {"$in": [_key(each) for each in named]}}
+        wanted = {"ids": {"$in": [key_of(each) for each in named]}}
         found = await find(self._decisions, wanted, session, {"_id": 0, "ids": 0})
         return [msgspec.convert(document, Decision) for document in found]
 
@@ -230,8 +237,10 @@ class IdentityStore:
     async def devices(self, profile_id: str, limit: int = 100) -> dict[Identifier, Device]:
         """The devices that a person holds now, at most ``limit`` of them."""
         found = self._identifiers.find({"p": profile_id}).limit(limit)
-        held = {_identifier(document["_id"]): document for document in await found.to_list(None)}
-        return {each: _device(document) for each, document in held.items() if is_device(each.type)}
+        held = {identifier_of(document["_id"]): document for document in await found.to_list(None)}
+        return {
+            each: device_of(document) for each, document in held.items() if is_device(each.type)
+        }
 
     async def fates(
         self, profile_ids: Collection[str], session: Session | None = None
@@ -282,46 +291,3 @@ class IdentityStore:
             Entry(document["t"], document["_id"], document["b"])
             for document in await found.to_list(None)
         ]
-
-
-def _key(identifier: Identifier) -> str:
-    return f"{identifier.type}:{identifier.value}"
-
-
-def _identifier(key: str) -> Identifier:
-    type, _, value = key.partition(":")
-    return Identifier(type, value)
-
-
-def _row(interaction: Stored) -> Document:
-    row: Document = {
-        "_id": interaction.interaction_id,
-        "p": interaction.profile_id,
-        "t": interaction.at,
-        "n": interaction.name,
-        "b": interaction.body,
-    }
-    if interaction.consent:
-        row["c"] = True
-    return row
-
-
-def _held(node: Identifier, has: Owner | Device) -> Document:
-    document: Document = {"_id": _key(node), "p": has.profile_id}
-    if isinstance(has, Owner):
-        said: dict[str, object] = {"u": has.unvouched, "c": has.contested}
-    else:
-        marks = msgspec.to_builtins(has.marks)
-        said = {"o": has.own, "m": marks, "s": has.shared, "d": has.decided}
-    return document | {name: value for name, value in said.items() if value}
-
-
-def _device(document: Document) -> Device:
-    marks = document.get("m")
-    return Device(
-        document["p"],
-        document.get("o", ""),
-        msgspec.convert(marks, list[Mark]) if marks else [],
-        "s" in document,
-        "d" in document,
-    )

@@ -1,0 +1,55 @@
+"""What resolve stores, as documents of the collections that ``store`` describes."""
+
+import msgspec
+
+from schemas.messages import Identifier
+from services.profile.resolve.model import Device, Mark, Owner, Stored
+from services.runtime.mongo import Document
+
+
+def key_of(identifier: Identifier) -> str:
+    """Its ``_id`` in ``identifiers``."""
+    return f"{identifier.type}:{identifier.value}"
+
+
+def identifier_of(key: str) -> Identifier:
+    """The inverse of ``key_of``."""
+    type, _, value = key.partition(":")
+    return Identifier(type, value)
+
+
+def row_of(interaction: Stored) -> Document:
+    """An interaction."""
+    row: Document = {
+        "_id": interaction.interaction_id,
+        "p": interaction.profile_id,
+        "t": interaction.at,
+        "n": interaction.name,
+        "b": interaction.body,
+    }
+    if interaction.consent:
+        row["c"] = True
+    return row
+
+
+def holding_of(node: Identifier, has: Owner | Device) -> Document:
+    """Who has an identifier, or how a device stands; what is false or empty is left out."""
+    document: Document = {"_id": key_of(node), "p": has.profile_id}
+    if isinstance(has, Owner):
+        said: dict[str, object] = {"u": has.unvouched, "c": has.contested}
+    else:
+        marks = msgspec.to_builtins(has.marks)
+        said = {"o": has.own, "m": marks, "s": has.shared, "d": has.decided}
+    return document | {name: value for name, value in said.items() if value}
+
+
+def device_of(document: Document) -> Device:
+    """The inverse of ``holding_of``, of a device."""
+    marks = document.get("m")
+    return Device(
+        document["p"],
+        document.get("o", ""),
+        msgspec.convert(marks, list[Mark]) if marks else [],
+        "s" in document,
+        "d" in document,
+    )

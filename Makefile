@@ -33,7 +33,7 @@ demo-reset: setup ## delete what demo and up have stored
 	@$(BIN)/regulars reset
 
 test: setup ## every test, on its own servers and ports
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup ## ruff, mypy, import-linter, generated files
 	@$(BIN)/ruff check .

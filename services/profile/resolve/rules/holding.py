@@ -30,6 +30,8 @@ class Holding(Ground):
             person = self._create(link)
             self._put_device(named, device or Device(""), person.profile_id)
             self.devices[named].own = person.profile_id
+            if self.devices[named].marks:
+                self.unsettled_devices.setdefault(named, set())  # It is who was decided to have it.
             return person.profile_id
         if device.marks and not device.shared and link.at < device.marks[-1].at:
             owner = self.owners.get(governing(device.marks, link.at).anchor)

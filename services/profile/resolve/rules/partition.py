@@ -63,9 +63,10 @@ def partition(links: Iterable[Link], decided: Decided) -> Partition:
                 firsts[said] = link
     found = Partition()
     for join in decided.joins:
-        ends = [_first(join.a), _first(join.b)]
-        if ends[0] is not None and ends[1] is not None:
-            _join(found, [end for end in ends if end is not None])
+        # Of a device and a name: the name is somebody, also where no message may have it.
+        ends = [end for end in (_first(join.a), _first(join.b)) if end is not None]
+        if ends:
+            _join(found, ends)
     refused: list[tuple[Link, int, Obstacle]] = []
     for link in sorted(firsts.values(), key=lambda one: one.key):
         accepted, because = _fitting(found, link, decided)

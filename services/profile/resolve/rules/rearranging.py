@@ -205,7 +205,12 @@ def _devices(
         if device.marks and not device.shared:
             group = outcome.parts.groups.get(device.marks[-1].anchor)
             person = by_group.get(id(group)) if group is not None else None
-            device.profile_id = person.profile_id if person else (before or device).profile_id
+            if person is not None:
+                device.profile_id = person.profile_id
+            elif named in past.anew:
+                device.profile_id = ""  # Whose it is has said nothing yet.
+            else:
+                device.profile_id = (before or device).profile_id
         elif named in own:
             device.profile_id = own[named]
         elif named in past.anew:

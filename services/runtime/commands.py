@@ -43,9 +43,18 @@ async def insert(
     _check(await _answer(collection, command, session))
 
 
-async def update(collection: Collection, changes: Iterable[Change], session: Session | None) -> int:
-    """Change one document each; how many there were of them."""
-    updates = [{"q": which, "u": change} for which, change in changes]
+async def update(
+    collection: Collection,
+    changes: Iterable[Change],
+    session: Session | None,
+    *,
+    upsert: bool = False,
+) -> int:
+    """Change one document each; how many were found, or made where ``upsert`` says so.
+
+    They must fit into one message of 48 MB, as what is inserted must.
+    """
+    updates = [{"q": which, "u": change, "upsert": upsert} for which, change in changes]
     command = {"update": collection.name, "updates": updates, "ordered": False}
     return int(_check(await _answer(collection, command, session))["n"])
 

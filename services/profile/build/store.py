@@ -15,9 +15,11 @@ from services.profile.build.changes import Row
 from services.profile.build.model import Kept, decode
 from services.profile.build.sweep_store import SweepStore
 from services.profile.resolve.store import IdentityStore
-from services.runtime.mongo import Database, Session, UpdateOne, create_collection
+from services.runtime.commands import Change, find, update
+from services.runtime.mongo import Database, Session, create_collection
 
-_ALL = 10_000
+_MESSAGE_BYTES = 15_000_000
+"""Of states written at once; one state has at most as many, and a message 48 MB."""
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """The ``s`` of a person who has done nothing themselves."""
 _HOPS = 20
@@ -49,18 +51,20 @@ class ProfileStore(SweepStore):
 
     async def load(self, profile_ids: Sequence[str], session: Session | None) -> dict[str, Kept]:
         """The states that exist, by profile id."""
-        found = self._profiles.find(
-            {"_id": {"$in": list(profile_ids)}}, {"b": 1}, batch_size=_ALL, session=session
-        )
-        return {document["_id"]: decode(document["b"]) for document in await found.to_list(None)}
+        wanted = {"_id": {"$in": list(profile_ids)}}
+        found = await find(self._profiles, wanted, session, {"b": 1})
+        return {document["_id"]: decode(document["b"]) for document in found}
 
     async def save(self, rows: Sequence[Row], session: Session) -> None:
         """Write states, whether they existed or not."""
-        await self._profiles.bulk_write(
-            [UpdateOne({"_id": row.profile_id}, _update(row), upsert=True) for row in rows],
-            ordered=False,
-            session=session,
-        )
+        size, some = 0, list[Change]()
+        for row in rows:
+            size += len(row.stored)
+            if size > _MESSAGE_BYTES:
+                await update(self._profiles, some, session, upsert=True)
+                size, some = len(row.stored), []
+            some.append(({"_id": row.profile_id}, _update(row)))
+        await update(self._profiles, some, session, upsert=True)
 
     async def valued_otherwise(
         self, partition: int, rates: tuple[str, str], limit: int, session: Session
@@ -152,8 +156,8 @@ class HistoryStore:
     async def vector(self, session: Session) -> dict[str, int]:
         """The ``seq`` of each of resolve's checkpoints, by its id."""
         ours = {"$gte": f"{self._group}/", "$lt": f"{self._group}0"}  # "0" follows "/"
-        found = self._checkpoints.find({"_id": ours}, {"seq": 1}, batch_size=_ALL, session=session)
-        return {document["_id"]: document.get("seq", 0) for document in await found.to_list(None)}
+        found = await find(self._checkpoints, {"_id": ours}, session, {"seq": 1})
+        return {document["_id"]: document.get("seq", 0) for document in found}
 
     def interactions(
         self, profile_ids: Sequence[str], session: Session

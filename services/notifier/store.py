@@ -21,6 +21,7 @@ import msgspec
 
 from services.notifier.confirmation import KEY
 from services.notifier.model import Began, Entry, Outcome, Start, Suppression
+from services.runtime.commands import find
 from services.runtime.mongo import (
     BulkWriteError,
     Database,
@@ -73,20 +74,18 @@ class Ledger:
 
     async def load(self, session: Any, message_ids: Iterable[str]) -> dict[str, Entry]:
         """The entries that exist, by id."""
-        cursor = self._messages.find({"_id": {"$in": sorted(message_ids)}}, session=session)
-        return {document["_id"]: entry_of(document) async for document in cursor}
+        found = await find(self._messages, {"_id": {"$in": sorted(message_ids)}}, session)
+        return {document["_id"]: entry_of(document) for document in found}
 
     async def pending(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
         """Entries of these people that are decided and not begun."""
         query = {"profile_id": {"$in": sorted(profile_ids)}, "state": "decided"}
-        cursor = self._messages.find(query, session=session)
-        return [entry_of(document) async for document in cursor]
+        return [entry_of(document) for document in await find(self._messages, query, session)]
 
     async def asked(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
         """By what these people were ever asked to confirm a consent."""
         query = {"profile_id": {"$in": sorted(profile_ids)}, "campaign": KEY}
-        cursor = self._messages.find(query, session=session)
-        return [entry_of(document) async for document in cursor]
+        return [entry_of(document) for document in await find(self._messages, query, session)]
 
     async def unfinished(
         self, session: Any, sources: Sequence[str]

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from pymongo.errors import DuplicateKeyError
 
+from services.runtime.commands import find
 from services.runtime.mongo import (
     Database,
     DeleteOne,
@@ -54,8 +55,8 @@ class People:
     ) -> dict[str, Standing]:
         """How these people stand, of those that are known."""
         query = {"_id": {"$in": list(profile_ids)}}
-        found = self._people.find(query, session=session, batch_size=10_000)
-        return {document["_id"]: standing_of(document) for document in await found.to_list(None)}
+        found = await find(self._people, query, session)
+        return {document["_id"]: standing_of(document) for document in found}
 
     async def following(
         self, session: Session, partition: int, cursor: str, limit: int
@@ -68,12 +69,11 @@ class People:
     async def progress(self, session: Session, source_ids: Collection[str]) -> dict[str, Progress]:
         """How far these partitions have applied definitions, of those that ever did."""
         query = {"_id": {"$in": list(source_ids)}, "applied": {"$exists": True}}
-        found = self._partitions.find(query, session=session)
         return {
             document["_id"]: Progress(
                 fingerprint=document["applied"], cursor=document["cursor"], done=document["done"]
             )
-            for document in await found.to_list(None)
+            for document in await find(self._partitions, query, session)
         }
 
     async def save(self, session: Session, saved: Saved) -> None:

@@ -52,7 +52,7 @@ async def update(
 ) -> int:
     """Change one document each; how many were found, or made where ``upsert`` says so.
 
-    They must fit into one message of 48 MB, as what is inserted must.
+    As what is inserted, they must fit into 16 MB; raises ``DocumentTooLarge``.
     """
     updates = [{"q": which, "u": change, "upsert": upsert} for which, change in changes]
     command = {"update": collection.name, "updates": updates, "ordered": False}

@@ -39,7 +39,6 @@ Database = AsyncIOMotorDatabase[Document]
 Session = AsyncIOMotorClientSession
 
 _WRITE_CONFLICT = 112
-_TOO_LARGE = 10334
 _UNABLE = frozenset({64, 91, 189, 10107, 11600, 11602, 13435, 13436, 14031})
 """A server that is stepping down, shutting down, without a majority, or out of disk space."""
 _PASSING = ("TransientTransactionError", "RetryableWriteError")
@@ -130,11 +129,7 @@ def away(error: BaseException) -> bool:
 
 def too_large(error: BaseException) -> bool:
     """What a turn wrote does not fit into a document or a transaction."""
-    if isinstance(error, BulkWriteError):
-        details = error.details or {}
-        return any(item.get("code") == _TOO_LARGE for item in details.get("writeErrors", ()))
-    server = isinstance(error, OperationFailure) and error.code == _TOO_LARGE
-    return server or isinstance(error, DocumentTooLarge)
+    return isinstance(error, DocumentTooLarge)
 
 
 async def create_collection(database: Database, name: str) -> None:

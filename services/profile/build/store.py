@@ -19,7 +19,7 @@ from services.runtime.commands import Change, find, update
 from services.runtime.mongo import Database, Session, create_collection
 
 _MESSAGE_BYTES = 15_000_000
-"""Of states written at once; one state has at most as many, and a message 48 MB."""
+"""Of states written at once: a command holds 16 MB."""
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """The ``s`` of a person who has done nothing themselves."""
 _HOPS = 20

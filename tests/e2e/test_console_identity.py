@@ -209,6 +209,23 @@ async def test_a_merge_is_undone_from_the_customers_page(stub: Stub, visitor: Us
     assert stub.changes == [(f"POST {UNMERGE}", {"merge": "p_old", "reason": "A colleague."})] * 2
 
 
+async def test_identifiers_are_taken_off_a_person(stub: Stub, visitor: User) -> None:
+    held = {"first_seen": MERGED, "message_id": "m"}
+    names = [{"type": "user_id", "value": "u-a"}, {"type": "email", "value": "bob@x.io"}]
+    stub.answers["/v1/profiles/p_a/identity"] = IDENTITY | {
+        "merges": [], "identifiers": [one | held for one in names],
+    }  # fmt: skip
+    stub.outcomes[f"POST {UNMERGE}"] = UNMERGED
+    await visitor.open("/customers/p_a")
+    do(visitor, "submit", "form", "See what it would do", {"reason": "A couple."})
+    await sees(visitor, "Tick what is another person's.")
+    given = {"reason": "A couple.", "tick-1": "on"}
+    do(visitor, "submit", "form", "See what it would do", given)
+    await sees(visitor, "1 person becomes 2")
+    said = {"reason": "A couple.", "identifiers": [names[1]]}
+    assert stub.changes == [(f"POST {UNMERGE}", said)]
+
+
 async def test_a_trait_tells_every_word_on_it(stub: Stub, visitor: User) -> None:
     await visitor.open("/customers/p_a")
     do(visitor, "toggle", "details", "Plan")

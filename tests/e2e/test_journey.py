@@ -117,6 +117,11 @@ class Client:
         headers = {"Authorization": f"Bearer {SUPPORT}"}
         return (await self._http.post(url, json=body, headers=headers)).status_code
 
+    async def tried(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        url = f"{self._regulars.url('profile')}{path}?preview=true"
+        headers = {"Authorization": f"Bearer {SUPPORT}"}
+        return dict((await self._http.post(url, json=body, headers=headers)).json())
+
     async def key_of_a_new_source(self, name: str, body: dict[str, Any]) -> str:
         url = f"{self._regulars.url('ingest')}/v1/sources/{name}"
         headers = {"Authorization": f"Bearer {ADMIN}"}
@@ -312,6 +317,28 @@ async def test_an_imported_past_counts_and_nobody_is_written_to(
     messages = await shop.items("notifier", f"/v1/messages?profile_id={bob['profile_id']}")
     assert [(one["state"], one["reason"]) for one in messages] == [("skipped", "imported_history")]
     assert await shop.items(MAIL, "/messages?to=bob@example.com") == []
+
+
+async def test_a_new_segment_is_computed_for_everybody_and_a_preview_knows_it(
+    shop: Client,
+) -> None:
+    rule = {"event": "Order Completed", "op": "gte", "value": 4}
+    await shop.put("segmentation", "/v1/segments/loyal", {"name": "Loyal", "rule": rule})
+    loyal = await eventually(
+        lambda: shop.get("segmentation", "/v1/segments/loyal"),
+        lambda found: found is not None and found["state"] == "ready",
+    )
+    assert loyal is not None
+    assert loyal["members"] == 0
+
+    people = [await shop.get("profile", f"/v1/profiles/by/user_id/{who}") for who in ("ann", "bob")]
+    ann, bob = [str(one and one["profile_id"]) for one in people]
+    tried = await shop.tried(f"/v1/profiles/{ann}/merge", {"with": bob, "reason": "Perhaps."})
+    [both] = [one["profile_id"] for one in tried["after"]]
+    assert {one["segment"]: (one["before"], one["after"]) for one in tried["segments"]} == {
+        "buyers": (sorted([ann, bob]), [both]),
+        "loyal": ([], [both]),
+    }
 
 
 async def test_orders_of_a_till_and_of_a_storefront_on_kafka_are_hers_too(

@@ -191,15 +191,23 @@ def test_the_command_says_that_the_api_does_not_answer():
 
 
 class Export(BaseHTTPRequestHandler):
-    """``GET /v1/profiles/export`` with the lines that a test put."""
+    """``GET /v1/profiles/export`` with the lines that a test put, and the queue."""
 
     lines: ClassVar[list[dict[str, Any]]] = []
+    queued: ClassVar[list[Any]] = []
 
     def do_GET(self) -> None:
         known = self.headers["Authorization"] == "Bearer token"
         self.send_response(200 if known and self.path == "/v1/profiles/export" else 401)
         self.end_headers()
         self.wfile.writelines(msgspec.json.encode(line) + b"\n" for line in self.lines)
+
+    def do_POST(self) -> None:
+        said = self.rfile.read(int(self.headers["Content-Length"]))
+        self.queued.append((self.path, msgspec.json.decode(said)))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"queued": 1}')
 
     def log_message(self, *said: Any) -> None:
         """Nothing."""
@@ -234,5 +242,9 @@ def test_the_command_compares_those_with_a_user_id_and_trusts_a_whole_export_onl
     assert (pair.one, pair.other) == ("p1", "p2")
     shown = CliRunner().invoke(app, asked[:-1])
     assert "1 pairs among 2 people" in shown.stdout
+    assert Export.queued == []
+    queued = CliRunner().invoke(app, [*asked, "--queue"])
+    assert "1 of them wait in the console" in queued.stderr
+    assert Export.queued == [("/v1/identity/suggestions", {"pairs": [["p1", "p2"]]})]
     refused = CliRunner().invoke(app, [*asked[:4], "--token", "wrong"])
     assert refused.exit_code == 1

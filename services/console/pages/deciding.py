@@ -1,15 +1,17 @@
 """Deciding who is one person, in two steps: what it would do, and only then doing it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from services.console import words
 from services.console.acting import Notice, button, choice, field, form
+from services.console.answers import Identifier
 from services.console.client import Trouble
 from services.console.elements import Column, Text, banner, box, facts, link, table
 from services.console.identities import Decided, Moving, Outlook, Preview
 
 Said = dict[str, Any]
+_TICK = "tick-"
 _SEGMENT_COLUMNS = (
     Column("Segment"),
     Column("Now in it"),
@@ -23,7 +25,7 @@ class Deciding:
 
     ``verdicts``: what may be decided, by the word that is sent as ``verdict``; none where there
     is but one thing to decide. ``named``: what to call a profile. ``place``: a word that no
-    other one on the page has.
+    other one on the page has. ``names``: identifiers of which some are to be ticked.
     """
 
     def __init__(
@@ -35,16 +37,22 @@ class Deciding:
         named: Mapping[str, str] | None = None,
         said: Said | None = None,
         place: str = "decision",
+        names: Sequence[Identifier] = (),
     ) -> None:
         self._attempt = attempt
         self._perform = perform
         self._named = named or {}
         self._fixed = said or {}
+        self._names = names
         self._said: Said = {}
         self._form = form(self._try, "form deciding")
         with self._form:
             if verdicts:
                 choice("Verdict", "verdict", verdicts)
+            for number, one in enumerate(names):
+                with box("label", "tick"):
+                    box("input", type="checkbox", name=f"{_TICK}{number}")
+                    Text("span", f"{words.code(one.type)} {one.value}")
             why = "Why? For whoever asks later"
             field(why, "reason", id=f"{place}-reason", required="", maxlength="1000")
             field("Your name", "actor", id=f"{place}-actor", maxlength="200")
@@ -57,7 +65,15 @@ class Deciding:
         if not given.get("reason"):
             self._notice.say("Say why: it stands beside the decision for ever.")
             return
-        self._said = self._fixed | {name: value for name, value in given.items() if value}
+        ticked = [one for n, one in enumerate(self._names) if given.get(f"{_TICK}{n}")]
+        if self._names and not ticked:
+            self._notice.say("Tick what is another person's.")
+            return
+        said = {name: value for name, value in given.items() if value and _TICK not in name}
+        self._said = self._fixed | said
+        if ticked:
+            named = [{"type": one.type, "value": one.value} for one in ticked]
+            self._said |= {"identifiers": named}
         found = await self._notice.tried(self._attempt(self._said))
         if isinstance(found, Trouble):
             return

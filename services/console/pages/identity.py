@@ -3,7 +3,7 @@
 from functools import partial
 
 from services.console import words
-from services.console.answers import Identity, Merge, Split
+from services.console.answers import Identifier, Identity, Merge, Split
 from services.console.client import Apis, Trouble
 from services.console.elements import Text, banner, box, card
 from services.console.pages.deciding import Deciding
@@ -22,12 +22,26 @@ def show(apis: Apis, profile_id: str, found: Identity | Trouble) -> None:
                     Text("span", held.value, "value")
                     source = f" from {held.source}" if held.source else ""
                     Text("span", f"since {words.moment(held.first_seen)}{source}", "note")
+        if len(found.identifiers) > 1:
+            _splitting(apis, profile_id, found)
         if not found.merges:
             Text("p", "Never merged with another profile.", "note")
         for number, merge in enumerate(found.merges):
             _merge(apis, profile_id, merge, number)
         for split in found.splits:
             _split(split)
+
+
+def _splitting(apis: Apis, profile_id: str, found: Identity) -> None:
+    with box("details", "confirm"):
+        Text("summary", "Some are somebody else's", "button")
+        with box("div", "confirm-body"):
+            Deciding(
+                partial(apis.identities.try_unmerge, profile_id),
+                partial(apis.identities.unmerge, profile_id),
+                place="names",
+                names=[Identifier(held.type, held.value) for held in found.identifiers],
+            )
 
 
 def _merge(apis: Apis, profile_id: str, merge: Merge, number: int) -> None:

@@ -23,7 +23,7 @@ POPULATION = 1_000
 """People, seen last, who tell how common a value is."""
 _FRESH_SECONDS = 600.0
 _AT_ONCE = 100
-"""People decoded before others get their turn."""
+"""People decoded, or pairs scored, before other requests get their turn."""
 
 
 class Facts(Struct, frozen=True):
@@ -62,10 +62,12 @@ class Scorer:
         cards = {card.profile_id: card for card in await self._population()}
         cards |= {facts[id_].card.profile_id: facts[id_].card for pair in known for id_ in pair}
         frequencies = Frequencies(list(cards.values()))
-        return {
-            (one, other): score(facts[one].card, facts[other].card, frequencies)
-            for one, other in known
-        }
+        found = dict[tuple[str, str], Suggestion]()
+        for number, (one, other) in enumerate(known):
+            found[one, other] = score(facts[one].card, facts[other].card, frequencies)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
 
     async def _population(self) -> list[Card]:
         if self._known is None or self._clock() - self._known[0] > _FRESH_SECONDS:

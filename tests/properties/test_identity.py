@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, permutations
 from random import Random
 
 import msgspec
@@ -224,6 +224,20 @@ async def test_what_people_decide_holds_whatever_comes_before_or_after(
     for start in range(0, len(order), size):
         await resolve.take(order[start : start + size])
     check(resolve.people, said, decided)
+
+
+async def test_a_device_is_whose_it_was_decided_to_be_also_where_no_message_may_name_them() -> None:
+    ann, bob, phone = name("email", 1), name("email", 2), ("anonymous_id", "a1")
+    apart = Ruling("d1", NOON, "split", frozenset({ann}), frozenset({bob}))
+    away = Ruling("d2", NOON, "split", frozenset({ann}), frozenset({phone}))
+    his = Ruling("d3", NOON, "join", frozenset({bob}), frozenset({phone}))
+    first, later = Said("m1", NOON, (phone,)), Said("m3", NOON, (phone,))
+    for begin in ([first, Said("m2", NOON, (ann, bob))], [Said("m2", NOON, (ann, bob, phone))]):
+        for order in permutations([apart, away, his, later]):
+            resolve = Resolve()
+            for each in (*begin, *order):
+                await resolve.take([each])
+            check(resolve.people, [*begin, later], [apart, away, his])
 
 
 @SLOW

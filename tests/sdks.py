@@ -126,5 +126,6 @@ def _run(argv: Sequence[str], directory: Path) -> subprocess.CompletedProcess[st
 
 
 if __name__ == "__main__":
-    _sends = {"segment": _send_segment, "rudderstack": _send_rudderstack}
-    print(json.dumps(_sends[sys.argv[1]](*sys.argv[2:4], int(sys.argv[4]))))
+    _name, _url, _key, _count = sys.argv[1:]
+    _send = {"segment": _send_segment, "rudderstack": _send_rudderstack}[_name]
+    print(json.dumps(_send(_url, _key, int(_count))))

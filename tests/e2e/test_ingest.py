@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from deploy.local.ports import free_port
 from deploy.local.processes import Process, wait_http_ok
 from deploy.local.stack import LocalStack
 from schemas.topics import BY_NAME, EVENTS
+from services.ingest.handler import Unavailable
+from services.ingest.model import Accepted
+from services.ingest.producer import Producer
+from services.ingest.settings import IngestSettings
 from services.runtime.keys import digest
 from services.runtime.publish import partition_of
 from tests.faults.cluster import Cluster, unique_namespace
@@ -277,6 +282,42 @@ async def test_without_the_broker_nothing_is_promised_and_later_nothing_is_missi
         async with asyncio.timeout(30):
             while pending((await client.get("/metrics")).text) != 0:
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.fault
+async def test_a_batch_that_waits_without_end_is_given_up_and_the_next_has_a_new_producer(
+    private_stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(private_stack, unique_namespace(), tmp_path)
+    await cluster.create_topics([])
+    given = cluster.settings.model_dump() | {"ack_seconds": 60}
+    producer = Producer(IngestSettings(**given))
+    await producer.start()
+    try:
+        await takes(producer, "before")
+        monkeypatch.setattr("services.ingest.producer._PATIENCE", 0.5)
+        private_stack.kafka.suspend()
+        try:
+            with pytest.raises(Unavailable, match="Kafka has not taken it"):
+                await producer.deliver([accepted("meanwhile")], "web")
+        finally:
+            private_stack.kafka.resume()
+            monkeypatch.undo()
+        await takes(producer, "after")
+    finally:
+        await producer.stop()
+        await cluster.close()
+
+
+async def takes(producer: Producer, message_id: str) -> None:
+    async with asyncio.timeout(30):
+        while await producer.unready() is not None:
+            await asyncio.sleep(0.05)
+        await producer.deliver([accepted(message_id)], "web")
+
+
+def accepted(message_id: str) -> Accepted:
+    return Accepted("events.clicks", "u-1", b"{}", message_id, datetime.now(UTC), "page")
 
 
 def pending(metrics: str) -> float:

@@ -128,6 +128,12 @@ class Identities(Service):
     async def unmerge(self, profile_id: str, said: Mapping[str, Any]) -> Decided:
         return await self._post(_unmerge(profile_id), said, Decided)
 
+    async def try_merge(self, profile_id: str, said: Mapping[str, Any]) -> Preview:
+        return await self._post(f"{_merge(profile_id)}?preview=true", said, Preview)
+
+    async def merge(self, profile_id: str, said: Mapping[str, Any]) -> Decided:
+        return await self._post(_merge(profile_id), said, Decided)
+
     async def words(self, profile_id: str, trait: str, limit: int, cursor: str = "") -> Page[Word]:
         """Every word on a trait, the newest first."""
         path = f"/v1/profiles/{part_of(profile_id)}/traits/{part_of(trait)}/history"
@@ -138,6 +144,10 @@ class Identities(Service):
 
 
 _SUGGESTIONS = "/v1/identity/suggestions"
+
+
+def _merge(profile_id: str) -> str:
+    return f"/v1/profiles/{part_of(profile_id)}/merge"
 
 
 def _unmerge(profile_id: str) -> str:

@@ -201,7 +201,8 @@ async def test_a_merge_is_undone_from_the_customers_page(stub: Stub, visitor: Us
     await sees(visitor, "Merged with p_old on 2 Mar 2026", "Decided by sam: She told us.")
     await sees(visitor, "Kept apart from somebody since", "Decided by bea: Mother and daughter.")
     stub.outcomes[f"POST {UNMERGE}"] = UNMERGED
-    do(visitor, "submit", "form", "See what it would do", {"reason": "A colleague."})
+    hint = "Both are then as if they had never been one, and nothing that comes joins them again."
+    do(visitor, "submit", "form", hint, {"reason": "A colleague."})
     await sees(visitor, "1 person becomes 2; 2 of 6", "Then: p_old", "Segmentation does not answer")
     stub.outcomes[f"POST {UNMERGE}"] = decided("p_a", "p_old")
     do(visitor, "click", "button", "Yes: they are two people")
@@ -217,13 +218,26 @@ async def test_identifiers_are_taken_off_a_person(stub: Stub, visitor: User) -> 
     }  # fmt: skip
     stub.outcomes[f"POST {UNMERGE}"] = UNMERGED
     await visitor.open("/customers/p_a")
-    do(visitor, "submit", "form", "See what it would do", {"reason": "A couple."})
+    do(visitor, "submit", "form", "email bob@x.io", {"reason": "A couple."})
     await sees(visitor, "Tick what is another person's.")
     given = {"reason": "A couple.", "tick-1": "on"}
-    do(visitor, "submit", "form", "See what it would do", given)
+    do(visitor, "submit", "form", "email bob@x.io", given)
     await sees(visitor, "1 person becomes 2")
     said = {"reason": "A couple.", "identifiers": [names[1]]}
     assert stub.changes == [(f"POST {UNMERGE}", said)]
+
+
+async def test_somebody_else_is_joined_by_hand(stub: Stub, visitor: User) -> None:
+    call = "POST /v1/profiles/p_a/merge"
+    stub.outcomes[call] = JOINED
+    await visitor.open("/customers/p_a")
+    given = {"with": "p_b", "reason": "She told us."}
+    do(visitor, "submit", "form", "Profile id of the other", given)
+    await sees(visitor, "2 people become 1")
+    stub.outcomes[call] = decided("p_a")
+    do(visitor, "click", "button", "Yes: they are one person")
+    await sees(visitor, "It is decided.")
+    assert stub.changes == [(call, given)] * 2
 
 
 async def test_a_trait_tells_every_word_on_it(stub: Stub, visitor: User) -> None:

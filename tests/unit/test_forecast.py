@@ -8,9 +8,10 @@ import pytest
 
 from schemas.messages import Profile
 from services.profile.build.rules.computed import Traits
-from services.profile.identity.forecast import Forecast, Verdict, moving
+from services.profile.identity.forecast import READ, Forecast, Verdict, moving
 from services.profile.identity.preview import Moving, Someone, Told, Tried
 from services.runtime.http import Problem
+from services.segmentation.model import Person
 
 SOON, LATER = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -39,6 +40,10 @@ def test_a_merge_and_a_split_move_people_and_time_may_move_them_on() -> None:
 def test_what_cannot_be_told_stays_and_is_named() -> None:
     told = moving([("a", [says(True, None)])], [("a", [says(True, None)])])
     assert (told.segments, told.note[-5:]) == ([], " VIP.")
+
+
+def test_segmentation_is_told_all_that_it_can_ask_about() -> None:
+    assert {*Person.__struct_fields__} <= {*READ}
 
 
 def tried(*ids: str) -> Tried:

@@ -16,11 +16,22 @@ from schemas.messages import (
     Money,
     Profile,
 )
+from schemas.topics import PROFILE_PARTITIONS
 from services.profile.build.rules.aggregates import MONEY as BUILD_MONEY
-from services.segmentation.model import Person, Segment, Standing, instant, micros
+from services.segmentation.definitions import Stored
+from services.segmentation.model import (
+    Heard,
+    Outlook,
+    Person,
+    Segment,
+    Standing,
+    instant,
+    micros,
+)
+from services.segmentation.render import segment as shown
 from services.segmentation.rules.compile import compile_segment, evaluate, reasons
 from services.segmentation.rules.computed import body_of, key_of, traits_of
-from services.segmentation.rules.dump import dump
+from services.segmentation.rules.dump import dump, encode
 from services.segmentation.rules.moment import Moment
 from services.segmentation.rules.parse import parse
 from services.segmentation.rules.plan import Plan
@@ -630,6 +641,30 @@ def test_a_plans_fingerprint_follows_its_versions() -> None:
 
     assert fingerprint(a=1, b=1) == fingerprint(b=1, a=1)
     assert len({fingerprint(), fingerprint(a=1), fingerprint(a=2), fingerprint(a=1, b=1)}) == 4
+
+
+def test_a_segment_says_what_it_waits_for_and_when_everybody_was_asked() -> None:
+    viewed = {"event": "Product Viewed", "within_seconds": 3600, "op": "gte", "value": 2}
+    both = segment({"any": [viewed, {"event": "Cart Viewed", "op": "exists", "value": True,
+                                     "aggregate": "last", "property": "coupon"}]})  # fmt: skip
+    stored = Stored(key="keen", version=2, body=encode(dump(both)), at=0)
+    waits = next(key for key, trait in traits_of(stored.segment().rule).items()
+                 if trait.window_seconds)  # fmt: skip
+
+    def state(*outlooks: Outlook) -> tuple[str, list[str]]:
+        told = shown(stored, {"keen": 7}, outlooks)
+        return told.state, [one.condition for one in told.waiting_for]
+
+    def partition(version: int, *waiting: str, done: bool = True) -> Outlook:
+        return Outlook(done=done, heard={"keen": Heard(version=version, waits=waiting)})
+
+    every = [partition(2)] * PROFILE_PARTITIONS
+    assert state(*every) == ("ready", [])
+    assert state(*every[1:]) == ("evaluating", [])
+    assert state(*every[1:], partition(1, waits)) == ("evaluating", [])
+    assert state(*every[1:], partition(2, done=False)) == ("evaluating", [])
+    condition = "count of Product Viewed in 1 hour >= 2"
+    assert state(*every[1:], partition(2, waits)) == ("waiting", [condition])
 
 
 def test_a_person_has_the_fields_of_a_published_profile() -> None:

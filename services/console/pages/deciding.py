@@ -25,7 +25,8 @@ class Deciding:
 
     ``verdicts``: what may be decided, by the word that is sent as ``verdict``; none where there
     is but one thing to decide. ``named``: what to call a profile. ``place``: a word that no
-    other one on the page has. ``names``: identifiers of which some are to be ticked.
+    other one on the page has. ``names``: identifiers of which some are to be ticked. ``other``: ask
+    for somebody else's profile id, which is sent as ``with``.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Deciding:
         said: Said | None = None,
         place: str = "decision",
         names: Sequence[Identifier] = (),
+        other: bool = False,
+        hint: str = "",
     ) -> None:
         self._attempt = attempt
         self._perform = perform
@@ -47,12 +50,17 @@ class Deciding:
         self._said: Said = {}
         self._form = form(self._try, "form deciding")
         with self._form:
+            if hint:
+                Text("p", hint)
             if verdicts:
                 choice("Verdict", "verdict", verdicts)
             for number, one in enumerate(names):
                 with box("label", "tick"):
                     box("input", type="checkbox", name=f"{_TICK}{number}")
                     Text("span", f"{words.code(one.type)} {one.value}")
+            if other:
+                label = "Profile id of the other"
+                field(label, "with", id=f"{place}-with", required="", maxlength="200")
             why = "Why? For whoever asks later"
             field(why, "reason", id=f"{place}-reason", required="", maxlength="1000")
             field("Your name", "actor", id=f"{place}-actor", maxlength="200")

@@ -8,6 +8,10 @@ from services.console.client import Apis, Trouble
 from services.console.elements import Text, banner, box, card
 from services.console.pages.deciding import Deciding
 
+_UNDONE = "Both are then as if they had never been one, and nothing that comes joins them again."
+_TICKED = "Tick what is another person's. It is taken off, and nothing that comes joins it again."
+_JOINED = "Both are then one person, whatever the limits say. An undo takes it back."
+
 
 def show(apis: Apis, profile_id: str, found: Identity | Trouble) -> None:
     """Their identifiers, each merge with its reason and a way to undo it, and splits."""
@@ -30,6 +34,7 @@ def show(apis: Apis, profile_id: str, found: Identity | Trouble) -> None:
             _merge(apis, profile_id, merge, number)
         for split in found.splits:
             _split(split)
+        _joining(apis, profile_id)
 
 
 def _splitting(apis: Apis, profile_id: str, found: Identity) -> None:
@@ -40,7 +45,21 @@ def _splitting(apis: Apis, profile_id: str, found: Identity) -> None:
                 partial(apis.identities.try_unmerge, profile_id),
                 partial(apis.identities.unmerge, profile_id),
                 place="names",
+                hint=_TICKED,
                 names=[Identifier(held.type, held.value) for held in found.identifiers],
+            )
+
+
+def _joining(apis: Apis, profile_id: str) -> None:
+    with box("details", "confirm"):
+        Text("summary", "Somebody else is this person", "button")
+        with box("div", "confirm-body"):
+            Deciding(
+                partial(apis.identities.try_merge, profile_id),
+                partial(apis.identities.merge, profile_id),
+                place="other",
+                hint=_JOINED,
+                other=True,
             )
 
 
@@ -61,6 +80,7 @@ def _merge(apis: Apis, profile_id: str, merge: Merge, number: int) -> None:
                     partial(apis.identities.unmerge, profile_id),
                     said={"merge": merge.profile_id},
                     place=f"merge-{number}",
+                    hint=_UNDONE,
                 )
 
 

@@ -21,7 +21,8 @@ MOST = 50
 _SECONDS = 8.0
 _UNREAD = frozenset({"orders", "carts", "wishlists", "subscriptions", "conversations"})
 """Fields of profiles that are large, and that no segment asks about."""
-_READ = [name for name in Profile.__struct_fields__ if name not in _UNREAD]
+READ = [name for name in Profile.__struct_fields__ if name not in _UNREAD]
+"""The others: what segmentation is told of each person."""
 
 
 class Verdict(Struct, frozen=True):
@@ -154,4 +155,4 @@ def _note(unknown: set[str], names: Mapping[str, str]) -> str:
 
 
 def _part(profile: Profile) -> dict[str, object]:
-    return {name: getattr(profile, name) for name in _READ}
+    return {name: getattr(profile, name) for name in READ}

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from deploy.local.errors import StackError
-from tests.bench import growth, idle, ingest, pipeline, rebuild, stages
+from tests.bench import growth, idle, ingest, pipeline, reads, rebuild, stages
 from tests.bench.progress import Steps, bar
 from tests.bench.report import Report
 from tests.bench.world import World, world
@@ -38,6 +38,7 @@ class Bench:
 BENCHES = {
     "idle": Bench(idle.bench, (70, 30)),
     "pipeline": Bench(pipeline.bench, (220, 65)),
+    "reads": Bench(reads.bench, (55, 35)),
     "ingest": Bench(ingest.bench, (165, 35)),
     "stages": Bench(stages.bench, (215, 40)),
     "rebuild": Bench(rebuild.bench, (120, 30)),

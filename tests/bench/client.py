@@ -25,6 +25,12 @@ def request(path: str, body: bytes, key: str = "") -> bytes:
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
+def reading(path: str, token: str) -> bytes:
+    """A whole GET request of somebody with a bearer token."""
+    head = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {token}"]
+    return "\r\n".join(head).encode() + b"\r\n\r\n"
+
+
 class Connection(asyncio.Protocol):
     """One kept connection: one request at a time."""
 

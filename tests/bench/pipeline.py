@@ -64,17 +64,25 @@ class Load:
 
     async def send(self, rate: float, seconds: float, newcomers: float) -> tuple[int, list[float]]:
         """(Events in each request, the instant at which each was meant to be sent.)"""
+        size, requests = self.prepare(rate, seconds, newcomers)
+        return size, await self.pace(requests, size / rate)
+
+    async def pace(self, requests: Sequence[bytes], period: float) -> list[float]:
+        """Send one request every ``period`` seconds; when each was meant to be sent."""
+        async with Pool(self._system.ingest, _CONNECTIONS) as pool:
+            return await pool.pace(requests, period)
+
+    def prepare(self, rate: float, seconds: float, newcomers: float) -> tuple[int, list[bytes]]:
+        """(Events in each request, the requests of a step.) It takes a while."""
         self._steps += 1
         tag = load.run_tag(self._steps)
         self.tag = tag.decode()
         texts = load.texts(int(rate * seconds), seed=self._steps, newcomers=newcomers)
         size = max(1, round(rate * _PERIOD_S))
-        requests = [
+        return size, [
             request("/v1/batch", body.replace(load.RUN.encode(), tag), WRITE_KEY)
             for body in load.batches(texts, size)
         ]
-        async with Pool(self._system.ingest, _CONNECTIONS) as pool:
-            return size, await pool.pace(requests, size / rate)
 
 
 async def bench(world: World, report: Report, steps: Steps) -> None:
@@ -107,8 +115,7 @@ async def _sustained(system: Complete, sender: Load, steps: Steps) -> tuple[Run,
     """(The run at the highest rate that was kept up with, the rate that was not, or 0.)"""
     seconds = 6.0 if system.world.quick else 20.0
     steps.say(f"whole pipeline: warming at {_FIRST:,}/s")
-    run, _ = await _step(system, sender, _FIRST, 8.0)
-    rate = max(_FIRST, _USABLE * _CORES * 1e6 / run.cost())
+    run, rate = await warm(system, sender)
     best, failed = run, 0.0
     while not steps.late(_LATENCY_S[system.world.quick] * 2 + seconds):
         steps.say(f"whole pipeline: {rate:,.0f}/s for {seconds:.0f} s")
@@ -125,6 +132,12 @@ async def _sustained(system: Complete, sender: Load, steps: Steps) -> tuple[Run,
                 break
             rate /= _FACTOR
     return best, failed
+
+
+async def warm(system: Complete, sender: Load) -> tuple[Run, float]:
+    """(A first run, the rate that the machine's CPU would give by what an event cost in it.)"""
+    run, _ = await _step(system, sender, _FIRST, 8.0)
+    return run, max(_FIRST, _USABLE * _CORES * 1e6 / run.cost())
 
 
 async def _step(system: Complete, sender: Load, rate: float, seconds: float) -> tuple[Run, bool]:

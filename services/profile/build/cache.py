@@ -30,6 +30,11 @@ class Cache:
         self._entries[profile_id] = (source_id, kept)
         self._entries.move_to_end(profile_id)
 
+    def renew(self, source_id: str, profile_id: str, kept: Kept) -> None:
+        """Put a state in place of one that is here; nobody has asked for it."""
+        if profile_id in self._entries:
+            self._entries[profile_id] = (source_id, kept)
+
     def evict(self, profile_id: str) -> None:
         """Forget one state."""
         self._entries.pop(profile_id, None)

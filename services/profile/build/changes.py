@@ -155,4 +155,7 @@ class Changes:
         self, profile_id: str, work: Work, kept: Kept, stored: tuple[bytes, Search | None]
     ) -> None:
         self.rows.append(Row(profile_id, work.source.partition, kept, *stored))
-        self._cache.put(work.source.id, profile_id, kept)
+        if work.interactions or work.absorbed:
+            self._cache.put(work.source.id, profile_id, kept)
+        else:  # A sweep goes through everybody: it must not drive out who is busy.
+            self._cache.renew(work.source.id, profile_id, kept)

@@ -24,6 +24,7 @@ from services.profile.build.rules.consent import OPEN, Policy, grants_of
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import differences
 from services.profile.build.sweep import SWEEP, Definitions, Sweep, Sweeps
+from services.profile.build.writing import Writing
 from services.profile.commerce.valuation import RATES, Valuation, Valued
 from services.runtime import metrics
 from services.runtime.turn import Source, Turn
@@ -32,6 +33,9 @@ NAME = "profile-build"
 TOPICS = ("profile.interactions",)
 REBUILD = "rebuild/"
 
+
+Compositions = Mapping[str, Composition | None]
+"""By fingerprint; None where nobody knows what it stands for."""
 
 _rearranged = msgspec.json.Decoder(IdentityRearranged).decode
 
@@ -74,6 +78,14 @@ class Build:
 
     async def handle(self, turn: Turn) -> None:
         """One turn, as the module says."""
+        writing = Writing(lambda rows: self._profiles.save(rows, turn.session))
+        try:
+            await self._handle(turn, writing)
+        except BaseException:
+            await writing.abandon()
+            raise
+
+    async def _handle(self, turn: Turn, writing: Writing) -> None:
         self._recomputed.clear()
         await self.sweep.begin(turn)
         self._valuation.begin(turn)
@@ -83,6 +95,7 @@ class Build:
         traits, rates = self.sweep.traits, self._valuation.table
         changes = Changes(turn, traits, self._cache, self._limits, policy=self._policy, rates=rates)
         fates = await self._fates(works, turn.session)
+        befores = await self._compositions(known, turn.session)
         olds: dict[str, Kept] = {}
         for profile_id, work in works.items():
             kept = known.get(profile_id)
@@ -99,17 +112,22 @@ class Build:
             elif work.absorbed or work.rebuild:
                 olds[profile_id] = kept or Kept()
             elif kept is not None and kept.fingerprint != traits.fingerprint:
-                if not await self._carried(turn, profile_id, (work, kept), changes):
+                if not self._carried(turn, profile_id, (work, kept, befores), changes):
                     olds[profile_id] = kept
             elif work.interactions:
                 kept = kept or Kept(fingerprint=traits.fingerprint)
                 self._fold(turn, profile_id, (work, kept), changes)
             elif kept is not None and work.revalue:
                 changes.revalue(profile_id, work, kept)
+            await writing.begin(changes.rows)
         if olds:
-            await self._rebuild(turn, works, olds, changes)
-        if changes.rows:
-            await self._profiles.save(changes.rows, turn.session)
+            await writing.finish()  # What follows reads, and so needs the transaction.
+            fresh = await self._rebuilt(turn, works, olds)
+            for profile_id, kept in fresh.items():
+                person = works[profile_id], olds[profile_id], kept
+                self._renew(profile_id, person, befores, changes)
+                await writing.begin(changes.rows)
+        await writing.end(changes.rows)
 
     async def committed(self, turn: Turn) -> None:
         """The sweeps that were asked for are now timers."""
@@ -183,18 +201,30 @@ class Build:
         fates = await self._history.fates(asked, session)
         return {id_: fates[id_][0] if id_ in fates else None for id_ in asked}
 
-    async def _carried(
-        self, turn: Turn, profile_id: str, person: tuple[Work, Kept], changes: Changes
+    async def _compositions(self, known: Mapping[str, Kept], session: Any) -> Compositions:
+        """What the profiles were computed with, by fingerprint."""
+        now = self.sweep.traits.composition
+        others = {kept.fingerprint for kept in known.values()} - {now.fingerprint}
+        befores = {one: await self.sweep.composition(one, session) for one in others}
+        return {**befores, now.fingerprint: now}
+
+    def _carried(
+        self,
+        turn: Turn,
+        profile_id: str,
+        person: tuple[Work, Kept, Compositions],
+        changes: Changes,
     ) -> bool:
         """Bring a profile up to the definitions without its history, if that can be."""
-        kept = person[1]
-        before = await self.sweep.composition(kept.fingerprint, turn.session)
+        work, kept, befores = person
+        before = befores[kept.fingerprint]
         keys = None if before is None else carry(kept.state, before, self.sweep.traits)
         if keys is None:
             return False
         kept.fingerprint = self.sweep.traits.fingerprint
         self._recomputed["carried"] += 1
-        self._fold(turn, profile_id, person, changes, {f"computed.{key}" for key in keys})
+        names = {f"computed.{key}" for key in keys}
+        self._fold(turn, profile_id, (work, kept), changes, names)
         return True
 
     def _fold(
@@ -224,29 +254,39 @@ class Build:
         _forget_vector(work.source, kept)
         changes.announce(profile_id, work, kept, touched)
 
-    async def _rebuild(
-        self, turn: Turn, works: Mapping[str, Work], olds: dict[str, Kept], changes: Changes
-    ) -> None:
+    async def _rebuilt(
+        self, turn: Turn, works: Mapping[str, Work], olds: Mapping[str, Kept]
+    ) -> dict[str, Kept]:
+        """Those of ``olds`` that this turn computes again."""
         taken = self._within_budget(turn, works, olds)
         fresh = await rebuild(self._history, taken, self.sweep.traits, turn.session)
         self._recomputed["rebuilt"] = len(fresh)
-        for profile_id, kept in fresh.items():
-            work, old = works[profile_id], taken[profile_id]
-            for interaction in _not_covered(work, kept):
-                fold(kept.state, interaction, self.sweep.traits, set())
-            had = await self.sweep.composition(old.fingerprint, turn.session)
-            renewed = self._renewed(had)
-            touched = differences(old.state, kept.state, self._newly(renewed, old, kept))
-            if had is None or had.beside != self.sweep.traits.composition.beside:
-                touched |= grants_of(kept.state)
-            if old.members != kept.members:
-                touched.add("merged_from")
-            if old.version:
-                work.earlier = Earlier(old)
-                work.earlier.whole, work.earlier.renewed = old.state, renewed
-            work.history = _is_history(work, old, kept)
-            if not changes.announce(profile_id, work, kept, touched):
-                changes.leave(profile_id, work, old, kept.fingerprint)
+        return fresh
+
+    def _renew(
+        self,
+        profile_id: str,
+        person: tuple[Work, Kept, Kept],
+        befores: Compositions,
+        changes: Changes,
+    ) -> None:
+        """Put the new state of a profile in place of the old one."""
+        work, old, kept = person
+        for interaction in _not_covered(work, kept):
+            fold(kept.state, interaction, self.sweep.traits, set())
+        had = befores.get(old.fingerprint)
+        renewed = self._renewed(had)
+        touched = differences(old.state, kept.state, self._newly(renewed, old, kept))
+        if had is None or had.beside != self.sweep.traits.composition.beside:
+            touched |= grants_of(kept.state)
+        if old.members != kept.members:
+            touched.add("merged_from")
+        if old.version:
+            work.earlier = Earlier(old)
+            work.earlier.whole, work.earlier.renewed = old.state, renewed
+        work.history = _is_history(work, old, kept)
+        if not changes.announce(profile_id, work, kept, touched):
+            changes.leave(profile_id, work, old, kept.fingerprint)
 
     def _renewed(self, had: Composition | None) -> set[str]:
         """The computed traits that are another, or new, since a profile was ``had``."""
@@ -261,7 +301,7 @@ class Build:
         return tuple(key for key in keys if key in renewed or before.get(key) != after.get(key))
 
     def _within_budget(
-        self, turn: Turn, works: Mapping[str, Work], olds: dict[str, Kept]
+        self, turn: Turn, works: Mapping[str, Work], olds: Mapping[str, Kept]
     ) -> dict[str, Kept]:
         """Those to rebuild now; the others get a timer.
 

@@ -5,6 +5,7 @@ absorbed, and how far resolve's checkpoints had come: what these cover is in the
 incoming records that they cover are skipped from then on.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -54,10 +55,25 @@ async def rebuild(
     }
     owners = {profile_id: kept.state for profile_id, kept in fresh.items()}
     owners |= {member: kept.state for kept in fresh.values() for member in kept.members}
-    async for chunk in history.interactions(list(owners), session):
-        for profile_id, body in chunk:
-            _add(owners[profile_id], body, traits)
+    chunks = history.interactions(list(owners), session)
+    coming = asyncio.ensure_future(_next(chunks))
+    try:
+        while chunk := await coming:
+            coming = asyncio.ensure_future(_next(chunks))  # The server reads while we fold.
+            await asyncio.sleep(0)
+            for profile_id, body in chunk:
+                _add(owners[profile_id], body, traits)
+    finally:
+        await asyncio.wait({coming})  # It uses the transaction.
     return fresh
+
+
+async def _next(chunks: AsyncIterator[list[tuple[str, bytes]]]) -> list[tuple[str, bytes]]:
+    """The next chunk that has anything in it; an empty one at the end."""
+    async for chunk in chunks:
+        if chunk:
+            return chunk
+    return []
 
 
 def _add(state: State, body: bytes, traits: Traits) -> None:

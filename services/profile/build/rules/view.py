@@ -110,7 +110,10 @@ def identifiers_of(state: State) -> list[Identifier]:
 
 def differences(old: State, new: State, keys: tuple[str, ...]) -> set[str]:
     """What differs between two states, as names; ``keys`` are recomputed traits' keys."""
-    changed = {
+    changed = {"computed." + key for key in keys}
+    if old == new:
+        return changed  # As most are that are computed again.
+    changed |= {
         name for name in ("first_seen", "last_seen") if getattr(old, name) != getattr(new, name)
     }
     if old.orders != new.orders:
@@ -123,7 +126,6 @@ def differences(old: State, new: State, keys: tuple[str, ...]) -> set[str]:
     changed |= _differing("traits", _values(old), _values(new))
     before, after = _habits(old.habits), _habits(new.habits)
     changed.update(name for name in after if after[name] != before[name])
-    changed.update("computed." + key for key in keys)
     return changed
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 
-class OrderLine(Struct, kw_only=True, omit_defaults=True):
+class OrderLine(Struct, kw_only=True, omit_defaults=True, gc=False):
     """One product line of an order or a cart."""
 
     product_id: str

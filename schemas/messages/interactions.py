@@ -6,14 +6,14 @@ from typing import Literal
 from msgspec import Raw, Struct, field
 
 
-class Identifier(Struct, frozen=True, order=True):
+class Identifier(Struct, frozen=True, order=True, gc=False):
     """A name by which a person is known: ``user_id``, ``email``, ``phone``, ``anonymous_id``..."""
 
     type: str
     value: str
 
 
-class Interaction(Struct, kw_only=True, omit_defaults=True):
+class Interaction(Struct, kw_only=True, omit_defaults=True, gc=False):
     """``regulars.interaction.recorded.v1`` on ``profile.interactions``: one event, once.
 
     ``event`` is the accepted event (or the ``MessageChanged``) verbatim.

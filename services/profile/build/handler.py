@@ -329,7 +329,7 @@ def _not_covered(work: Work, kept: Kept) -> list[Interaction]:
     """
     vector = kept.vector
     if not vector and not kept.rearranged:
-        return [said for _, said in work.interactions]
+        return [one for _, one in work.interactions]
     said: list[Interaction] = []
     for record, interaction in work.interactions:
         origin, seq = first_of(record)

@@ -47,7 +47,7 @@ def works_of(turn: Turn) -> dict[str, Work]:
     """The turn's records by profile id; rejects what does not fit."""
     works: dict[str, Work] = {}
     for record in turn.records:
-        read = _READERS.get(record.header("ce_type"))
+        read = _READERS.get(record.headers.get("ce_type", b""))
         if read is None:
             turn.reject(record, "unknown_type", record.header("ce_type")[:100])
             continue
@@ -81,11 +81,11 @@ def works_of(turn: Turn) -> dict[str, Work]:
 
 Message = Interaction | IdentityMerged | IdentityRearranged | ProfileAbsorbed
 
-_READERS: dict[str, Callable[[bytes], Message]] = {
-    RECORDED: msgspec.json.Decoder(Interaction).decode,
-    MERGED: msgspec.json.Decoder(IdentityMerged).decode,
-    REARRANGED: msgspec.json.Decoder(IdentityRearranged).decode,
-    ABSORBED: msgspec.json.Decoder(ProfileAbsorbed).decode,
+_READERS: dict[bytes, Callable[[bytes], Message]] = {
+    RECORDED.encode(): msgspec.json.Decoder(Interaction).decode,
+    MERGED.encode(): msgspec.json.Decoder(IdentityMerged).decode,
+    REARRANGED.encode(): msgspec.json.Decoder(IdentityRearranged).decode,
+    ABSORBED.encode(): msgspec.json.Decoder(ProfileAbsorbed).decode,
 }
 
 

@@ -22,7 +22,7 @@ FOLD = 2
 profile is computed again."""
 
 
-class Edit(Struct, array_like=True):
+class Edit(Struct, array_like=True, gc=False):
     """The last operation on one item, field or key of a list or map trait."""
 
     at: datetime
@@ -34,7 +34,7 @@ class Edit(Struct, array_like=True):
     """The JSON that it sets; empty: it takes away."""
 
 
-class Write(Struct, array_like=True):
+class Write(Struct, array_like=True, gc=False):
     """The last whole write of a trait; ``value`` is the JSON as it was sent, None: unset.
 
     Never changed in place: others keep a reference to what was.
@@ -49,7 +49,7 @@ class Write(Struct, array_like=True):
     """What was done to parts of it since, by target, as ``rules.edits`` writes it."""
 
 
-class Version(Struct, array_like=True):
+class Version(Struct, array_like=True, gc=False):
     """What one Order Completed or Order Updated says that an order is."""
 
     at: datetime
@@ -60,7 +60,7 @@ class Version(Struct, array_like=True):
     products: list[OrderLine] = field(default_factory=list)
 
 
-class Refunded(Struct, array_like=True):
+class Refunded(Struct, array_like=True, gc=False):
     """One refund; ``currency`` is empty where the event names none: the order's."""
 
     at: datetime
@@ -70,7 +70,7 @@ class Refunded(Struct, array_like=True):
     """What of it is revenue, where the event says so; None: its share of what was paid."""
 
 
-class OrderState(Struct, array_like=True):
+class OrderState(Struct, array_like=True, gc=False):
     """All that was said of one order, also what came before the order itself."""
 
     version: Version | None = None
@@ -91,7 +91,7 @@ class OrderState(Struct, array_like=True):
     """The cart it was made of; empty where it names none, None for a sale at a till."""
 
 
-class Confirmed(Struct, array_like=True):
+class Confirmed(Struct, array_like=True, gc=False):
     """A person has confirmed, by a link that we sent, what they said at ``of``."""
 
     of: datetime
@@ -104,7 +104,7 @@ class Confirmed(Struct, array_like=True):
         return self.of, self.at, self.message_id
 
 
-class ConsentState(Struct, array_like=True):
+class ConsentState(Struct, array_like=True, gc=False):
     """The last word on one channel and purpose, and what decides whether it suffices."""
 
     state: Word
@@ -125,7 +125,7 @@ class ConsentState(Struct, array_like=True):
     """By the digest of the address that it was confirmed at; None: never."""
 
 
-class Chosen(Struct, array_like=True):
+class Chosen(Struct, array_like=True, gc=False):
     """The value that an all-time first or last stands at; ``value`` is canonical JSON."""
 
     at: datetime
@@ -133,7 +133,7 @@ class Chosen(Struct, array_like=True):
     value: str
 
 
-class Computed(Struct, array_like=True):
+class Computed(Struct, array_like=True, gc=False):
     """One computed trait: an aggregate over all time, or the entries within its window.
 
     ``values`` and ``currencies``, or ``items`` (canonical JSON), are in step with ``times``
@@ -160,14 +160,14 @@ class Computed(Struct, array_like=True):
     items: list[str] = field(default_factory=list)
 
 
-class Latest(Struct, array_like=True):
+class Latest(Struct, array_like=True, gc=False):
     """The latest that was said of something; of two at one instant the greater value holds."""
 
     at: datetime
     value: str
 
 
-class Tally(Struct, array_like=True):
+class Tally(Struct, array_like=True, gc=False):
     """How often each of some names came, and which came most."""
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -175,7 +175,7 @@ class Tally(Struct, array_like=True):
     """The one with the highest count; of several the first in order. Empty without any."""
 
 
-class Habits(Struct, array_like=True):
+class Habits(Struct, array_like=True, gc=False):
     """What a person tends to do, and with what: each part is bounded."""
 
     hours: Tally = field(default_factory=Tally)
@@ -193,7 +193,7 @@ class Habits(Struct, array_like=True):
     time_zone: Latest | None = None
 
 
-class State(Struct, array_like=True):
+class State(Struct, array_like=True, gc=False):
     """One person, folded from their interactions."""
 
     first_seen: datetime | None = None

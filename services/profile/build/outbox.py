@@ -22,8 +22,10 @@ def cause_of(turn: Turn, work: Work) -> Cause:
     Among live messages and imported ones it is a live one: what it causes is no history.
     """
     if work.interactions:
-        said = [one for _, one in work.interactions]
-        last = next((one for one in reversed(said) if one.history == work.history), said[-1])
+        last = work.interactions[-1][1]
+        if last.history != work.history:
+            said = (one for _, one in reversed(work.interactions))
+            last = next((one for one in said if one.history == work.history), last)
         return Cause(
             message_id=last.interaction_id,
             name=last.name,

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from schemas.messages import Money
 
 
-class Bought(Struct):
+class Bought(Struct, gc=False):
     """All that a published profile says of a person's orders."""
 
     orders: Any = field(default_factory=list)
@@ -29,7 +29,7 @@ class Bought(Struct):
     brand: str | None = None
 
 
-class Parts(Struct):
+class Parts(Struct, gc=False):
     """What was made of one state and still holds; None and what is missing must be made."""
 
     bought: Bought | None = None

@@ -25,7 +25,7 @@ class Told(Struct, frozen=True):
     properties: dict[str, Any]
 
 
-class Content(Struct, array_like=True):
+class Content(Struct, array_like=True, gc=False):
     """What one event says of a cart: all that is in it, or what was put in or taken out."""
 
     lines: list[OrderLine] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Content(Struct, array_like=True):
     url: str = ""
 
 
-class CartEntry(Struct, array_like=True):
+class CartEntry(Struct, array_like=True, gc=False):
     """One event about a cart, by (at, message_id).
 
     ``does`` is empty once a later entry says all that is in the cart: then nothing of it but
@@ -54,7 +54,7 @@ class CartEntry(Struct, array_like=True):
     content: Content | None = None
 
 
-class Wish(Struct, array_like=True):
+class Wish(Struct, array_like=True, gc=False):
     """The last word on one product of one wishlist; without a line it was taken off."""
 
     at: datetime
@@ -66,7 +66,7 @@ class Wish(Struct, array_like=True):
     currency: str
 
 
-class SubscriptionState(Struct, array_like=True):
+class SubscriptionState(Struct, array_like=True, gc=False):
     """The last word on one list."""
 
     at: datetime
@@ -77,7 +77,7 @@ class SubscriptionState(Struct, array_like=True):
     source: str
 
 
-class Known(Struct, array_like=True):
+class Known(Struct, array_like=True, gc=False):
     """The latest (at, message_id) that named something, and what it named."""
 
     at: datetime
@@ -86,7 +86,7 @@ class Known(Struct, array_like=True):
     name: str = ""
 
 
-class ConversationState(Struct, array_like=True):
+class ConversationState(Struct, array_like=True, gc=False):
     """One conversation: sums and extremes over its events."""
 
     first_at: datetime
@@ -102,7 +102,7 @@ class ConversationState(Struct, array_like=True):
     agent: Known | None = None
 
 
-class Commerce(Struct, array_like=True):
+class Commerce(Struct, array_like=True, gc=False):
     """One person's."""
 
     carts: list[CartEntry] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Commerce(Struct, array_like=True):
     """By source and id: chat tools count from 1."""
 
 
-class Worth(Struct, array_like=True):
+class Worth(Struct, array_like=True, gc=False):
     """What a person's orders are worth in the base currency, as it was last announced."""
 
     rates: str

@@ -1,4 +1,6 @@
-"""Serving an API with Granian until a signal ends it; as a rule in this one process.
+"""Serving an API until a signal ends it; as a rule in this one process.
+
+Granian serves, or ``express`` where an app has hot routes (``app.state.hot``).
 
 Granian's usual server starts workers as child processes, which doubles the memory of a
 small service and leaves an orphan behind when the parent is killed. Its embedded server
@@ -13,6 +15,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from typing import Any
 
 import structlog
 import uvloop
@@ -20,7 +23,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from services.runtime import fleet, log
+from services.runtime import express, fleet, log
 from services.runtime.settings import Settings
 
 logger = structlog.get_logger()
@@ -60,23 +63,29 @@ def _work(target_factory: str, port: int, settings: Settings, websockets: bool) 
 
 async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) -> bool:
     state = getattr(app, "state", None)
-    server = Server(
-        getattr(state, "front", app),  # what an app has put before itself
-        address=settings.host,
-        port=port,
-        interface=Interfaces.ASGI,
-        websockets=websockets,
-        log_enabled=False,
-        backlog=1024,
-        backpressure=1024,
-    )
+    front = getattr(state, "front", app)  # what an app has put before itself
+    hot = getattr(state, "hot", None)
+    server: Any
+    if hot is not None:
+        server = express.Server(front, hot, settings.host, port)
+    else:
+        server = Server(
+            front,
+            address=settings.host,
+            port=port,
+            interface=Interfaces.ASGI,
+            websockets=websockets,
+            log_enabled=False,
+            backlog=1024,
+            backpressure=1024,
+        )
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         stopping = getattr(state, "stopping", None)
         if stopping is not None:
             stopping.set()  # streams end: the server waits for them
-        server.stop()  # type: ignore[no-untyped-call]
+        server.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from services.ingest.sources.directory import DefinitionsView
 from services.ingest.sources.office import Office
 from services.ingest.till import routes as till
 from services.ingest.tracking import Tracking
+from services.runtime.express import Server
 from services.runtime.http import create_api
 
 
@@ -110,7 +112,7 @@ def create_app(
 
     app.build_middleware_stack = lambda: before(rest())  # type: ignore[method-assign]
     front = before(app)  # spares a tracking call 8 us of FastAPI that it has no use for
-    app.state.front, app.state.hot = front, front.hot
+    app.state.server = partial(Server, front, front.hot)
     documentation.add(app)
     return app
 

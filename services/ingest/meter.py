@@ -16,6 +16,7 @@ class Meter:
     def __init__(self) -> None:
         self._armed = False
         self._accepted = 0
+        self._pending: int | None = None
         self._sizes: list[int] = []
         self._acks: list[float] = []
         self._answers: dict[tuple[str, int], list[float]] = {}
@@ -29,6 +30,11 @@ class Meter:
     def accepted(self, events: int) -> None:
         """So many events are acknowledged."""
         self._accepted += events
+        self._arm()
+
+    def pending(self, size: int) -> None:
+        """So many bytes wait for the broker now."""
+        self._pending = size
         self._arm()
 
     def acknowledged(self, seconds: float) -> None:
@@ -55,6 +61,9 @@ class Meter:
         if self._accepted:
             self._counter.inc(self._accepted)
             self._accepted = 0
+        if self._pending is not None:
+            metrics.INGEST_PENDING.set(self._pending)
+            self._pending = None
         metrics.INGEST_BATCH.observe_all(self._sizes)
         metrics.INGEST_ACK.observe_all(self._acks)
         self._sizes.clear()

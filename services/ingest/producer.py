@@ -23,7 +23,6 @@ from services.ingest.lane import Delivery, Item, Lane, size_of
 from services.ingest.meter import Meter
 from services.ingest.model import Accepted
 from services.ingest.settings import IngestSettings
-from services.runtime import metrics
 from services.runtime.backoff import Backoff
 from services.runtime.publish import partition_of
 
@@ -122,7 +121,7 @@ class Producer:
 
     def _charge(self, size: int) -> None:
         self._pending += size
-        metrics.INGEST_PENDING.set(self._pending)
+        self._meter.pending(self._pending)
 
     def _arm(self) -> None:
         if self._departure is None:

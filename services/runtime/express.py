@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -241,13 +241,14 @@ class Server:
         """Whether it was told to end."""
 
     async def serve(self) -> None:
-        """Serve until ``stop``; ``SystemExit`` when the app cannot start."""
+        """Serve until ``stop``; returns at once when the app cannot start."""
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         with socket.socket(family) as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listening.bind(self._address)
-            await self._server.serve([listening])
+            with suppress(SystemExit):  # it has said why
+                await self._server.serve([listening])
 
     def stop(self) -> None:
         """Answer what has been asked, then end."""

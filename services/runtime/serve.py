@@ -1,6 +1,7 @@
 """Serving an API until a signal ends it; as a rule in this one process.
 
-Granian serves, or ``express`` where an app has hot routes (``app.state.hot``).
+Granian serves, unless an app brings a server of its own: ``app.state.server`` makes one of a host
+and a port, with Granian's ``serve``, ``stop`` and ``interrupt_signal``.
 
 Granian's usual server starts workers as child processes, which doubles the memory of a
 small service and leaves an orphan behind when the parent is killed. Its embedded server
@@ -23,7 +24,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from services.runtime import express, fleet, log
+from services.runtime import fleet, log
 from services.runtime.settings import Settings
 
 logger = structlog.get_logger()
@@ -63,14 +64,12 @@ def _work(target_factory: str, port: int, settings: Settings, websockets: bool) 
 
 async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) -> bool:
     state = getattr(app, "state", None)
-    front = getattr(state, "front", app)  # what an app has put before itself
-    hot = getattr(state, "hot", None)
-    server: Any
-    if hot is not None:
-        server = express.Server(front, hot, settings.host, port)
-    else:
-        server = Server(
-            front,
+    own = getattr(state, "server", None)
+    server: Any = (
+        own(settings.host, port)
+        if own is not None
+        else Server(
+            app,
             address=settings.host,
             port=port,
             interface=Interfaces.ASGI,
@@ -79,6 +78,7 @@ async def _serve(app: ASGIApp, port: int, settings: Settings, websockets: bool) 
             backlog=1024,
             backpressure=1024,
         )
+    )
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from fastapi import FastAPI
 
 from schemas.messages import Definition
 from services.ingest.api import create_app
@@ -103,9 +104,14 @@ async def client_of(
     kept: Kept | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(settings(), shelf, published or Published(), kept or Kept())
+    async with client_for(app) as client:
+        client.auth = None if key is None else httpx.BasicAuth(key, "")
+        yield client
+
+
+@asynccontextmanager
+async def client_for(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of such an app, without a key."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=True)
-    auth = None if key is None else httpx.BasicAuth(key, "")
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://ingest", auth=auth
-    ) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as client:
         yield client

@@ -112,7 +112,7 @@ def create_app(
 
     app.build_middleware_stack = lambda: before(rest())  # type: ignore[method-assign]
     front = before(app)  # spares a tracking call 8 us of FastAPI that it has no use for
-    app.state.server = partial(Server, front, front.hot)
+    app.state.server = partial(Server, front, hot=front.hot)
     documentation.add(app)
     return app
 

@@ -26,7 +26,7 @@ from services.ingest.pixel import GIF, event_text
 from services.ingest.routes import IMPORT, ROUTES, Route
 from services.ingest.sources.model import Source
 from services.runtime import metrics
-from services.runtime.express import Asked, Hot, Reply
+from services.runtime.hot import Asked, Hot, Reply
 from services.runtime.problem import Problem, response_to
 
 RETRY_AFTER = 2
@@ -122,8 +122,18 @@ class Tracking:
             reply = Reply(200, _JSON, _encode(answer))
         except Exception as error:  # noqa: BLE001 - the last line: a bug becomes a 500
             reply = _refusal(error, route)
+        if asked.origin:
+            reply = reply._replace(headers=[*reply.headers, *self._shown_to(asked.origin)])
         self._meter.answered(route.path, reply.status, time.perf_counter() - started)
         return reply
+
+    def _shown_to(self, origin: str) -> Headers:
+        """What lets a page of ``origin`` read an answer, as the middleware says it."""
+        vary = (b"vary", b"Origin")
+        if not self._cors.is_allowed_origin(origin):
+            return [vary]
+        allowed = b"*" if self._cors.allow_all_origins else origin.encode("latin-1")
+        return [(b"access-control-allow-origin", allowed), vary]
 
     async def _single(self, call: str | None, body: bytes, source: Source | None) -> Answer:
         if source is None:

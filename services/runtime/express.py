@@ -7,95 +7,24 @@ Granian, of which much is the way between its thread and ours.
 """
 
 import asyncio
-import re
 import socket
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.runtime.hot import Asked, Hot, Reply, read
 
 IDLE_S = 60.0
 """After so long without a whole request a connection is closed."""
 _LONGEST_HEAD = 64 * 1024
 _LONGEST_WAITING = 64 * 1024
 _STOP_S = 30
-_FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*")
-"""Field lines as RFC 9112 has them, without folding."""
-_ODD = frozenset((b"transfer-encoding", b"connection", b"expect", b"upgrade", b"origin"))
-"""Fields that ask for more than an answer."""
 _STATUS = {int(one): b"HTTP/1.1 %d %s\r\n" % (one, one.phrase.encode()) for one in HTTPStatus}
-
-
-class Reply(NamedTuple):
-    """An answer; its length is said by who sends it."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-
-class Asked(NamedTuple):
-    """A hot request."""
-
-    path: str
-    authorization: str
-    encoding: str
-    """Content-Encoding."""
-    body: bytes
-
-
-class Hot(NamedTuple):
-    """Paths that are asked for often, and who answers them; ``answer`` never fails."""
-
-    paths: frozenset[str]
-    longest: int
-    """Bytes of a body, as it comes; longer ones are left to the app."""
-    answer: Callable[[Asked], Coroutine[Any, Any, Reply]]
-
-
-class Part(NamedTuple):
-    """What has come of a request."""
-
-    asked: Asked | None
-    """None: its body has yet to come."""
-    rest: bytes
-    """What came after it, or all that has come."""
-
-
-def read(data: bytes, lines: Mapping[bytes, str], longest: int) -> Part | None:
-    """The hot request with which ``data`` begins; None when it is none, or not plainly one.
-
-    ``lines`` are the request lines of hot routes with their paths. Pure.
-    """
-    end = data.find(b"\r\n")
-    path = lines.get(data[:end])
-    close = data.find(b"\r\n\r\n", end)
-    if path is None or close < 0 or not _FIELDS.fullmatch(data, end + 2, close + 2):
-        return None
-    found: dict[bytes, bytes] = {}
-    for line in data[end + 2 : close].split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        name = name.lower()
-        if name in found or (name in _ODD and not _plain(name, value)):
-            return None
-        found[name] = value.strip(b" \t")
-    length = found.get(b"content-length", b"")
-    if not length.isdigit() or len(length) > 9 or int(length) > longest:
-        return None
-    stop = close + 4 + int(length)
-    if len(data) < stop:
-        return Part(None, data)
-    authorization = found.get(b"authorization", b"").decode("latin-1")
-    encoding = found.get(b"content-encoding", b"").decode("latin-1")
-    return Part(Asked(path, authorization, encoding, data[close + 4 : stop]), data[stop:])
-
-
-def _plain(name: bytes, value: bytes) -> bool:
-    return name == b"connection" and value.strip().lower() == b"keep-alive"
 
 
 class Express(HttpToolsProtocol):
@@ -215,7 +144,7 @@ class _Uvicorn(uvicorn.Server):
 class Server:
     """Serves ``app`` on an address that several processes may share, its hot routes first."""
 
-    def __init__(self, app: ASGIApp, hot: Hot, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, *, hot: Hot) -> None:
         lines = {f"POST {path} HTTP/1.1".encode(): path for path in hot.paths}
 
         def connection(**given: Any) -> Express:

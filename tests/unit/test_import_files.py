@@ -1,6 +1,7 @@
 """From files to rows and units: CSV, NDJSON and Parquet, in any packing and from any place."""
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from services.ingest.history import grouping
 from services.ingest.history.batches import units
 from services.ingest.history.files.csvfile import sniff
 from services.ingest.history.files.reading import open_rows
@@ -220,6 +222,37 @@ def test_orders_beside_a_row_that_cannot_be_read_are_refused_with_it(tmp_path: P
 def test_an_order_without_end_takes_no_more_memory(tmp_path: Path) -> None:
     text = "o,x,total\n" + "1,a,1\n" * 1_001 + "2,b,2\n"
     assert grouped(tmp_path, text) == [(2, "group_too_long"), ("2", ["b"], "2")]
+    Kept.alive = 0
+    most = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal most
+        for line in range(3_000):
+            yield Row(line, line, Kept(o="1"))
+            most = max(most, Kept.alive)
+
+    [refused] = grouping.grouped(rows(), lambda unit: unit.cells["o"])
+    assert isinstance(refused, Unread)
+    assert (refused.fault.code, refused.end) == ("group_too_long", 2_999)
+    assert most <= grouping.LONGEST + 2
+
+
+class Kept(dict[str, Any]):
+    """Cells that are counted as long as somebody keeps them."""
+
+    alive = 0
+
+    def __init__(self, **cells: Any) -> None:
+        super().__init__(cells)
+        Kept.alive += 1
+
+    def __del__(self) -> None:
+        Kept.alive -= 1
+
+
+def test_rows_without_a_key_are_refused_each(tmp_path: Path) -> None:
+    text = "o,x,total\n,a,1\n,b,2\n"
+    assert grouped(tmp_path, text) == [(2, "missing_group"), (3, "missing_group")]
     text = "o,x,total\n" + "1,a,1\n" * 1_000
     assert grouped(tmp_path, text) == [("1", ["a"] * 1_000, "1")]
 

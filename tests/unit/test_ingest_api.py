@@ -15,8 +15,9 @@ import pytest
 from services.ingest.api import create_app
 from services.ingest.model import MAX_BODY, MAX_EVENTS
 from services.ingest.sources.model import KeyHash, Source
+from services.runtime.hot import Asked
 from services.runtime.keys import digest
-from tests.ingesting import KEY, SOURCE, Published, Shelf, client_of, settings
+from tests.ingesting import KEY, SOURCE, Kept, Published, Shelf, client_for, client_of, settings
 
 PAGE = {"type": "page", "userId": "u", "messageId": "m-1"}
 BASIC = b64encode(f"{KEY}:".encode()).decode()
@@ -391,3 +392,37 @@ async def test_a_source_of_history_sends_nothing_else(path: str) -> None:
 async def test_history_is_yes_or_no() -> None:
     response = await post("/v1/import?history=perhaps", {"batch": [PAGE]})
     assert (response.status_code, response.json()["code"]) == (400, "bad_history")
+
+
+@pytest.mark.parametrize("origins", [["*"], ["https://shop.example"]])
+@pytest.mark.parametrize("origin", ["", "https://shop.example", "https://else.example"])
+async def test_what_comes_straight_from_the_socket_is_answered_as_all_is(
+    origins: list[str], origin: str
+) -> None:
+    app = create_app(settings(ingest_origins=origins), Shelf(), Published(), Kept())
+    answer = app.state.server.keywords["hot"].answer
+    good = json.dumps(PAGE).encode()
+    requests = [
+        Asked("/v1/page", f"Basic {BASIC}", "", good, origin),
+        Asked("/v1/page", "Basic wrong", "", good, origin),
+        Asked("/v1/page", f"Basic {BASIC}", "gzip", gzip.compress(good), origin),
+        Asked("/v1/page", f"Basic {BASIC}", "gzip", good, origin),
+        Asked("/v1/track", f"Basic {BASIC}", "", good, origin),
+        Asked("/v1/t", "", "", b"{", origin),
+        Asked("/v1/batch", f"Bearer {KEY}", "", b'{"batch":[7,' + good + b"]}", origin),
+        Asked("/v1/batch", f"Bearer {KEY}", "x-unknown", b"{", origin),
+    ]
+    async with client_for(app) as client:
+        for asked in requests:
+            given = {
+                "Authorization": asked.authorization,
+                "Content-Encoding": asked.encoding,
+                "Origin": asked.origin,
+            }
+            headers = {name: value for name, value in given.items() if value}
+            response = await client.post(asked.path, content=asked.body, headers=headers)
+            reply = await answer(asked)
+            assert (reply.status, reply.body) == (response.status_code, response.content)
+            said = {(name.decode().lower(), value.decode()) for name, value in reply.headers}
+            expected = {pair for pair in response.headers.items() if pair[0] != "content-length"}
+            assert {pair for pair in said if pair[0] != "content-length"} == expected

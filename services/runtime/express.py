@@ -21,6 +21,9 @@ from services.runtime.hot import Asked, Hot, Reply, read
 
 IDLE_S = 60.0
 """After so long without a whole request a connection is closed."""
+MOST = 4_096
+"""Connections of one process: each may hold a whole body."""
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n"
 _LONGEST_HEAD = 64 * 1024
 _LONGEST_WAITING = 64 * 1024
 _STOP_S = 30
@@ -45,6 +48,9 @@ class Express(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
+        if len(self.connections) > MOST:
+            self.transport.write(_FULL)
+            self.transport.close()
         self._watch = self.loop.call_later(IDLE_S, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -187,3 +187,17 @@ async def test_who_hangs_up_before_the_answer_harms_nobody() -> None:
         async with connected(port) as client:
             client.write(PLAIN)
             assert await client.answer() == (202, b"hot hello")
+
+
+async def test_more_connections_than_may_be_are_told_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(express, "MOST", 1)
+    async with serving() as (_, port), connected(port) as client:
+        client.write(PLAIN)
+        assert await client.answer() == (202, b"hot hello")
+        async with connected(port) as other:
+            assert await other.answer() == (503, b"")
+            assert await other.reader.read() == b""
+        client.write(PLAIN)
+        assert await client.answer() == (202, b"hot hello")

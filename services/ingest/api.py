@@ -29,6 +29,7 @@ from services.ingest.till import routes as till
 from services.ingest.tracking import Tracking
 from services.runtime.express import Server
 from services.runtime.http import create_api
+from services.runtime.mongo import connect
 
 
 class Outlet(Sink, Protocol):
@@ -66,16 +67,16 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await outlet.start()
+        client = connect(settings)
+        database = client[settings.database("ingest")]
         try:
-            async with (
-                office.open(),
-                dead_letters.opened(app, settings, office),
-                plans.opened(app, settings, office),
-            ):
+            dead_letters.lend(app, database, office)
+            async with office.open(database), plans.opened(app, settings, database, office):
                 yield
         finally:
             await outlet.stop()
             await refusals.stop()
+            client.close()
 
     async def unready() -> str | None:
         return office.unready() or await outlet.unready()

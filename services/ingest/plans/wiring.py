@@ -18,7 +18,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.sources.directory import Directory
 from services.ingest.sources.office import Office
 from services.runtime.backoff import Backoff
-from services.runtime.mongo import Database, PyMongoError, connect
+from services.runtime.mongo import Database, PyMongoError
 from services.runtime.publish import Publisher
 
 log = structlog.get_logger()
@@ -39,11 +39,11 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened(app: FastAPI, settings: IngestSettings, office: Office) -> AsyncIterator[None]:
+async def opened(
+    app: FastAPI, settings: IngestSettings, database: Database, office: Office
+) -> AsyncIterator[None]:
     """Lend the routes what they need, publish plans, and store what is counted."""
-    client = connect(settings)
     publisher = Publisher(settings, "ingest-plans")
-    database = client[settings.database("ingest")]
     shelf, violations = Shelf(database), Violations(database, office.run)
     register = Register(KIND, shelf, publisher, office.clock)
     app.state.plans = Desk(shelf, register, violations, office.directory, office.clock)
@@ -64,7 +64,6 @@ async def opened(app: FastAPI, settings: IngestSettings, office: Office) -> Asyn
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
         await publisher.stop()
-        client.close()
 
 
 async def _prepare(database: Database) -> None:

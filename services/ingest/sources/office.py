@@ -35,7 +35,7 @@ from services.ingest.sources.turnstile import Turnstile
 from services.runtime.backoff import Backoff
 from services.runtime.definitions import Definitions
 from services.runtime.http import Problem
-from services.runtime.mongo import Database, PyMongoError, connect
+from services.runtime.mongo import Database, PyMongoError
 from services.runtime.publish import Publisher
 
 log = structlog.get_logger()
@@ -93,15 +93,12 @@ class Office:
         self.turnstile.refused(source, code, self.clock())
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
+    async def open(self, database: Database) -> AsyncIterator[None]:
         """Follow the published sources, and serve the admin API, until it is left."""
         if not self.following:
             yield
             return
         async with AsyncExitStack() as stack:
-            client = connect(self._settings)
-            stack.callback(client.close)
-            database = client[self._settings.database("ingest")]
             publisher = Publisher(self._settings, "ingest-sources")
             stack.push_async_callback(publisher.stop)
             sources = store.Sources(database)

@@ -7,11 +7,36 @@ and codes instead.
 
 import logging
 import sys
+from collections.abc import Callable
+from time import monotonic
 
 import structlog
 from structlog.typing import Processor
 
 from services.runtime.settings import Settings
+
+_CHATTY = "aiokafka"
+"""Whose clients say a hundred times a second that the broker is away."""
+_AGAIN_S = 10.0
+
+
+class Repetitions(logging.Filter):
+    """Of what the Kafka client says, the same words once in ten seconds."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(_CHATTY):
+            return True
+        now, words = self._clock(), (record.name, record.getMessage())
+        if now - self._said.get(words, -_AGAIN_S) < _AGAIN_S:
+            return False
+        self._said = {said: at for said, at in self._said.items() if now - at < _AGAIN_S}
+        self._said[words] = now
+        return True
 
 
 def configure(settings: Settings) -> None:
@@ -33,6 +58,7 @@ def configure(settings: Settings) -> None:
         ]
 
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Repetitions())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render)
     )

@@ -46,8 +46,10 @@ def orders(path: Path, count: int, *more: str) -> Path:
     return path
 
 
-def batches_of(path: Path, size: int = 100, start: tuple[int, int] = (0, 0)) -> list[Batch]:
-    mapping = parse(MAPPING, "m")
+def batches_of(
+    path: Path, size: int = 100, start: tuple[int, int] = (0, 0), said: str = MAPPING
+) -> list[Batch]:
+    mapping = parse(said, "m")
     reader = open_rows(path, mapping)
     mapper = Mapper(mapping, Namer("shop"), reader.columns, NOW)
     found = list(batches(units(reader, mapping, start), mapper, size))
@@ -127,6 +129,17 @@ def test_rows_that_become_nothing_end_a_batch_too_so_that_progress_is_noted(
     assert [len(batch.refused) for batch in batches_of(path, 2)] == [2, 2, 1]
     monkeypatch.setattr(modules[batches.__module__], "_ROWS", 3)
     assert [(batch.rows, batch.line) for batch in batches_of(path)] == [(3, 4), (2, 6)]
+
+
+def test_after_an_order_of_several_rows_lines_are_numbered_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    lines = ["1,2021-05-03,c,,1,EUR\n"] * 3 + ["2,2021-05-03,c,,1,EUR\n", "3,never,c,,1,EUR\n"]
+    path.write_text(HEADER + "".join(lines))
+    said = MAPPING + "group_by: order\n"
+    first, *_ = whole = batches_of(path, 1, said=said)
+    rest = batches_of(path, 1, (first.end, first.line), said)
+    assert [(one.line, one.code) for batch in whole for one in batch.refused] == [(6, "bad_time")]
+    assert [(one.line, one.code) for batch in rest for one in batch.refused] == [(6, "bad_time")]
 
 
 def test_no_batch_is_too_large_for_ingest(tmp_path: Path) -> None:

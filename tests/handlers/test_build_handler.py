@@ -4,7 +4,7 @@ import pytest
 
 from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
-from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED
+from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, read
 from services.profile.build.model import decode
 from services.runtime.turn import Turn
 from tests.build_world import ORIGIN, OTHER, World, again, journal
@@ -54,6 +54,14 @@ async def test_old_values_that_are_too_much_to_tell_are_left_out(world):
     (change,) = journal(await world.turn(world.says(identified(2, **dict.fromkeys(names, 1)))))
     assert set(change["changed"]) - set(change["before"]) == {"traits.t3", "traits.t4"}
     assert change["before"]["traits.t0"] == "x" * 4_500
+
+
+async def test_what_was_read_ahead_of_its_turn_is_not_decoded_again(world):
+    (record,) = world.says(did("Cart Viewed", 1))
+    record.ahead = read(record)
+    record.value = b"decoded already"
+    (change,) = journal(await world.turn([record]))
+    assert change["profile"]["counters"] == {"Cart Viewed": 1}
 
 
 async def test_records_that_do_not_fit_are_rejected_and_the_next_is_unharmed(world):

@@ -47,14 +47,13 @@ def works_of(turn: Turn) -> dict[str, Work]:
     """The turn's records by profile id; rejects what does not fit."""
     works: dict[str, Work] = {}
     for record in turn.records:
-        read = _READERS.get(record.headers.get("ce_type", b""))
-        if read is None:
-            turn.reject(record, "unknown_type", record.header("ce_type")[:100])
-            continue
         try:
-            message = read(record.value or b"")
+            message = record.ahead or read(record)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             turn.reject(record, "not_as_declared", type(error).__name__)
+            continue
+        if message is None:
+            turn.reject(record, "unknown_type", record.header("ce_type")[:100])
             continue
         profile_id = message.profile_id
         if record.key != profile_id.encode():
@@ -77,6 +76,15 @@ def works_of(turn: Turn) -> dict[str, Work]:
         else:
             work.absorbed.append(message)
     return works
+
+
+def read(record: Record) -> "Message | None":
+    """What a record says, decoded; None for a type that build does not know.
+
+    Raises what decoding raises. Nobody changes what it gives.
+    """
+    decode = _READERS.get(record.headers.get("ce_type", b""))
+    return None if decode is None else decode(record.value or b"")
 
 
 Message = Interaction | IdentityMerged | IdentityRearranged | ProfileAbsorbed

@@ -8,6 +8,7 @@ from faust import Service
 
 from services.profile.build.changes import Limits
 from services.profile.build.handler import NAME, TOPICS, Build
+from services.profile.build.inbox import read
 from services.profile.build.readiness import Herald, Readiness
 from services.profile.build.rules import devices
 from services.profile.build.rules.consent import Policy
@@ -47,7 +48,12 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
 
         readiness = Readiness(profiles, parts.definitions, parts.publisher)
         services = [Watch(handler, parts.definitions), Herald(readiness, handler.sweep)]
-        return Wired(handler=handler, prepare=prepare, services=services)
+        return Wired(
+            handler=handler,
+            prepare=prepare,
+            services=services,
+            ahead=lambda record, now: read(record),
+        )
 
     blueprint = Blueprint(
         name=NAME,

@@ -80,8 +80,8 @@ class Desk:
         await self._send(message)
         return generation
 
-    async def follow(self, generation: int) -> AsyncIterator[Far]:
-        """How far it is, every half second, until it is over."""
+    async def follow(self, generation: int, seconds: float = _LOOK_SECONDS) -> AsyncIterator[Far]:
+        """How far it is, every ``seconds``, until it is over."""
         while True:
             every = await self._profiles.all_progress()
             reached = [one for one in every if one.generation >= generation]
@@ -90,7 +90,7 @@ class Desk:
             yield Far(len(reached), coverage.done, coverage.of, over)
             if over:
                 return
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(seconds)
 
     async def ask_for(self, profile_id: str) -> str | None:
         """Ask for one person, and wait; the id that they have now, or None: nobody, or nothing."""

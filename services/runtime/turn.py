@@ -72,7 +72,7 @@ class Completion:
     body: Any
 
 
-class Output(Struct, array_like=True):
+class Output(Struct, array_like=True, gc=False):
     """One record to publish, as the outbox stores it."""
 
     topic: str
@@ -82,7 +82,7 @@ class Output(Struct, array_like=True):
     headers: list[tuple[str, bytes]]
 
 
-class Message(Struct, kw_only=True):
+class Message(Struct, kw_only=True, gc=False):
     """What ``Turn.emit`` publishes: a body with the CloudEvents attributes that go in headers.
 
     ``topic`` is a name of ``schemas.topics``; ``value`` None is a tombstone. ``extra`` are

@@ -166,7 +166,7 @@ class Device(Struct, omit_defaults=True):
     """Some decision of people names it."""
 
 
-class Link(Struct):
+class Link(Struct, gc=False):
     """What one event says of identity."""
 
     message_id: str
@@ -190,7 +190,7 @@ class Link(Struct):
         return int(self.untrusted), self.at, self.message_id
 
 
-class Attribution(Struct):
+class Attribution(Struct, gc=False):
     """Whose an event is."""
 
     profile_id: str
@@ -242,7 +242,7 @@ class Rearranged(Struct):
     """The people as they now are: every profile id of each, by the one that is in use."""
 
 
-class Stored(Struct):
+class Stored(Struct, gc=False):
     """An interaction as it is stored: few fields to find it by, and its encoded body."""
 
     interaction_id: str

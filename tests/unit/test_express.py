@@ -201,3 +201,13 @@ async def test_more_connections_than_may_be_are_told_to_come_again(
             assert await other.reader.read() == b""
         client.write(PLAIN)
         assert await client.answer() == (202, b"hot hello")
+
+
+async def test_an_app_that_cannot_start_ends_its_server() -> None:
+    async def broken(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no key"})
+
+    server = Server(broken, "127.0.0.1", free_port(), hot=Hot(frozenset(), 0, echo))
+    await server.serve()
+    assert not server.interrupt_signal

@@ -134,6 +134,49 @@ WEBHOOKS: dict[str, Any] = {
 """What profile answers of its only subscription, by path."""
 
 
+QUEUE = "/v1/identity/suggestions"
+PAIR = f"{QUEUE}/p_a~p_b"
+
+
+def candidate(profile_id: str, **traits: Any) -> dict[str, Any]:
+    return {
+        "profile_id": profile_id,
+        "identifiers": [{"type": "user_id", "value": profile_id.replace("p_", "u-")}],
+        "traits": traits,
+        "interactions": 412,
+        "orders": 3,
+        "first_seen": None,
+        "last_seen": "2026-03-05T09:30:00Z",
+    }
+
+
+SUGGESTION: dict[str, Any] = {
+    "suggestion_id": "p_a~p_b",
+    "people": [candidate("p_a", firstName="Ann", lastName="O'Neil"), candidate("p_b")],
+    "evidence": [
+        {
+            "identifiers": [{"type": "email", "value": "ann@x.io"}],
+            "kept": 1,
+            "reason": "limit",
+            "explanation": "Together they would have too many.",
+            "at": "2026-03-01T12:00:00Z",
+            "message_id": "m-7",
+            "source": "till",
+        }
+    ],
+    "found_at": None,
+    "score": 14.25,
+    "likely": True,
+    "compared": [
+        {"field": "email", "level": "same", "bits": 15.9, "values": ["ann@x.io", "ann@x.io"]},
+        {"field": "family", "level": "close", "bits": 4.2, "values": ["oneil", "oneill"]},
+        {"field": "phone", "level": "different", "bits": -1.7, "values": ["5550100", "5550199"]},
+    ],
+}
+SUGGESTIONS: dict[str, Any] = {QUEUE: {"items": [SUGGESTION], "next": None}, PAIR: SUGGESTION}
+"""What profile answers of its only suggestion, by path."""
+
+
 class Stub:
     """Answers ``answers[path]`` to those with the token, and remembers what it was asked.
 
@@ -185,22 +228,22 @@ class Stub:
         )
         serving = asyncio.create_task(server.serve())
         try:
-            await self._answering(serving)
+            await self._answering(serving, port)
             yield self
         finally:
             server.stop()
             await serving
 
-    async def _answering(self, serving: "asyncio.Task[None]") -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            while not serving.done():
-                try:
-                    await client.get(self.url)
-                except httpx.TransportError:
-                    await asyncio.sleep(0.02)
-                else:
-                    break
-        self.asked.clear()
+    async def _answering(self, serving: "asyncio.Task[None]", port: int) -> None:
+        while not serving.done():
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                await writer.wait_closed()
+                break
 
 
 def problem(status: int, title: str, detail: str) -> Response:

@@ -6,24 +6,20 @@ from typing import Any
 import pytest_asyncio
 from nicegui.testing import User
 
-from tests.consoling import Stub, do, elements, problem, settings, visiting
+from tests.consoling import (
+    PAIR,
+    QUEUE,
+    SUGGESTIONS,
+    Stub,
+    do,
+    elements,
+    problem,
+    settings,
+    visiting,
+)
 
-QUEUE = "/v1/identity/suggestions"
-PAIR = f"{QUEUE}/p_a~p_b"
 UNMERGE = "/v1/profiles/p_a/unmerge"
 MERGED = "2026-03-02T12:00:00Z"
-
-
-def candidate(profile_id: str, **traits: Any) -> dict[str, Any]:
-    return {
-        "profile_id": profile_id,
-        "identifiers": [{"type": "user_id", "value": profile_id.replace("p_", "u-")}],
-        "traits": traits,
-        "interactions": 412,
-        "orders": 3,
-        "first_seen": None,
-        "last_seen": "2026-03-05T09:30:00Z",
-    }
 
 
 def outlook(profile_id: str, interactions: int) -> dict[str, Any]:
@@ -40,29 +36,6 @@ def outlook(profile_id: str, interactions: int) -> dict[str, Any]:
     }
 
 
-SUGGESTION: dict[str, Any] = {
-    "suggestion_id": "p_a~p_b",
-    "people": [candidate("p_a", firstName="Ann", lastName="O'Neil"), candidate("p_b")],
-    "evidence": [
-        {
-            "identifiers": [{"type": "email", "value": "ann@x.io"}],
-            "kept": 1,
-            "reason": "limit",
-            "explanation": "Together they would have too many.",
-            "at": "2026-03-01T12:00:00Z",
-            "message_id": "m-7",
-            "source": "till",
-        }
-    ],
-    "found_at": None,
-    "score": 14.25,
-    "likely": True,
-    "compared": [
-        {"field": "email", "level": "same", "bits": 15.9, "values": ["ann@x.io", "ann@x.io"]},
-        {"field": "family", "level": "close", "bits": 4.2, "values": ["oneil", "oneill"]},
-        {"field": "phone", "level": "different", "bits": -1.7, "values": ["5550100", "5550199"]},
-    ],
-}
 JOINED: dict[str, Any] = {
     "kind": "join",
     "before": [outlook("p_a", 400), outlook("p_b", 12)],
@@ -120,9 +93,7 @@ def decided(*profiles: str, state: str = "applied") -> dict[str, Any]:
 @pytest_asyncio.fixture
 async def stub() -> AsyncIterator[Stub]:
     async with Stub().served() as served:
-        served.answers |= {
-            QUEUE: page(SUGGESTION),
-            PAIR: SUGGESTION,
+        served.answers |= SUGGESTIONS | {
             "/v1/profiles/p_a": PERSON,
             "/v1/profiles/p_a/identity": IDENTITY,
             "/v1/profiles/p_a/traits/plan/history": page(

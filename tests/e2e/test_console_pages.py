@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from tests.consoling import (
     SOURCES,
+    SUGGESTIONS,
     TOKEN,
     WEBHOOKS,
     Stub,
@@ -177,6 +178,7 @@ async def stub() -> AsyncIterator[Stub]:
         served.answers |= (
             SOURCES
             | WEBHOOKS
+            | SUGGESTIONS
             | {
                 "/v1/live": {
                     "minutes": minutes,
@@ -631,29 +633,31 @@ async def test_nothing_refused_is_good_news(stub: Stub, visitor: User) -> None:
 
 PAGES = ("/", "/customers", "/customers/p_ann", "/segments", "/campaigns", "/reports",
          "/reports/revenue_by_day", "/sources", "/sources/web", "/rejected",
-         "/rejected/r-1", "/webhooks", "/webhooks/sub_1")  # fmt: skip
+         "/rejected/r-1", "/webhooks", "/webhooks/sub_1", "/suggestions",
+         "/suggestions/p_a~p_b")  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/nowhere"])
-async def test_no_page_asks_anybody_but_the_console(visitor: User, path: str) -> None:
-    answer = await visitor.http_client.get(path)
-    assert answer.status_code == (404 if path == "/nowhere" else 200)
-    loaded = re.findall(r"""(?:src|href|url\(|import)\s*[=(]?\s*["'](\w+:)?//""", answer.text)
-    assert loaded == []
-    policy = answer.headers["content-security-policy"]
-    assert "default-src 'self'" in policy
-    assert "http" not in policy
-    assert '<html lang="en-US"' in answer.text
+async def test_no_page_asks_anybody_but_the_console(visitor: User) -> None:
+    for path in (*PAGES, "/nowhere"):
+        answer = await visitor.http_client.get(path)
+        assert answer.status_code == (404 if path == "/nowhere" else 200), path
+        outside = r"""(?:src|href|url\(|import)\s*[=(]?\s*["'](\w+:)?//"""
+        assert re.findall(outside, answer.text) == [], path
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "http" not in policy
+        assert '<html lang="en-US"' in answer.text, path
 
 
-@pytest.mark.parametrize("path", PAGES)
-async def test_every_page_can_be_found_ones_way_on_by_keyboard(visitor: User, path: str) -> None:
-    await visitor.open(path)
-    assert len(elements(visitor, "h1")) == 1
-    await visitor.should_see("Skip to the content")
-    assert [one.props.get("id") for one in elements(visitor)].count("content") == 1
-    current = [one for one in elements(visitor, "a") if one.props.get("aria-current") == "page"]
-    assert len(current) == 1
+async def test_every_page_can_be_found_ones_way_on_by_keyboard(visitor: User) -> None:
+    for path in PAGES:
+        await visitor.open(path)
+        assert len(elements(visitor, "h1")) == 1, path
+        await visitor.should_see("Skip to the content")
+        assert [one.props.get("id") for one in elements(visitor)].count("content") == 1, path
+        links = elements(visitor, "a")
+        current = [one for one in links if one.props.get("aria-current") == "page"]
+        assert len(current) == 1, path
 
 
 async def test_unknown_things_are_404_in_words(visitor: User) -> None:

@@ -14,9 +14,9 @@ from services.console.pages.visit import Visit
 from services.console.refused import Content, Deed, Rejection, Verdict
 
 TITLE = "Rejected event"
-_DONE_SECONDS = 0.7
+_LOOK_SECONDS = 0.2
+_TRIES = 18
 """The worker replays within half a second."""
-_TRIES = 5
 _ACTIONABLE = ("open", "edited", "dismissed")
 _DEEDS = {
     "edited": "Edited",
@@ -167,7 +167,7 @@ class _Sheet:
 
     async def _until(self, state: str) -> None:
         for _ in range(_TRIES):
-            await asyncio.sleep(_DONE_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
             await self._reload()
             if self._found.state == state:
                 return

@@ -58,7 +58,8 @@ class _Page:
                     with box("ul", "legend"):
                         Text("li", "Accepted")
                         Text("li", "Refused", "refused")
-                Debugger(visit.apis, source.name, seen, _LIVE_SECONDS)
+                often = min(_LIVE_SECONDS, visit.settings.console_refresh_seconds)
+                Debugger(visit.apis, source.name, seen, often)
             with box("div", "column"):
                 self._why = Ranked("Why events were refused", "In 24 hours", ("None was.", ""))
                 self._keys = Keys(visit.apis, source, self._reload)

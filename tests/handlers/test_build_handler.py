@@ -8,7 +8,7 @@ from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, read
 from services.profile.build.model import decode
 from services.runtime.turn import Turn
 from tests.build_world import ORIGIN, OTHER, World, again, journal
-from tests.people import did, identified
+from tests.people import did, identified, ordered
 
 
 @pytest.fixture
@@ -62,6 +62,14 @@ async def test_what_was_read_ahead_of_its_turn_is_not_decoded_again(world):
     record.value = b"decoded already"
     (change,) = journal(await world.turn([record]))
     assert change["profile"]["counters"] == {"Cart Viewed": 1}
+
+
+async def test_an_order_of_a_later_turn_empties_the_cart_that_was_announced(world):
+    added = did("Product Added", 1, properties={"product_id": "tea", "cart_id": "c1"})
+    (change,) = journal(await world.turn(world.says(added)))
+    assert [cart["cart_id"] for cart in change["profile"]["carts"]] == ["c1"]
+    (change,) = journal(await world.turn(world.says(ordered(2, cart_id="c1", revenue=5))))
+    assert "carts" not in change["profile"]
 
 
 async def test_records_that_do_not_fit_are_rejected_and_the_next_is_unharmed(world):

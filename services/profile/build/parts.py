@@ -33,5 +33,7 @@ class Parts(Struct, gc=False):
     """What was made of one state and still holds; None and what is missing must be made."""
 
     bought: Bought | None = None
+    closings: dict[str, datetime] | None = None
+    """When orders were last made of which carts: see ``commerce.rules.carts``."""
     commerce: dict[str, Any] = field(default_factory=dict)
     """Carts, wishlists, subscriptions and conversations, encoded, by their names."""

@@ -27,7 +27,7 @@ _NO_ORDERS = Bought()
 def forget(parts: Parts, touched: Collection[str]) -> None:
     """Let go of what is not as it was, now that what ``touched`` names has changed."""
     if "orders" in touched:
-        parts.bought = None
+        parts.bought = parts.closings = None
     if parts.commerce:
         for name in _COMMERCE:
             if name in touched:
@@ -69,23 +69,27 @@ def commerce(state: State, parts: Parts | None) -> dict[str, Any]:
     if not (kept.carts or kept.wishes or kept.subscriptions or kept.conversations):
         return {}
     if parts is None:
-        return {name: make(state) for name, make in _COMMERCE.items()}
+        return {name: make(state, Parts()) for name, make in _COMMERCE.items()}
     for name, make in _COMMERCE.items():
         if name not in parts.commerce:
-            parts.commerce[name] = _encoded(make(state))
+            parts.commerce[name] = _encoded(make(state, parts))
     return parts.commerce
 
 
-def _carts(state: State) -> list[Cart]:
+def _carts(state: State, parts: Parts) -> list[Cart]:
     kept = state.commerce
-    return carts_of(kept, closings_of(bought_from(state))) if kept.carts else []
+    if not kept.carts:
+        return []
+    if parts.closings is None:
+        parts.closings = closings_of(bought_from(state))
+    return carts_of(kept, parts.closings)
 
 
-_COMMERCE: Mapping[str, Callable[[State], list[Any]]] = {
+_COMMERCE: Mapping[str, Callable[[State, Parts], list[Any]]] = {
     "carts": _carts,
-    "wishlists": lambda state: wishlists_of(state.commerce),
-    "subscriptions": lambda state: subscriptions_of(state.commerce),
-    "conversations": lambda state: conversations_of(state.commerce),
+    "wishlists": lambda state, parts: wishlists_of(state.commerce),
+    "subscriptions": lambda state, parts: subscriptions_of(state.commerce),
+    "conversations": lambda state, parts: conversations_of(state.commerce),
 }
 
 

@@ -24,6 +24,7 @@ from services.profile.build.rules.fold import fold
 from services.profile.build.store import ProfileStore
 from services.profile.repair.asking import Desk
 from services.profile.resolve.store import IdentityStore
+from services.runtime.checkpoints import decode
 from services.runtime.mongo import UpdateOne
 from tests.faults.cluster import Cluster, unique_namespace
 from tests.faults.processes import exited
@@ -160,43 +161,56 @@ async def test_killed_in_the_middle_of_a_rebuild_of_everybody_each_profile_is_it
 # -- who is who ------------------------------------------------------------------------------
 
 
-def muddle(count: int) -> list[Said]:
-    """Messages of a few people on a few shared devices, in no order of time."""
-    chance = random.Random(13)
-    said = []
-    for number in range(count):
-        user, device = chance.randrange(8), ("anonymous_id", f"a{chance.randrange(4)}")
-        names = [("user_id", f"u{user}"), ("email", f"e{chance.randrange(10)}@shop.com")]
-        named = chance.choice([[], names, names[:1], names[1:]])
-        at = NOON + timedelta(minutes=chance.randrange(100_000))
-        untrusted = chance.random() < 0.3
-        said.append(Said(f"m{number:03}", at, (*named, device), untrusted))
-    return said
+def shared(device: int) -> tuple[list[Said], Said]:
+    """What three people did on one device, and who the second was, which comes last."""
+
+    def said(minute: int, *names: tuple[str, str]) -> Said:
+        at = NOON + timedelta(minutes=minute)
+        return Said(f"m{device}-{minute}", at, (*names, ("anonymous_id", f"a{device}")))
+
+    def user(name: str) -> tuple[str, str]:
+        return "user_id", f"{name}{device}"
+
+    known = [said(10), said(20, user("a")), said(30), said(40, user("c")), said(50)]
+    return known, said(25, user("b"))
 
 
 async def test_killed_while_people_are_decided_anew_everybody_is_who_the_oracle_says(
     cluster: Cluster,
 ) -> None:
-    said = muddle(210)
-    moved = []
-    for number, step in enumerate(("stored", "committed", None)):
-        how = {"profile_open_sources": '["page"]', "batch_records": "10"}
-        crashes = {"profile-resolve": f"{step}:4", "profile-build": f"{step}:2"} if step else {}
-        workers = [start(cluster, name, failpoint=crashes.get(name, ""), **how) for name in WORKERS]
-        chapter = said[number * 70 : (number + 1) * 70]
-        await cluster.produce("events.clicks", [(one.id, body(one)) for one in chapter])
-        if step:
-            await asyncio.gather(*map(exited, workers))
-            assert [worker.exit_code for worker in workers] == [-9, -9]
-            moved.append(await left_to_say(cluster))
+    stories = [shared(device) for device in range(20)]
+    known, late = [one for said, _ in stories for one in said], [last for _, last in stories]
+    workers = [start(cluster, name) for name in WORKERS]
+    await cluster.produce("events.clicks", [(one.id, body(one)) for one in known])
+    await cluster.quiet(STAGES)
+    for worker in workers:
+        worker.stop()
+
+    before = await left_to_say(cluster)
+    build = start(cluster, "profile-build", failpoint="stored:1")
+    await cluster.produce("events.clicks", [(one.id, body(one)) for one in late])
+    await killed(start(cluster, "profile-resolve", failpoint="stored:1"))
+    assert await left_to_say(cluster) == before  # nothing was committed
+    await killed(start(cluster, "profile-resolve", failpoint="committed:1"))
+    assert await left_to_say(cluster) - before  # and nothing of it was published
+    start(cluster, "profile-resolve")
+    await killed(build)
+    await killed(start(cluster, "profile-build", failpoint="committed:1"))
+    start(cluster, "profile-build")
     found = await check(cluster)
-    assert any(moved), "no crash fell into a turn that decided anew"
     people = {frozenset(one.interaction_id for one in history) for history in found.values()}
-    assert people == world_of(said).people()
+    assert people == world_of([*known, *late]).people()
 
 
-async def left_to_say(cluster: Cluster) -> int:
-    """How many words that somebody has others now lie in outboxes."""
+async def killed(worker: Any) -> None:
+    """Until it has come to its failpoint."""
+    await exited(worker)
+    assert worker.exit_code == -9
+
+
+async def left_to_say(cluster: Cluster) -> set[bytes]:
+    """The ids of the words, in outboxes, that somebody has other interactions now."""
     checkpoints = cluster.database("profile")["checkpoints"]
-    outboxes = [bytes(one.get("outbox", b"")) async for one in checkpoints.find({})]
-    return sum(outbox.count(REARRANGED.encode()) for outbox in outboxes)
+    stored = [decode(one["outbox"]) async for one in checkpoints.find({"outbox": {"$exists": 1}})]
+    found = [dict(output.headers) for outputs in stored for output in outputs]
+    return {one["ce_id"] for one in found if one.get("ce_type") == REARRANGED.encode()}

@@ -577,6 +577,13 @@ async def test_a_late_event_does_not_date_a_change_before_the_one_it_follows(
     assert [one.at for one in world.journal] == [NOW] * 3
 
 
+async def test_an_event_ahead_of_our_clock_dates_no_change_in_the_future(world: World) -> None:
+    world.control.put("german", GERMAN)
+    await world.turn(changed("p1", 1, traits={"country": "DE"}, at=NOW + DAY))
+    (entered,) = world.journal
+    assert entered.at == entered.decided_at
+
+
 async def test_cached_people_are_not_loaded_again_until_they_are_lost(world: World) -> None:
     await world.turn(changed("p1", 1))
     await world.turn(changed("p1", 2))

@@ -174,6 +174,17 @@ def test_an_old_link_confirms_nothing_that_was_refused_since():
     assert answer(*again, confirmed(6, at(5)), confirm=["email"]) == CONFIRMED
 
 
+def test_of_a_grant_and_one_to_be_confirmed_at_one_instant_the_latter_holds():
+    said = (said_of(1, "a", **GRANT), said_of(1, "b", channel="email", state="pending"))
+    for order in (said, said[::-1]):
+        assert answer(*order) == PENDING
+
+
+def test_what_was_refused_at_the_very_instant_of_the_grant_is_not_confirmed_by_its_link():
+    said = (FIRST, did("Unsubscribed", 1), said_of(5, **GRANT), confirmed(9, at(1)))
+    assert answer(*said, confirm=["email"]) == PENDING
+
+
 def test_a_grant_over_a_source_that_needs_no_confirmation_holds_beside_one_that_does():
     till = said_of(1, **GRANT)
     till.source = "till"

@@ -111,6 +111,12 @@ def test_a_whole_write_ends_what_was_done_before_it_and_nothing_later():
     assert shown(*said, identified(4, tags=None)) == {}
 
 
+def test_an_identifys_own_words_hold_over_what_its_context_does_to_the_same_trait():
+    both = did("Identify", 1, type="identify", traits={"tags": ["whole"]},
+               context={"traits": {"tags": {"$add": ["part"]}}})  # fmt: skip
+    assert shown(both) == {"tags": ["whole"]}
+
+
 def test_what_is_done_later_by_event_time_comes_on_top():
     assert shown(
         identified(1, tags={"$add": ["z"]}),

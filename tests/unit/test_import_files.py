@@ -8,7 +8,7 @@ from typing import Any
 import cramjam
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -257,6 +257,7 @@ def test_rows_without_a_key_are_refused_each(tmp_path: Path) -> None:
     assert grouped(tmp_path, text) == [("1", ["a"] * 1_000, "1")]
 
 
+@example([*map(str, range(13)), "0", *map(str, range(13, 21)), "0"])
 @given(st.lists(st.integers(0, 60).map(str), max_size=200))
 def test_the_latest_keys_are_remembered(keys: list[str]) -> None:
     recent = Recent(10)

@@ -27,12 +27,13 @@ class Recent:
     def add(self, key: str) -> bool:
         """Whether ``key`` is new."""
         digest = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
-        if digest in self._young or digest in self._old:
+        if digest in self._young:
             return False
+        known = digest in self._old  # Named again, it is young again.
         if len(self._young) >= self._size:
             self._old, self._young = self._young, set()
         self._young.add(digest)
-        return True
+        return not known
 
 
 Item = Unit | Unread | Refusal

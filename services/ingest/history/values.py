@@ -84,7 +84,7 @@ def _number(spec: Value, mapping: Mapping) -> Convert:
     def convert(value: Any) -> Any:
         if isinstance(value, bool):
             return Fault("bad_number", f"{shown(value)} is not a number.")
-        if isinstance(value, int | Decimal):
+        if isinstance(value, int) or (isinstance(value, Decimal) and value.is_finite()):
             return value
         if isinstance(value, float) and isfinite(value):
             return Decimal(repr(value))

@@ -20,6 +20,7 @@ from deploy.local.ports import free_port
 from deploy.local.processes import Process, wait_http_ok
 from deploy.local.stack import LocalStack
 from schemas.topics import BY_NAME, EVENTS
+from services.ingest import producer as producing
 from services.ingest.handler import Unavailable
 from services.ingest.model import Accepted
 from services.ingest.producer import Producer
@@ -295,7 +296,7 @@ async def test_a_batch_that_waits_without_end_is_given_up_and_the_next_has_a_new
     await producer.start()
     try:
         await takes(producer, "before")
-        monkeypatch.setattr("services.ingest.producer._PATIENCE", 0.5)
+        monkeypatch.setattr(producing, "_PATIENCE", 0.5)
         private_stack.kafka.suspend()
         try:
             with pytest.raises(Unavailable, match="Kafka has not taken it"):

@@ -179,6 +179,8 @@ async def test_a_topic_made_anew_under_its_checkpoints_is_not_skipped_in_silence
     checkpoints = cluster.database("toy_relay")["checkpoints"]
     id_ = f"{cluster.settings.namespace}relay/events.clicks/0"
     await checkpoints.insert_one({"_id": id_, "epoch": 1, "offset": 1_000})
+    layouts = cluster.database("toy_relay")["layouts"]
+    await layouts.insert_one({"_id": "relay", "version": 1})
     worker = cluster.toy("relay")
     async with asyncio.timeout(30):
         while "cause=ahead" not in worker.tail(50):

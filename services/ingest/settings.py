@@ -34,5 +34,5 @@ class IngestSettings(Settings):
     """How many dead letters of a source are kept; the oldest make room for newer ones."""
     dead_letters_bytes_per_source: int = Field(100_000_000, ge=2_000_000)
     """How many bytes of them."""
-    dead_letters_poll_seconds: float = Field(2.0, gt=0)
+    dead_letters_poll_seconds: float = Field(3.0, gt=0)
     """How often the worker looks for dead letters that are to be replayed."""

@@ -141,6 +141,21 @@ class Express(HttpToolsProtocol):
 
 
 class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        """A look a second, for the date of answers; uvicorn's ten are to see that it should end."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._told.wait()
+
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Signals are the caller's."""
@@ -187,4 +202,5 @@ class Server:
 
     def stop(self) -> None:
         """Answer what has been asked, then end."""
-        self.interrupt_signal = self._server.should_exit = True
+        self.interrupt_signal = True
+        self._server.stop()

@@ -248,9 +248,9 @@ def _consumer(settings: Settings, group: str) -> AIOKafkaConsumer:
         auto_offset_reset="earliest",
         partition_assignment_strategy=(RangePartitionAssignor,),
         session_timeout_ms=settings.session_timeout_ms,
-        heartbeat_interval_ms=settings.session_timeout_ms // 4,
+        heartbeat_interval_ms=settings.session_timeout_ms // 3,
         max_poll_interval_ms=600_000,
-        fetch_max_wait_ms=1_500,
+        fetch_max_wait_ms=2_000,
         consumer_timeout_ms=1_000,
         max_partition_fetch_bytes=2_000_000,
     )

@@ -89,7 +89,7 @@ def test_a_server_whose_owner_is_gone_is_ended_first(tail: Tail) -> None:
         # An empty command line is seen for a moment while a process becomes its command.
         assert wait_until(lambda: tail.running() == found, 5)
         tail.start()
-        assert tail.running() == psutil.Process(tail.pid) != found
+        assert wait_until(lambda: tail.running() == psutil.Process(tail.pid) != found, 5)
         assert not found.is_running()
     finally:
         orphan.kill()
@@ -156,6 +156,7 @@ def test_reset_is_refused_while_a_server_runs_on_the_data(tmp_path: Path) -> Non
     running.start()
     try:
         record_process(kafka, psutil.Process(running.pid))
+        assert wait_until(lambda: psutil.Process(running.pid).name() == "tail", 5)
         reset = CliRunner().invoke(app, ["reset", "--data", str(tmp_path)])
         status = CliRunner().invoke(app, ["status", "--data", str(tmp_path)])
     finally:

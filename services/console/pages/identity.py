@@ -1,5 +1,7 @@
 """Why somebody is one person, and taking somebody else off them: a part of their page."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from services.console import words
@@ -38,29 +40,25 @@ def show(apis: Apis, profile_id: str, found: Identity | Trouble) -> None:
 
 
 def _splitting(apis: Apis, profile_id: str, found: Identity) -> None:
-    with box("details", "confirm"):
-        Text("summary", "Some are somebody else's", "button")
-        with box("div", "confirm-body"):
-            Deciding(
-                partial(apis.identities.try_unmerge, profile_id),
-                partial(apis.identities.unmerge, profile_id),
-                place="names",
-                hint=_TICKED,
-                names=[Identifier(held.type, held.value) for held in found.identifiers],
-            )
+    with _asked("Some are somebody else's"):
+        Deciding(
+            partial(apis.identities.try_unmerge, profile_id),
+            partial(apis.identities.unmerge, profile_id),
+            place="names",
+            hint=_TICKED,
+            names=[Identifier(held.type, held.value) for held in found.identifiers],
+        )
 
 
 def _joining(apis: Apis, profile_id: str) -> None:
-    with box("details", "confirm"):
-        Text("summary", "Somebody else is this person", "button")
-        with box("div", "confirm-body"):
-            Deciding(
-                partial(apis.identities.try_merge, profile_id),
-                partial(apis.identities.merge, profile_id),
-                place="other",
-                hint=_JOINED,
-                other=True,
-            )
+    with _asked("Somebody else is this person"):
+        Deciding(
+            partial(apis.identities.try_merge, profile_id),
+            partial(apis.identities.merge, profile_id),
+            place="other",
+            hint=_JOINED,
+            other=True,
+        )
 
 
 def _merge(apis: Apis, profile_id: str, merge: Merge, number: int) -> None:
@@ -72,22 +70,29 @@ def _merge(apis: Apis, profile_id: str, merge: Merge, number: int) -> None:
             Text("p", _by(merge.actor, merge.note), "note")
         elif merge.message_id:
             Text("p", f"By message {merge.message_id}", "note")
-        with box("details", "confirm"):
-            Text("summary", "Undo this merge", "button")
-            with box("div", "confirm-body"):
-                Deciding(
-                    partial(apis.identities.try_unmerge, profile_id),
-                    partial(apis.identities.unmerge, profile_id),
-                    said={"merge": merge.profile_id},
-                    place=f"merge-{number}",
-                    hint=_UNDONE,
-                )
+        with _asked("Undo this merge"):
+            Deciding(
+                partial(apis.identities.try_unmerge, profile_id),
+                partial(apis.identities.unmerge, profile_id),
+                said={"merge": merge.profile_id},
+                place=f"merge-{number}",
+                hint=_UNDONE,
+            )
 
 
 def _split(split: Split) -> None:
     with box("div", "merge"):
         Text("p", f"Kept apart from somebody since {words.moment(split.at)}")
         Text("p", _by(split.actor, split.reason), "note")
+
+
+@contextmanager
+def _asked(question: str) -> Iterator[None]:
+    """A button that opens what is within it."""
+    with box("details", "confirm"):
+        Text("summary", question, "button")
+        with box("div", "confirm-body"):
+            yield
 
 
 def _by(actor: str, why: str) -> str:

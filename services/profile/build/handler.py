@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from schemas.messages import IdentityRearranged, Interaction
+from schemas.messages import IdentityRearranged
 from services.profile.build.cache import Cache
 from services.profile.build.changes import Changes, Limits, Row
-from services.profile.build.inbox import Work, first_of, works_of
+from services.profile.build.covering import forget_vector, is_history, not_covered, opened
+from services.profile.build.inbox import Work, works_of
 from services.profile.build.model import Kept
 from services.profile.build.rebuild import History, rebuild
 from services.profile.build.rules.before import Earlier
@@ -237,7 +238,7 @@ class Build:
     ) -> None:
         """``carried`` are the names of what new definitions alone have changed."""
         work, kept = person
-        said = _not_covered(work, kept)
+        said = not_covered(work, kept)
         if len(said) < len(work.interactions):
             turn.drop("rebuilt_already", len(work.interactions) - len(said))
         if not said and carried is None:
@@ -251,7 +252,7 @@ class Build:
             work.earlier.foresee(kept, said, self.sweep.traits)
         for interaction in said:
             fold(kept.state, interaction, self.sweep.traits, touched)
-        _forget_vector(work.source, kept)
+        forget_vector(work.source, kept)
         changes.announce(profile_id, work, kept, touched)
 
     async def _rebuilt(
@@ -272,7 +273,7 @@ class Build:
     ) -> None:
         """Put the new state of a profile in place of the old one."""
         work, old, kept = person
-        for interaction in _not_covered(work, kept):
+        for interaction in not_covered(work, kept):
             fold(kept.state, interaction, self.sweep.traits, set())
         had = befores.get(old.fingerprint)
         renewed = self._renewed(had)
@@ -284,7 +285,7 @@ class Build:
         if old.version:
             work.earlier = Earlier(old)
             work.earlier.whole, work.earlier.renewed = old.state, renewed
-        work.history = _is_history(work, old, kept)
+        work.history = is_history(work, old, kept)
         if not changes.announce(profile_id, work, kept, touched):
             changes.leave(profile_id, work, old, kept.fingerprint)
 
@@ -319,55 +320,3 @@ class Build:
                 turn.set_timer(work.source, REBUILD + profile_id, turn.now, body)
                 turn.drop("left_to_rebuild", len(work.interactions))
         return taken
-
-
-def _not_covered(work: Work, kept: Kept) -> list[Interaction]:
-    """The interactions that are the profile's, and not already in the state by a rebuild.
-
-    What was sent on from a profile that is no former one of this person will be read from
-    the store, by whoever's it is.
-    """
-    vector = kept.vector
-    if not vector and not kept.rearranged:
-        return [one for _, one in work.interactions]
-    said: list[Interaction] = []
-    for record, interaction in work.interactions:
-        origin, seq = first_of(record)
-        first = record.header("first_profile")
-        foreign = bool(first) and first not in kept.members
-        if (origin not in vector or seq > vector[origin]) and not foreign:
-            said.append(interaction)
-    return said
-
-
-def opened(work: Work, kept: Kept | None) -> Kept:
-    """What is to be rebuilt of a profile that is, or is again, one of its own."""
-    kept = kept or Kept()
-    rearranged = kept.rearranged or kept.into is not None or work.rearranged is not None
-    return msgspec.structs.replace(kept, into=None, rearranged=rearranged)
-
-
-def _is_history(work: Work, old: Kept, new: Kept) -> bool:
-    """Whether a rebuild brought nothing but imported history.
-
-    It reads all that is stored, also what has yet to arrive here: then there are more live
-    interactions than the profiles had been announced with.
-    """
-    if work.rearranged is not None:
-        return work.rearranged.history
-    if work.rebuild or (old.version and old.fingerprint != new.fingerprint):
-        return False
-    known = old.state.live + sum(absorbed.live for absorbed in work.absorbed)
-    imported = all(absorbed.history for absorbed in work.absorbed)
-    return imported and new.state.live == known
-
-
-def _forget_vector(source: Source, kept: Kept) -> None:
-    """Drop entries that cannot matter any more.
-
-    The stage itself drops records up to ``source.origins``. Only a person with former
-    profile ids can still get older ones, forwarded from another partition.
-    """
-    if kept.vector and not kept.members and not kept.rearranged:
-        done = source.origins
-        kept.vector = {o: seq for o, seq in kept.vector.items() if done.get(o, 0) < seq}

@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from schemas.messages import Definition
+from services.runtime.cache import Cache
 from services.runtime.turn import Record, Source, Timer, Turn
 from services.segmentation.model import UNFIT, Change, Progress, Standing, decode_change, micros
-from services.segmentation.people import People
 from services.segmentation.rules.plan import Plan, plan_of
 from services.segmentation.rules.standing import (
     Occasion,
@@ -63,7 +63,7 @@ class SegmentationHandler:
     ) -> None:
         self._store = store
         self._definitions = definitions
-        self._people = People(cached)
+        self._people = Cache[Standing](cached)
         self._chunk = chunk
         self._owned: set[str] = set()
         self._progress: dict[str, Progress] = {}
@@ -197,7 +197,7 @@ class SegmentationHandler:
             if self._swept(source, profile_id):
                 standing.applied = self._plan.fingerprint
             work.touch(source, standing)
-            self._people.put(source.id, standing)
+            self._people.put(source.id, profile_id, standing)
 
     def _swept(self, source: Source, profile_id: str) -> bool:
         progress = self._progress[source.id]
@@ -209,14 +209,14 @@ class SegmentationHandler:
             now = micros(turn.now)
             work.emit(record.source, leave_all(standing, Occasion(now, now, "event")))
             work.forgotten(standing)
-            self._people.drop(standing.profile_id)
+            self._people.evict(standing.profile_id)
         elif change.version <= standing.version:
             turn.drop("older_version")
         else:
             changes = advance(standing, change, self._plan, micros(turn.now))
             work.emit(record.source, changes)
             work.learned(standing, record.value if change.profile is not None else None)
-            self._people.put(record.source.id, standing)
+            self._people.put(record.source.id, standing.profile_id, standing)
 
     def _flip(self, turn: Turn, work: Work, timer: Timer) -> None:
         """Time may have changed what the person is in."""

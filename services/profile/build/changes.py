@@ -4,7 +4,6 @@ import msgspec
 from msgspec import Struct
 
 from services.profile.build import outbox
-from services.profile.build.cache import Cache
 from services.profile.build.inbox import Work
 from services.profile.build.model import Kept, encode
 from services.profile.build.rules.computed import Traits
@@ -16,6 +15,7 @@ from services.profile.build.rules.parts import forget
 from services.profile.build.rules.view import Search, search_of
 from services.profile.commerce.model import Worth
 from services.profile.commerce.rules.rates import NO_RATES, Table, worth_of
+from services.runtime.cache import Cache
 from services.runtime.turn import Turn
 
 _SEARCHED = ("traits.", "identifiers.", "merged_from")
@@ -53,7 +53,7 @@ class Changes:
         self,
         turn: Turn,
         traits: Traits,
-        cache: Cache,
+        cache: Cache[Kept],
         limits: Limits,
         *,
         policy: Policy = OPEN,

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import msgspec
 
 from schemas.messages import IdentityRearranged
-from services.profile.build.cache import Cache
 from services.profile.build.changes import Changes, Limits, Row
 from services.profile.build.covering import forget_vector, is_history, not_covered, opened
 from services.profile.build.inbox import Work, works_of
@@ -28,6 +27,7 @@ from services.profile.build.sweep import SWEEP, Definitions, Sweep, Sweeps
 from services.profile.build.writing import Writing
 from services.profile.commerce.valuation import RATES, Valuation, Valued
 from services.runtime import metrics
+from services.runtime.cache import Cache
 from services.runtime.turn import Source, Turn
 
 NAME = "profile-build"
@@ -69,7 +69,7 @@ class Build:
         self._history = history
         self._limits = limits or Limits()
         self._policy = policy
-        self._cache = Cache(self._limits.cached)
+        self._cache = Cache[Kept](self._limits.cached)
         self.sweep = Sweep(profiles, definitions, self._limits, str(policy))
         self._recomputed = Counter[str]()
         self.wake: Callable[[str, Any], None] = lambda source_id, body: None

@@ -2,8 +2,9 @@
 
 As long as it holds records that nobody has taken, the consumer asks the broker for no more of
 their partition, and then waits for the others' first: as long as the broker may hold back its
-answer, where nothing happens in them. So everything is taken at once; and where no more is
-wanted for a while, the consumer is held, so that it asks for nothing at all.
+answer, where nothing happens in them. So everything is taken at once, whatever is done with it
+later; and where no more is wanted for a while, the consumer is held, so that it asks for nothing
+at all.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 
+from services.runtime.ahead import ReadAhead, Reading
 from services.runtime.turn import Record
 
 _AHEAD_BYTES = 8_000_000
@@ -22,7 +24,7 @@ class Feed:
 
     ``held`` is entered while nothing more is to come: as long as too much is waiting, and for
     ``rest_s`` seconds after something came, so that a stage whose output nobody waits for has
-    few and large turns.
+    few and large turns. Whatever waits is ``read`` meanwhile.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Feed:
         take: Callable[[], Awaitable[Sequence[Record]]],
         held: Callable[[], AbstractContextManager[None]],
         rest_s: float,
+        read: Reading | None = None,
     ) -> None:
         self._take = take
         self._held = held
@@ -37,6 +40,7 @@ class Feed:
         self._taking: asyncio.Task[None] | None = None
         self._records = deque[Record]()
         self._bytes = 0
+        self._ahead = None if read is None else ReadAhead(read)
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
 
@@ -57,6 +61,7 @@ class Feed:
             taking.result()
         records = [self._records.popleft() for _ in range(min(limit, len(self._records)))]
         self._bytes -= _size(records)
+        self._still_waiting()
         self._room.set()
         return records
 
@@ -64,6 +69,7 @@ class Feed:
         """Drop the records of these partitions."""
         self._records = deque(r for r in self._records if r.source.id not in source_ids)
         self._bytes = _size(self._records)
+        self._still_waiting()
 
     async def stop(self) -> None:
         """Take no more, and forget what was not fetched."""
@@ -73,6 +79,7 @@ class Feed:
             await asyncio.gather(taking, return_exceptions=True)
         self._records.clear()
         self._bytes = 0
+        self._still_waiting()
 
     async def _keep_taking(self) -> None:
         while True:
@@ -82,12 +89,18 @@ class Feed:
             if not records:
                 continue
             self._wake.set()
+            if self._ahead is not None:
+                self._ahead.came(records)
             if self._rest_s or self._bytes > _AHEAD_BYTES:
                 with self._held():
                     await asyncio.sleep(self._rest_s)
                     while self._bytes > _AHEAD_BYTES:
                         self._room.clear()
                         await self._room.wait()
+
+    def _still_waiting(self) -> None:
+        if self._ahead is not None:
+            self._ahead.left(len(self._records))
 
     async def _something(self, seconds: float) -> None:
         """Wait for records, for trouble in taking them, or for whoever else wakes us."""

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from services.runtime import metrics
-from services.runtime.ahead import Reading, read_ahead
+from services.runtime.ahead import Reading
 from services.runtime.checkpoints import Checkpoints, stamp
 from services.runtime.feed import Feed
 from services.runtime.offsets import Offsets
@@ -29,7 +29,6 @@ log = structlog.get_logger()
 _DECIDING_SECONDS = 0.5
 _SETTLING_SECONDS = 2.0
 _LOOK_MS = 10_000
-_AT_ONCE = 2_000
 _CLOCKS_SECONDS = 0.25
 """By how much the clocks of workers and brokers may differ."""
 
@@ -71,8 +70,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._claimed = 0  # up to which of these we have acted
         self._held: dict[TopicPartition, Source] = {}  # as last claimed, even when revoked
         self._stale = set[str]()  # what others may have owned since we did
-        self._feed = Feed(self._take, self._hold, rest_s)
-        self._ahead = ahead
+        self._feed = Feed(self._take, self._hold, rest_s, ahead)
         self._offsets_told: dict[TopicPartition, int] = {}
         self.between_turns = asyncio.Lock()
         """Held by the stage while it handles a turn: a rebalance waits for its end."""
@@ -242,7 +240,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     async def _take(self) -> list[Record]:
         """The next records of owned partitions, once there are any."""
         batches: Mapping[TopicPartition, Sequence[Any]] = await self._consumer.getmany(
-            timeout_ms=_LOOK_MS, max_records=_AT_ONCE
+            timeout_ms=_LOOK_MS
         )
         records: list[Record] = []
         for partition, batch in batches.items():
@@ -261,8 +259,6 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 for item in batch
                 if item.offset >= source.offset
             ]
-        if self._ahead is not None:
-            await read_ahead(records, self._ahead)
         return records
 
     @contextmanager

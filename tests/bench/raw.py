@@ -69,6 +69,7 @@ class Bare:
             bootstrap_servers=given.kafka_url,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
+            fetch_max_wait_ms=10,  # or it would wait for partitions that are at their end
             max_partition_fetch_bytes=2_000_000,
         )
         producer = AIOKafkaProducer(

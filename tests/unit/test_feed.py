@@ -88,3 +88,18 @@ async def test_a_feed_that_is_stopped_lets_the_consumer_go() -> None:
     await feed.stop()
 
     assert consumer.journal == ["take", "hold", "go on"]
+
+
+async def test_what_waits_is_read_and_what_was_fetched_is_not() -> None:
+    records = [record(0), record(1)]
+    consumer = Consumer(records)
+    feed = Feed(consumer.take, consumer.held, 0.0, lambda it, now: f"read {it.offset}")
+
+    first = await feed.fetch(1, 10.0, NOBODY())
+    while records[1].ahead is None:
+        await asyncio.sleep(0)
+    second = await feed.fetch(1, 10.0, NOBODY())
+    await feed.stop()
+
+    assert [(it.offset, it.ahead) for it in second] == [(1, "read 1")]
+    assert [it.offset for it in first] == [0]

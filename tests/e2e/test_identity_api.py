@@ -122,7 +122,7 @@ async def test_an_anonymous_visitor_becomes_known_and_an_unmerge_gives_back_both
     path, what = f"/v1/profiles/{both['profile_id']}", {"merge": visitor["profile_id"], **WHY}
     tried = await post(api, f"{path}/unmerge?preview=true", what)
     shapes.Preview.model_validate(tried)
-    assert tried["summary"] == "1 person becomes 2; 0 of 6 interactions move."
+    assert tried["summary"] == "1 person becomes 2; 3 of 6 interactions move."
     assert (tried["segments"], tried["segments_note"][:12]) == (None, "Segmentation")
     assert {each["profile_id"]: each["interactions"] for each in tried["after"]} == {
         visitor["profile_id"]: 3, ann["profile_id"]: 3,

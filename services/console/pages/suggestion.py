@@ -8,7 +8,7 @@ from services.console import words
 from services.console.elements import Cell, Column, Text, box, card, facts, link, pill, table
 from services.console.identities import Candidate, Compared, Suggestion
 from services.console.pages.deciding import Deciding
-from services.console.pages.suggestions import field_of, name_of, score_of
+from services.console.pages.suggestions import CORRECTIONS, field_of, name_of, score_of
 from services.console.pages.visit import Visit
 
 TITLE = "Perhaps one person"
@@ -77,7 +77,8 @@ def _comparison(found: Suggestion, names: list[str]) -> None:
 def _compared(one: Compared) -> list[Cell]:
     values = one.values or ["", ""]
     shown = [value or words.NOTHING for value in values]
-    return [words.sentence(field_of(one.field)), *shown, one.level, f"{one.bits:+.1f}"]
+    level = words.NOTHING if one.field in CORRECTIONS else one.level
+    return [words.sentence(field_of(one.field)), *shown, level, f"{one.bits:+.1f}"]
 
 
 def _messages(found: Suggestion) -> None:

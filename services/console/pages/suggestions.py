@@ -22,9 +22,12 @@ FIELDS = {
     "family": "family name",
     "number": "house number",
     "region": "state",
-    "household": "given name, at one address",
+    "household": "two given names at one address",
+    "address": "parts of one address, counted once",
     "name": "names the other way round",
 }
+CORRECTIONS = ("household", "address")
+"""What the score takes off because two of the fields above them say the same."""
 
 
 async def build(visit: Visit) -> None:
@@ -87,6 +90,6 @@ def _fields(one: Suggestion, *, alike: bool) -> str:
     found = [
         ("" if each.level in ("same", "different") else f"{each.level} ") + field_of(each.field)
         for each in one.compared
-        if (each.bits > 0) is alike and each.field != "address"
+        if (each.bits > 0) is alike and each.field not in CORRECTIONS
     ]
     return ", ".join(found[:_REASONS])

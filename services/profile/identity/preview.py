@@ -69,12 +69,18 @@ def tried(component: Component, traits: Traits, policy: Policy) -> Tried:
     for id_, (profile_id, _, _) in result.moved.items():
         placed[id_] = profile_id
     after = _people(component, placed, result.standing, rules)
-    moved = sum(past.placed[id_] != placed[id_] for id_ in placed)
+    had, has = _holders(standing), _holders(result.standing)
+    moved = sum(had.get(past.placed[id_]) != has.get(placed[id_]) for id_ in placed)
     return Tried(
         [one for one in before if one not in after],
         [one for one in after if one not in before],
         moved,
     )
+
+
+def _holders(standing: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """By each profile id, former ones included: the profile that answers to it."""
+    return {id_: current for current, ids in standing.items() for id_ in ids}
 
 
 def _people(
@@ -84,7 +90,7 @@ def _people(
     rules: tuple[Traits, Policy],
 ) -> list[Someone]:
     """Each person that stands, with the history that would be theirs."""
-    holder = {id_: current for current, ids in standing.items() for id_ in ids}
+    holder = _holders(standing)
     states: dict[str, State] = {current: State() for current in standing}
     moved, (traits, policy) = component.result.moved, rules
     for id_, said in component.stored.items():

@@ -5,13 +5,16 @@ Written apart from ``services/profile/resolve``, so that the two can disagree.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import combinations
+from hashlib import sha256
+from itertools import combinations, pairwise
 
 Name = tuple[str, str]
 
 MOST = {"user_id": 1}
+MOST_OTHERS = 5
+SHARED_NAMES, SHARED_TURNS = 5, 500
 TRUST = ["user_id", "customer_id", "email", "phone", "loyalty_card", "contact_id", "email_sha256"]
 DEVICES = ["anonymous_id", "device_id", "order"]
 
@@ -27,11 +30,17 @@ class Said:
 
     @property
     def personal(self) -> list[Name]:
-        return [name for name in self.names if name[0] not in DEVICES]
+        names = (known_as(name) for name in self.names if name[0] not in DEVICES)
+        return list(dict.fromkeys(names))
 
     @property
     def devices(self) -> list[Name]:
         return [name for name in self.names if name[0] in DEVICES]
+
+
+def known_as(name: Name) -> Name:
+    """An address goes by its hash, whoever writes it."""
+    return ("email_sha256", sha256(name[1].encode()).hexdigest()) if name[0] == "email" else name
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,9 @@ def world_of(said: Sequence[Said], rulings: Iterable[Ruling] = ()) -> World:
 
 def standing(rulings: Iterable[Ruling]) -> tuple[list[Ruling], list[Ruling]]:
     """The splits and joins that no later contrary ruling has undone."""
-    rulings = list(rulings)
+
+    def sides(names: Iterable[Name]) -> frozenset[Name]:
+        return frozenset(map(known_as, names))
 
     def undone(one: Ruling) -> bool:
         return any(
@@ -106,6 +117,7 @@ def standing(rulings: Iterable[Ruling]) -> tuple[list[Ruling], list[Ruling]]:
             for other in rulings
         )
 
+    rulings = [replace(one, a=sides(one.a), b=sides(one.b)) for one in rulings]
     left = [one for one in rulings if not undone(one)]
     return [one for one in left if one.kind == "split"], [one for one in left if one.kind == "join"]
 
@@ -137,7 +149,7 @@ def may_be_one(world, names, splits, joins, one, trusted_names) -> bool:
         return False
     for kind, count in counted(joined, joins).items():
         new = all(counted(group, joins).get(kind, 0) < count for group in groups)
-        if new and count > MOST.get(kind, 5):
+        if new and count > MOST.get(kind, MOST_OTHERS):
             return False
     if one.untrusted:
         return sum(bool(group & trusted_names) for group in groups) < 2
@@ -188,9 +200,12 @@ def person_of(world, one, said, void, joins):
 
 
 def is_shared(marks) -> bool:
+    names = [mark[2] for mark in sorted(marks)]
+    if 1 + sum(one != other for one, other in pairwise(names)) > SHARED_TURNS:
+        return True
     for start in marks:
         window = [m for m in marks if start[0] <= m[0] <= start[0] + timedelta(days=30)]
         for kind in TRUST:
-            if len({m[2] for m in window if m[2][0] == kind}) > 5:
+            if len({m[2] for m in window if m[2][0] == kind}) > SHARED_NAMES:
                 return True
     return False

@@ -30,7 +30,7 @@ from tests.faults.cluster import Cluster, unique_namespace
 from tests.faults.processes import exited
 from tests.faults.test_profile import STAGES, WORKERS, start
 from tests.identity_oracle import Said, world_of
-from tests.properties.test_identity import NOON, body
+from tests.identity_stories import NOON, body
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
 

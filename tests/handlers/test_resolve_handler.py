@@ -22,6 +22,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CLICKS = Source("profile-resolve/events.clicks/0", "events.clicks", 0)
 ORDERS = Source("profile-resolve/events.orders/1", "events.orders", 1)
 STEPS = Source("profile-resolve/message.changes/0", "message.changes", 0)
+DECIDED = Source("profile-resolve/identity.decisions/0", "identity.decisions", 0)
 
 ANN = Identifier("user_id", "ann")
 PHONE = Identifier("anonymous_id", "phone")
@@ -363,6 +364,36 @@ class TestAStepOfAMessage:
     async def test_that_does_not_fit_is_rejected(self, body: bytes | None, reason: str) -> None:
         turn = await run(FakePeople(), record(body, STEPS))
         assert [each.reason for each in turn.rejected] == [reason]
+
+
+ADDRESS = Identifier("email", "ann@example.com")
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"a": []},
+        {"b": []},
+        {"b": [ANN]},
+        {"a": [ADDRESS], "b": [PHONE, node_of(ADDRESS)]},
+        {"at": datetime(2026, 3, 1, 12)},  # noqa: DTZ001
+    ],
+)
+async def test_a_decision_needs_two_sides_with_nothing_in_common_and_a_time(says) -> None:
+    said = {"decision_id": "d1", "kind": "split", "profile_id": "p", "at": NOON}
+    said |= {"a": [ANN], "b": [PHONE]} | says
+    turn = await run(FakePeople(), record(msgspec.json.encode(said), DECIDED))
+    assert [each.reason for each in turn.rejected] == ["one_sided"]
+
+
+async def test_a_decision_about_whom_nobody_has_heard_of_holds_once_they_come() -> None:
+    bob, people = Identifier("user_id", "bob"), FakePeople()
+    said = {"decision_id": "d1", "kind": "join", "profile_id": "p", "at": NOON}
+    said |= {"a": [ANN], "b": [bob]}
+    turn = await run(people, record(msgspec.json.encode(said), DECIDED))
+    assert turn.dropped == {}
+    await run(people, login("m1"), event("m2", userId="bob", anonymousId="desk"))
+    assert list(people.histories().values()) == [{"m1", "m2"}]
 
 
 def deep(levels: int) -> bytes:

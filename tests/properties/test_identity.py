@@ -1,146 +1,33 @@
 """Identity as a whole: whatever comes in whatever order, the people are those of the oracle."""
 
-import json
-import os
 from collections.abc import Sequence
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise, permutations
 from random import Random
 
-import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import Identifier, IdentityDecision
+from schemas.messages import Identifier
 from services.profile.resolve.handler import ResolveHandler
-from services.profile.resolve.rules.identifiers import Sender
 from services.profile.resolve.rules.spelling import node_of
-from services.runtime.turn import Record, Source, Timer, Turn
-from tests.identity_oracle import DEVICES, TRUST, Ruling, Said, world_of
-from tests.identity_world import FakePeople
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SOURCE = Source("profile-resolve/events.clicks/0", "events.clicks", 0)
-DECIDED = Source("profile-resolve/identity.decisions/0", "identity.decisions", 0)
-KINDS = {"user_id": 7, "email": 7, "loyalty_card": 3}
-
-
-class Senders:
-    """Two sources: the shop's server and its pages."""
-
-    def of(self, source: str) -> Sender:
-        return Sender(untrusted=source == "page")
-
-
-def source_of(untrusted: bool) -> str:
-    return "page" if untrusted else "server"
-
-
-def name(kind: str, number: int) -> tuple[str, str]:
-    return kind, f"{kind[0]}{number}@shop.com" if kind == "email" else f"{kind[0]}{number}"
-
-
-personal = st.one_of(
-    *(st.builds(name, st.just(kind), st.integers(1, most)) for kind, most in KINDS.items())
+from services.runtime.turn import Record, Timer, Turn
+from tests.identity_oracle import TRUST, Ruling, Said, world_of
+from tests.identity_stories import (
+    DECIDED,
+    HEARD,
+    NOON,
+    SLOW,
+    SOURCE,
+    Senders,
+    body,
+    bounded,
+    decision,
+    histories,
+    messages,
+    name,
 )
-device = st.builds(name, st.sampled_from(["anonymous_id", "anonymous_id", "device_id", "order"]),
-                   st.integers(1, 3))  # fmt: skip
-instants = st.one_of(st.integers(0, 9), st.integers(0, 80).map(lambda days: days * 1440))
-
-
-@st.composite
-def messages(draw, *, most: int = 25) -> list[Said]:
-    """Messages in the order in which they come, which is none."""
-    said = []
-    for number in range(draw(st.integers(1, most))):
-        who = draw(st.lists(personal, max_size=3, unique=True))
-        what = draw(st.lists(device, max_size=2 if who else 1, unique=True))
-        if not who and not what:
-            what = [draw(device)]
-        named = sorted(dict.fromkeys(who), key=lambda one: TRUST.index(one[0]))
-        devices = sorted(dict.fromkeys(what), key=lambda one: DEVICES.index(one[0]))
-        devices = list({kind: (kind, value) for kind, value in devices}.values())
-        kinds = {kind for kind, _ in (*named, *devices)}
-        # ingest takes none without, but for refunds
-        if not kinds & {"user_id", "email", "anonymous_id", "order"}:
-            devices = [draw(st.builds(name, st.just("anonymous_id"), st.integers(1, 3))), *devices]
-        at = NOON + timedelta(minutes=draw(instants))
-        users = [one for one in named if one[0] == "user_id"]
-        named = [one for one in named if one not in users[1:]]
-        untrusted = draw(st.booleans())
-        books = f"{source_of(untrusted)}/"  # an order is one of its source's own
-        devices = [(kind, books * (kind == "order") + value) for kind, value in devices]
-        said.append(Said(f"m{number:02}", at, (*named, *devices), untrusted))
-    return said
-
-
-def body(said: Said) -> bytes:
-    source = source_of(said.untrusted)
-    names = [{"type": kind, "id": value.removeprefix(f"{source}/")} for kind, value in said.names
-             if kind not in ("anonymous_id", "device_id", "user_id")]  # fmt: skip
-    first = dict(reversed(said.names))
-    context = {"externalIds": names}
-    if "email" in first:
-        context["traits"] = {"email": first["email"]}
-    if "device_id" in first:
-        context["device"] = {"id": first["device_id"]}
-    event = {
-        "messageId": said.id,
-        "type": "track",
-        "event": "Order Refunded",
-        "properties": {"order_id": first.get("order", "o"), "total": 1},
-        "timestamp": said.at.isoformat(),
-        "receivedAt": datetime(2026, 9, 1, tzinfo=UTC).isoformat(),
-        "source": source,
-        "userId": first.get("user_id"),
-        "anonymousId": first.get("anonymous_id"),
-        "context": context,
-    }
-    return json.dumps({key: value for key, value in event.items() if value is not None}).encode()
-
-
-@st.composite
-def histories(draw) -> tuple[list[Said], list[Ruling], list[Said | Ruling]]:
-    """Messages and decisions, and both as they come: one speaks of what is known by then."""
-    said = draw(messages(most=15))
-    order: list[Said | Ruling] = list(draw(st.permutations(said)))
-    names = sorted({name for one in said for name in one.personal})
-    devices = sorted({name for one in said for name in one.devices})
-    made = []
-    for number in range(draw(st.integers(0, 3)) if len(names) > 1 else 0):
-        a = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
-        b = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
-        if devices and draw(st.booleans()):
-            a = [draw(st.sampled_from(devices))]
-        if not set(a) & set(b):
-            at = NOON + timedelta(minutes=draw(instants))
-            kind = draw(st.sampled_from(["split", "split", "join"]))
-            ruling = Ruling(f"d{number}", at, kind, frozenset(a), frozenset(b))
-            known = max(
-                next(i for i, one in enumerate(order) if isinstance(one, Said) and n in one.names)
-                for n in (*a, *b)
-            )
-            order.insert(draw(st.integers(known + 1, len(order))), ruling)
-            made.append(ruling)
-    return said, made, order
-
-
-def decision(ruling: Ruling) -> bytes:
-    def side(names: frozenset[tuple[str, str]]) -> list[Identifier]:
-        inorder = sorted(names, key=lambda one: (*map(TRUST.index, [one[0]] * (
-            one[0] in TRUST)), one))  # fmt: skip
-        return [Identifier(*one) for one in inorder]
-
-    said = IdentityDecision(
-        decision_id=ruling.id,
-        kind=ruling.kind,
-        profile_id="p",
-        at=ruling.at,
-        a=side(ruling.a),
-        b=side(ruling.b),
-    )
-    return msgspec.json.encode(said)
+from tests.identity_world import FakePeople
 
 
 class Resolve:
@@ -158,7 +45,7 @@ class Resolve:
             else Record(SOURCE, 0, b"k", body(said), {})
             for said in batch
         ]
-        now = datetime(2026, 9, 1, tzinfo=UTC)
+        now = HEARD
         turn = Turn(now=now, session=None, records=records, timers=timers)
         for record in records[::2]:
             record.ahead = self.handler.ahead(record, now)
@@ -173,7 +60,8 @@ def check(people: FakePeople, said: Sequence[Said], rulings=()) -> None:
     """What is stored is what the definitions say, and hangs together."""
     oracle = world_of(said, rulings)
     assert {frozenset(each) for each in people.histories().values()} == oracle.people()
-    assert people.shown() == {
+    shown = {id: frozenset(map(node_of, names)) for id, names in people.shown().items()}
+    assert shown == {
         id: frozenset(Identifier(*one) for one in names) for id, names in oracle.accepted.items()
     }
     living = [person for person in people.all.values() if person.into is None]
@@ -198,32 +86,30 @@ def standing(people: FakePeople) -> object:
     return deepcopy((people.stored, ids, owners))
 
 
-EXAMPLES = int(os.environ.get("REGULARS_TEST_EXAMPLES", "300"))
-SLOW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
 @SLOW
-@given(messages(), st.lists(st.integers(0, 25), max_size=4))
+@given(messages(), st.lists(st.integers(0, 25), max_size=4), st.booleans())
 async def test_whatever_comes_in_whatever_order_the_people_are_those_of_the_definitions(
-    said: list[Said], cuts: list[int]
+    said: list[Said], cuts: list[int], tight: bool
 ) -> None:
     resolve = Resolve()
     bounds = sorted({0, len(said), *(cut for cut in cuts if cut < len(said))})
-    for start, end in pairwise(bounds):
-        await resolve.take(said[start:end])
-    check(resolve.people, said)
+    with bounded(tight):
+        for start, end in pairwise(bounds):
+            await resolve.take(said[start:end])
+        check(resolve.people, said)
 
 
 @SLOW
-@given(histories(), st.integers(1, 6))
+@given(histories(), st.integers(1, 6), st.booleans())
 async def test_what_people_decide_holds_whatever_comes_before_or_after(
-    history: tuple[list[Said], list[Ruling], list[Said | Ruling]], size: int
+    history: tuple[list[Said], list[Ruling], list[Said | Ruling]], size: int, tight: bool
 ) -> None:
     said, decided, order = history
     resolve = Resolve()
-    for start in range(0, len(order), size):
-        await resolve.take(order[start : start + size])
-    check(resolve.people, said, decided)
+    with bounded(tight):
+        for start in range(0, len(order), size):
+            await resolve.take(order[start : start + size])
+        check(resolve.people, said, decided)
 
 
 async def test_a_device_is_whose_it_was_decided_to_be_also_where_no_message_may_name_them() -> None:

@@ -21,7 +21,8 @@ class Anew(Struct):
     """Stored interactions that show somebody or something else now, by id."""
     messages: list[Message] = field(default_factory=list)
     again: set[str] = field(default_factory=set)
-    """Persons who differ now: what another worker attributed meanwhile may be wrong."""
+    """Persons and devices (``<type>:<value>``) that differ now: what another worker attributed
+    meanwhile may be wrong."""
     decisions: list[Decision] = field(default_factory=list)
     """Those that are not stored yet."""
     left: int = 0
@@ -65,7 +66,7 @@ async def decide_anew(
             for profile_id, ids in component.result.standing.items()
             for member in ids[1:]
         }
-        anew.again |= changed
+        anew.again |= changed | _handed_on(component)
         anew.messages += [
             outbox.rearranged(profile_id, into.get(profile_id), by)
             for profile_id in sorted(changed)
@@ -99,6 +100,17 @@ def _put_right(component: Component, drafts: Sequence[Interaction], anew: Anew) 
         else:
             said = replace(said, profile_id=profile_id, identifiers=accepted, ignored=ignored)
         anew.moved[id_] = said
+
+
+def _handed_on(component: Component) -> set[str]:
+    """The devices that are somebody else's now, at some time."""
+    before = component.past.devices
+    return {
+        f"{each.type}:{each.value}"
+        for each, device in component.result.devices.items()
+        if each in before
+        and (before[each].marks, before[each].shared) != (device.marks, device.shared)
+    }
 
 
 def _changed(component: Component, before: dict[str, Person]) -> set[str]:

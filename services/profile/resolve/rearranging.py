@@ -134,8 +134,6 @@ class Reader:
                 break
             past.anew |= strays
             wanted = await reading.around_devices(strays)
-        if not past.people:
-            return None
         return Component(past, outcome, rearranged(past, outcome), reading.stored)
 
 

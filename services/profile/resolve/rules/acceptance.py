@@ -123,9 +123,9 @@ def accept_decision(body: bytes | None) -> Decision | Fault:
     said = _decode(_decisions, body)
     if isinstance(said, Fault):
         return said
-    if not said.a or not said.b or set(said.a) & set(said.b) or said.at.tzinfo is None:
-        return Fault("one_sided", "A decision has two sides with nothing in common, and a time.")
     a, b = (tuple(map(node_of, side)) for side in (said.a, said.b))
+    if not a or not b or set(a) & set(b) or said.at.tzinfo is None:
+        return Fault("one_sided", "A decision has two sides with nothing in common, and a time.")
     return Decision(said.decision_id, said.kind, said.at, a, b, said.actor, said.reason)
 
 

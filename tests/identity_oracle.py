@@ -58,6 +58,7 @@ class Ruling:
 class World:
     """The people: groups of names, and whose each message is."""
 
+    splits: list[Ruling] = field(default_factory=list)
     groups: list[set[Name]] = field(default_factory=list)
     whose: dict[str, object] = field(default_factory=dict)
     accepted: dict[str, frozenset[Name]] = field(default_factory=dict)
@@ -72,8 +73,8 @@ class World:
 
 def world_of(said: Sequence[Said], rulings: Iterable[Ruling] = ()) -> World:
     """Everything, from the definitions."""
-    world = World()
     splits, joins = standing(rulings)
+    world = World(splits)
     trusted_names: set[Name] = set()
     for join in joins:
         a, b = (sorted(n for n in side if n[0] not in DEVICES) for side in (join.a, join.b))
@@ -98,7 +99,15 @@ def world_of(said: Sequence[Said], rulings: Iterable[Ruling] = ()) -> World:
     for one in said:
         world.whose[one.id] = person_of(world, one, said, void, joins)
         world.accepted[one.id] = frozenset(takes[one.id]) | {
-            device for device in one.devices if (one.id, device) not in void
+            device
+            for device in one.devices
+            if (one.id, device) not in void
+            and (
+                one.personal
+                or device == one.devices[0]
+                or not is_order(device)
+                or not is_kept(world, device, one, (said, void, joins))
+            )
         }
     return world
 
@@ -182,6 +191,43 @@ def person_of(world, one, said, void, joins):
     if one.personal:
         return frozenset(group_of(world, one.personal[0]))
     device = one.devices[0]
+    marks = marks_on(device, said, void, joins)
+    lead = lead_to(device, said)
+    if lead and not marks and not is_kept(world, device, lead, (said, void, joins)):
+        return person_of(world, lead, said, void, joins)
+    if not marks or is_shared(marks):
+        return device
+    before = [mark for mark in marks if mark[0] <= one.at]
+    name = max(before)[2] if before else min(marks)[2]
+    return frozenset(group_of(world, name))
+
+
+def lead_to(order, said):
+    """The earliest message that names an order on a device, and nobody."""
+    leads = [
+        other
+        for other in said
+        if not other.personal and order in other.devices[1:] and other.devices[0][0] != "order"
+    ]
+    return min(leads, key=lambda one: (one.at, one.id), default=None) if is_order(order) else None
+
+
+def is_order(name: Name) -> bool:
+    return name[0] == "order"
+
+
+def is_kept(world, order, lead, rest) -> bool:
+    """Whether a ruling keeps an order from who named it on a device."""
+    said, void, joins = rest
+    whose = person_of(world, lead, said, void, joins)
+    others = {lead.devices[0]} | (whose if isinstance(whose, frozenset) else set())
+    return any(
+        (order in split.a and others & split.b) or (order in split.b and others & split.a)
+        for split in world.splits
+    )
+
+
+def marks_on(device, said, void, joins):
     marks = [
         (other.at, other.id, other.personal[0])
         for other in said
@@ -192,11 +238,7 @@ def person_of(world, one, said, void, joins):
             names = sorted(name for name in other_side if name[0] not in DEVICES)
             if device in side and all(name[0] in DEVICES for name in side) and names:
                 marks.append((join.at, join.id, first_of(names)))
-    if not marks or is_shared(marks):
-        return device
-    before = [mark for mark in marks if mark[0] <= one.at]
-    name = max(before)[2] if before else min(marks)[2]
-    return frozenset(group_of(world, name))
+    return marks
 
 
 def is_shared(marks) -> bool:

@@ -56,14 +56,16 @@ instants = st.one_of(
 
 
 @st.composite
-def messages(draw, *, most: int = 25) -> list[Said]:
+def messages(
+    draw, *, most: int = 25, names=personal, things=device, together: int = 3
+) -> list[Said]:
     """Messages in the order in which they come, which is none."""
     said = []
     for number in range(draw(st.integers(1, most))):
-        who = draw(st.lists(personal, max_size=3, unique=True))
-        what = draw(st.lists(device, max_size=2 if who else 1, unique=True))
+        who = draw(st.lists(names, max_size=together, unique=True))
+        what = draw(st.lists(things, max_size=2, unique=True))
         if not who and not what:
-            what = [draw(device)]
+            what = [draw(things)]
         named = sorted(dict.fromkeys(who), key=lambda one: TRUST.index(one[0]))
         devices = sorted(dict.fromkeys(what), key=lambda one: DEVICES.index(one[0]))
         devices = list({kind: (kind, value) for kind, value in devices}.values())
@@ -74,7 +76,7 @@ def messages(draw, *, most: int = 25) -> list[Said]:
         at = NOON + timedelta(minutes=draw(instants))
         users = [one for one in named if one[0] == "user_id"]
         named = [one for one in named if one not in users[1:]]
-        untrusted = draw(st.booleans())
+        untrusted = together > 1 and draw(st.booleans())
         books = f"{source_of(untrusted)}/"  # an order is one of its source's own
         devices = [(kind, books * (kind == "order") + value) for kind, value in devices]
         said.append(Said(f"m{number:02}", at, (*named, *devices), untrusted))
@@ -111,10 +113,21 @@ def clock(said: Said) -> int:
     return 1970 if len(said.names) % 2 else 2100
 
 
+def few(kind: str, most: int) -> st.SearchStrategy[tuple[str, str]]:
+    return st.builds(name, st.just(kind), st.integers(1, most))
+
+
+def of_orders() -> st.SearchStrategy[list[Said]]:
+    """What is said of one order, by few people on few devices."""
+    names = st.one_of(few("user_id", 2), few("email", 1))
+    things = st.one_of(few("anonymous_id", 2), few("order", 1))
+    return messages(most=8, names=names, things=things, together=1)
+
+
 @st.composite
-def histories(draw) -> tuple[list[Said], list[Ruling], list[Said | Ruling]]:
+def histories(draw, said=None) -> tuple[list[Said], list[Ruling], list[Said | Ruling]]:
     """Messages and decisions, and both as they come: one speaks of what is known by then."""
-    said = draw(messages(most=15))
+    said = draw(messages(most=15) if said is None else said)
     order: list[Said | Ruling] = list(draw(st.permutations(said)))
     names = sorted({name for one in said for name in one.personal})
     devices = sorted({name for one in said for name in one.devices})

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.messages import Identifier
 from services.profile.resolve.handler import ResolveHandler
+from services.profile.resolve.model import Device
 from services.profile.resolve.rules.spelling import node_of
 from services.runtime.turn import Record, Timer, Turn
 from tests.identity_oracle import TRUST, Ruling, Said, world_of
@@ -26,6 +27,7 @@ from tests.identity_stories import (
     histories,
     messages,
     name,
+    of_orders,
 )
 from tests.identity_world import FakePeople
 
@@ -74,6 +76,11 @@ def check(people: FakePeople, said: Sequence[Said], rulings=()) -> None:
             assert people.by[node_of(held.identifier)].profile_id == person.profile_id
     for has in people.by.values():
         assert not has.profile_id or people.all[has.profile_id].into is None
+    for order, has in people.by.items():
+        if isinstance(has, Device) and has.lead and not has.marks:
+            led_by = has.lead.message_id
+            whose = people.living(people.stored[led_by].profile_id)
+            assert has.profile_id == whose or order not in shown[led_by]
     held = {node_of(h.identifier) for person in living for h in person.identifiers}
     owned = {node for node, has in people.by.items() if has.profile_id and node.type in TRUST}
     assert held <= owned  # A decision may name what nobody has said.
@@ -110,6 +117,30 @@ async def test_what_people_decide_holds_whatever_comes_before_or_after(
         for start in range(0, len(order), size):
             await resolve.take(order[start : start + size])
         check(resolve.people, said, decided)
+
+
+@SLOW
+@given(histories(of_orders()), st.integers(1, 3))
+async def test_an_order_that_names_nobody_is_whose_its_device_was_and_so_is_its_refund(
+    history: tuple[list[Said], list[Ruling], list[Said | Ruling]], size: int
+) -> None:
+    said, decided, order = history
+    resolve = Resolve()
+    for start in range(0, len(order), size):
+        await resolve.take(order[start : start + size])
+    check(resolve.people, said, decided)
+
+
+async def test_what_is_said_of_an_order_leaves_who_is_decided_not_to_have_it() -> None:
+    ann, phone, order = name("user_id", 1), name("anonymous_id", 1), ("order", "server/o1")
+    placed, login = Said("m1", NOON, (phone, order)), Said("m2", NOON, (ann, phone))
+    refunds = [Said("m3", NOON, (order,)), Said("m4", NOON, (order,))]
+    hers_no_more = Ruling("d1", NOON, "split", frozenset({order}), frozenset({ann}))
+    for come in permutations([hers_no_more, placed, login, *refunds]):
+        resolve = Resolve()
+        for each in come:
+            await resolve.take([each])
+        check(resolve.people, [placed, login, *refunds], [hers_no_more])
 
 
 async def test_a_device_is_whose_it_was_decided_to_be_also_where_no_message_may_name_them() -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from schemas.messages import Interaction
 from services.profile.resolve import outbox
-from services.profile.resolve.model import Decision, Person, Stored
+from services.profile.resolve.model import Decision, Device, Person, Stored
 from services.profile.resolve.rearranging import Component, Reader, Seeds
 from services.profile.resolve.rules import interactions
 from services.profile.resolve.rules.identity import Graph
@@ -108,9 +108,12 @@ def _handed_on(component: Component) -> set[str]:
     return {
         f"{each.type}:{each.value}"
         for each, device in component.result.devices.items()
-        if each in before
-        and (before[each].marks, before[each].shared) != (device.marks, device.shared)
+        if each in before and _told_by(before[each]) != _told_by(device)
     }
+
+
+def _told_by(device: Device) -> tuple[object, ...]:
+    return device.marks, device.shared, device.lead
 
 
 def _changed(component: Component, before: dict[str, Person]) -> set[str]:

@@ -39,17 +39,19 @@ def holding_of(node: Identifier, has: Owner | Device) -> Document:
         said: dict[str, object] = {"u": has.unvouched, "c": has.contested}
     else:
         marks = msgspec.to_builtins(has.marks)
-        said = {"o": has.own, "m": marks, "s": has.shared, "d": has.decided}
+        lead = msgspec.to_builtins(has.lead)
+        said = {"o": has.own, "m": marks, "l": lead, "s": has.shared, "d": has.decided}
     return document | {name: value for name, value in said.items() if value}
 
 
 def device_of(document: Document) -> Device:
     """The inverse of ``holding_of``, of a device."""
-    marks = document.get("m")
+    marks, lead = document.get("m"), document.get("l")
     return Device(
         document["p"],
         document.get("o", ""),
         msgspec.convert(marks, list[Mark]) if marks else [],
+        msgspec.convert(lead, Mark) if lead else None,
         "s" in document,
         "d" in document,
     )

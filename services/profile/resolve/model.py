@@ -161,6 +161,9 @@ class Device(Struct, omit_defaults=True):
     """The profile of the anonymous person of this device, once there was one."""
     marks: list[Mark] = field(default_factory=list)
     """When it changed hands: the first mark of each run with one anchor, in order."""
+    lead: Mark | None = None
+    """Of an order: the earliest message that names it on a device, and nobody. The anchor is
+    that device. While nobody is named on the order, it is whose that message is."""
     shared: bool = False
     decided: bool = False
     """Some decision of people names it."""

@@ -24,7 +24,7 @@ from services.profile.resolve.rules.decisions import decided
 from services.profile.resolve.rules.identifiers import link_again
 from services.profile.resolve.rules.identity import Graph
 from services.profile.resolve.rules.kinds import is_device
-from services.profile.resolve.rules.needs import Known
+from services.profile.resolve.rules.needs import Known, leads
 from services.profile.resolve.rules.people import Outcome, Past, people_of
 from services.profile.resolve.rules.rearranging import rearranged
 from services.profile.resolve.rules.spelling import node_of
@@ -75,7 +75,7 @@ class Seeds(Struct):
 
     people: set[str] = field(default_factory=set)
     devices: dict[Identifier, set[Identifier]] = field(default_factory=dict)
-    """With who was named on them, where that is not stored yet."""
+    """With who was named on them, or to what they lead, where that is not stored yet."""
     decisions: list[Decision] = field(default_factory=list)
     """Decisions that are not stored yet."""
 
@@ -114,8 +114,9 @@ class Reader:
         reading.drafts, reading.moved = batch
         reading.decisions = {one.decision_id: one for one in seeds.decisions}
         reading.past.anew = set(seeds.devices)
-        wanted = set(seeds.people) | await reading.owners(set().union(*seeds.devices.values()))
-        wanted |= await reading.around_devices(seeds.devices)
+        seen = set[Identifier]().union(*seeds.devices.values())
+        wanted = set(seeds.people) | await reading.owners(seen)
+        wanted |= await reading.around_devices({*seeds.devices, *seen})
         for decision in seeds.decisions:
             wanted |= await reading.around_decision(decision)
         while True:
@@ -183,6 +184,7 @@ class _Reading:
         nodes = {node for link in fresh for node in link.nodes}
         named = nodes | {device for link in fresh for device in link.devices}
         await self._known(named)
+        await self._known(leads(self.past.devices))
         around = await self.owners(nodes - crowd)
         for decision in await self._history.decisions(list(named), self._session):
             if decision.decision_id not in self.decisions:
@@ -205,6 +207,8 @@ class _Reading:
             if device is not None:
                 around |= {device.profile_id, device.own}
                 around |= await self.owners({mark.anchor for mark in device.marks})
+                if device.lead is not None:
+                    around |= await self.around_devices([device.lead.anchor])
         return {self._graph.survivor(profile_id) for profile_id in around if profile_id}
 
     async def around_decision(self, decision: Decision) -> set[str]:

@@ -6,7 +6,7 @@ may speak of consent, else missing}``; ``people``: a ``Person``, ``decisions``: 
 with ``ids``, all that it names; their times as RFC 3339 text, exact to the microsecond.
 ``identifiers`` ``{_id: "<type>:<value>" (an address as its SHA-256), p: profile id, u: no
 authenticated source has named it, c: contested}``; of a device ``{_id, p, o: its own anonymous
-profile, m: marks, s: shared, d: decided}``.
+profile, m: marks, l: lead, s: shared, d: decided}``.
 
 Several workers change the graph at once, each in a snapshot transaction of its own. Two
 that would decide differently, had one seen the other, always write a document in common:

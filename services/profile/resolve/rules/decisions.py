@@ -27,6 +27,13 @@ class Decided(Struct, frozen=True):
         """Whether a split keeps some of these from being one person's."""
         return any(not a.isdisjoint(nodes) and not b.isdisjoint(nodes) for a, b in self.splits)
 
+    def keeps(self, one: Identifier, others: Collection[Identifier]) -> bool:
+        """Whether a split keeps ``one`` from any of ``others``."""
+        return any(
+            (one in a and not b.isdisjoint(others)) or (one in b and not a.isdisjoint(others))
+            for a, b in self.splits
+        )
+
     def counted(self, node: Identifier) -> Identifier:
         """What ``node`` counts as."""
         while node in self.same:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from schemas.messages import Identifier
 from services.profile.resolve.model import Device, Link, Mark
-from services.profile.resolve.rules.kinds import SHARED_DAYS, SHARED_NAMES, SHARED_TURNS
+from services.profile.resolve.rules.kinds import ORDER, SHARED_DAYS, SHARED_NAMES, SHARED_TURNS
 
 _WINDOW = timedelta(days=SHARED_DAYS)
 
@@ -20,6 +20,24 @@ _WINDOW = timedelta(days=SHARED_DAYS)
 def mark_of(link: Link) -> Mark:
     """The mark that a message leaves on each device that it names."""
     return Mark(link.at, link.message_id, link.nodes[0])
+
+
+def led(link: Link) -> list[Identifier]:
+    """The orders that a message leads to its device: it names that first, and nobody."""
+    devices = link.devices
+    if link.nodes or len(devices) < 2 or devices[0].type == ORDER:
+        return []
+    return [each for each in devices if each.type == ORDER]
+
+
+def lead_of(link: Link) -> Mark:
+    """The lead that it leaves on each of them."""
+    return Mark(link.at, link.message_id, link.devices[0])
+
+
+def is_earlier(lead: Mark, than: Mark | None) -> bool:
+    """Whether an order is whose ``lead`` is, rather."""
+    return than is None or _order(lead) < _order(than)
 
 
 def governing(marks: Sequence[Mark], at: datetime) -> Mark:

@@ -4,8 +4,16 @@ Where the order of arrival may matter, the device is named in ``unsettled_device
 """
 
 from schemas.messages import Identifier
-from services.profile.resolve.model import Device, Link
-from services.profile.resolve.rules.devices import governing, has_many_names, mark_of, place
+from services.profile.resolve.model import Device, Link, Mark
+from services.profile.resolve.rules.devices import (
+    governing,
+    has_many_names,
+    is_earlier,
+    lead_of,
+    led,
+    mark_of,
+    place,
+)
 from services.profile.resolve.rules.evidence import nodes_of
 from services.profile.resolve.rules.ground import Ground
 from services.profile.resolve.rules.kinds import SHARED_TURNS
@@ -22,10 +30,34 @@ class Holding(Ground):
         self._latest = known.latest
         self._done: list[Link] = []
 
-    def _of_device(self, link: Link) -> str:
+    def _of_nobody(self, link: Link) -> str:
         """Whose a message is that names nobody."""
-        named = link.devices[0]
+        profile_id = self._of_device(link)
+        for each in led(link) if len(link.devices) > 1 else ():
+            self._lead(each, lead_of(link), profile_id)
+        return profile_id
+
+    def _lead(self, named: Identifier, lead: Mark, profile_id: str) -> None:
+        """An order was named on a device, and nobody."""
         device = self.devices.get(named)
+        if device is None:
+            self._put_device(named, Device(profile_id, lead=lead), profile_id)
+        elif device.decided or (not device.marks and is_earlier(lead, device.lead)):
+            self.unsettled_devices.setdefault(named, set()).add(lead.anchor)
+            self.taken[named] = None
+        elif is_earlier(lead, device.lead):
+            device.lead = lead
+            self._dirty[named] = None
+
+    def _of_device(self, link: Link) -> str:
+        named, at = link.devices[0], link.at
+        device = self.devices.get(named)
+        if device is not None and device.lead is not None and not device.marks:
+            held = self.devices.get(device.lead.anchor)
+            if device.decided or held is None or not held.profile_id:
+                self.unsettled_devices.setdefault(named, set())
+            else:
+                named, at, device = device.lead.anchor, device.lead.at, held
         if device is None or not device.profile_id:
             person = self._create(link)
             self._put_device(named, device or Device(""), person.profile_id)
@@ -33,8 +65,8 @@ class Holding(Ground):
             if self.devices[named].marks:
                 self.unsettled_devices.setdefault(named, set())  # It is who was decided to have it.
             return person.profile_id
-        if device.marks and not device.shared and link.at < device.marks[-1].at:
-            owner = self.owners.get(governing(device.marks, link.at).anchor)
+        if device.marks and not device.shared and at < device.marks[-1].at:
+            owner = self.owners.get(governing(device.marks, at).anchor)
             if owner is not None and owner.profile_id:
                 return self.survivor(owner.profile_id)
             self.unsettled_devices.setdefault(named, set())
@@ -54,6 +86,9 @@ class Holding(Ground):
             return False
         if device.decided and not marks:
             self._doubt(named, link)
+        elif device.lead is not None and not marks:
+            self._doubt(named, link)
+            self.taken[named] = None
         elif not marks:
             marks.append(mark)
             self._put_device(named, device, profile_id)

@@ -41,7 +41,7 @@ class Graph(Holding):
         """Decide whose the event is, linking and merging where it says so."""
         self._done.append(link)
         if not link.nodes:
-            profile_id = self._of_device(link)
+            profile_id = self._of_nobody(link)
             return Attribution(profile_id, link.identifiers, link.blocked)
         if says_nothing_new(link, self.owners, self.devices):
             profile_id = self.owners[link.nodes[0]].profile_id
@@ -131,7 +131,7 @@ class Graph(Holding):
             if (
                 device
                 and device.profile_id
-                and not device.marks
+                and not (device.marks or device.lead)
                 and not (device.shared or device.decided)
             ):
                 profile_id = self.survivor(device.profile_id)

@@ -34,11 +34,10 @@ Types that are not named here, of ``context.externalIds``, come after these, fiv
 ``customer_id`` and ``contact_id`` are ``<source>/<id>``: a shop's and a chat tool's own books.
 """
 
-DEVICES = ("anonymous_id", "device_id", "order")
-"""The first of a message's says whose it is, where it names nobody.
-
-``order`` is ``<source>/<order id>``: what names nothing else, a refund mostly, is whose it is.
-"""
+ORDER = "order"
+"""``<source>/<order id>``: what names nothing else, a refund mostly, is whose it is."""
+DEVICES = ("anonymous_id", "device_id", ORDER)
+"""The first of a message's says whose it is, where it names nobody."""
 
 _RANK = {kind.type: rank for rank, kind in enumerate(PERSONAL)}
 _MOST = {kind.type: kind.most for kind in PERSONAL}

@@ -7,13 +7,22 @@ person whose message made it.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from msgspec import Struct, field
 
 from schemas.messages import Identifier
 from services.profile.resolve.model import Device, Link, Mark, Owner, Person
 from services.profile.resolve.rules.decisions import NOTHING, Decided
-from services.profile.resolve.rules.devices import governing, is_shared, mark_of, turns
+from services.profile.resolve.rules.devices import (
+    governing,
+    is_earlier,
+    is_shared,
+    lead_of,
+    led,
+    mark_of,
+    turns,
+)
 from services.profile.resolve.rules.ground import profile_id_of
 from services.profile.resolve.rules.kinds import is_device
 from services.profile.resolve.rules.partition import Group, Partition, partition
@@ -83,8 +92,12 @@ def people_of(past: Past) -> Outcome:
 
 def _decide_devices(past: Past, outcome: Outcome) -> None:
     marks: dict[Identifier, list[Mark]] = {device: [] for device in past.anew}
+    leads: dict[Identifier, Mark] = {}
     for link in past.links:
         if not link.nodes:
+            for each in led(link):
+                if is_earlier(lead_of(link), leads.get(each)):
+                    leads[each] = lead_of(link)
             continue
         nodes = outcome.parts.groups[link.nodes[0]].nodes
         for each in link.devices:
@@ -105,6 +118,7 @@ def _decide_devices(past: Past, outcome: Outcome) -> None:
             "",
             own=before.own,
             marks=turns(all_marks),
+            lead=leads.get(each),
             shared=is_shared(all_marks),
             decided=each in past.decided.named,
         )
@@ -116,12 +130,38 @@ def _whose(link: Link, past: Past, outcome: Outcome) -> int | Identifier | Group
         return outcome.parts.groups[link.nodes[0]]
     named = link.devices[0]
     device = outcome.devices.get(named) or past.devices.get(named)
+    if device is not None and device.lead is not None and not device.marks:
+        lead = device.lead
+        whose = _holder(lead.anchor, lead.at, past, outcome)
+        return named if _is_kept(named, lead.anchor, whose, past) else whose
+    whose = _holder(named, link.at, past, outcome)
+    for each in led(link):
+        if _is_kept(each, named, whose, past):
+            outcome.apart.setdefault(link.message_id, []).append(each)
+    return whose
+
+
+def _holder(
+    named: Identifier, at: datetime, past: Past, outcome: Outcome
+) -> Identifier | Group | None:
+    """Whose a device is at an instant; the device itself: an anonymous person's."""
+    device = outcome.devices.get(named) or past.devices.get(named)
     if device is None or not device.marks or device.shared:
         return named
-    group = outcome.parts.groups.get(governing(device.marks, link.at).anchor)
+    group = outcome.parts.groups.get(governing(device.marks, at).anchor)
     if group is None:
         outcome.strays.add(named)
     return group
+
+
+def _is_kept(
+    order: Identifier, device: Identifier, whose: Identifier | Group | None, past: Past
+) -> bool:
+    """Whether a decision keeps an order from who has the device that leads to it."""
+    if order not in past.decided.named:
+        return False
+    nodes = whose.nodes if isinstance(whose, Group) else ()
+    return past.decided.keeps(order, {device, *nodes})
 
 
 def _put(

@@ -46,7 +46,7 @@ def rearranged(past: Past, outcome: Outcome) -> Rearranged:
         if found.device is not None
     }
     _owners(result, past, outcome, by_group)
-    _devices(result, past, outcome, (by_group, own))
+    _devices(result, past, outcome, (by_group, own, _led(past, outcome, current)))
     for message_id, whose in outcome.whose.items():
         ids = result.standing[current[whose]]
         placed = past.placed[message_id]
@@ -189,13 +189,26 @@ def _owners(result: Rearranged, past: Past, outcome: Outcome, by_group: dict[int
                 result.fresh.add(node)
 
 
+def _led(past: Past, outcome: Outcome, current: list[str]) -> dict[Identifier, str]:
+    """Whose the orders are on which nobody is named, but that are led to a device."""
+    found = {}
+    for named in {*past.devices, *outcome.devices}:
+        device = outcome.devices.get(named) or past.devices[named]
+        if device.lead is None or device.marks:
+            continue
+        led_by = device.lead.message_id
+        if led_by in outcome.whose and named not in outcome.apart.get(led_by, ()):
+            found[named] = current[outcome.whose[led_by]]
+    return found
+
+
 def _devices(
     result: Rearranged,
     past: Past,
     outcome: Outcome,
-    holders: tuple[dict[int, Person], dict[Identifier, str]],
+    holders: tuple[dict[int, Person], dict[Identifier, str], dict[Identifier, str]],
 ) -> None:
-    by_group, own = holders
+    by_group, own, led = holders
     for named in {*past.devices, *outcome.devices}:
         before = past.devices.get(named)
         device = outcome.devices.get(named) or (before and replace(before))
@@ -211,8 +224,8 @@ def _devices(
                 device.profile_id = ""  # Whose it is has said nothing yet.
             else:
                 device.profile_id = (before or device).profile_id
-        elif named in own:
-            device.profile_id = own[named]
+        elif named in led or named in own:
+            device.profile_id = led.get(named) or own[named]
         elif named in past.anew:
             device.profile_id = ""
         if device != before:

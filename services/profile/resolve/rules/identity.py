@@ -59,6 +59,8 @@ class Graph(Holding):
         else:
             person = min([*people, *free], key=seniority)
         merges = self._merge(person, [*people, *free], link) if len(people) + len(free) > 1 else ()
+        if free and person.decided:
+            self.unsettled[person.profile_id] = None  # Of their orders one may be kept from them.
         self._add(person, accepted, link, joined=len(before) > 1)
         if because is not None:
             self._refuse(link, [person, *named], len(accepted), because)

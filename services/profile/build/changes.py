@@ -1,5 +1,7 @@
 """What one turn changes: the rows to store, the cache, and what is said of it."""
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import Struct
 
@@ -19,6 +21,7 @@ from services.runtime.cache import Cache
 from services.runtime.turn import Turn
 
 _SEARCHED = ("traits.", "identifiers.", "merged_from")
+"""What names begin with of which ``Search`` is made."""
 
 
 class Row(Struct):
@@ -72,12 +75,13 @@ class Changes:
 
         False if it is too large to be stored: then the turn's interactions are rejected.
         """
+        state = kept.state
         if touched:
-            forget(kept.parts, touched)
-        if self._revalue(kept, touched):
+            forget(kept.made, touched)
+        if (state.orders or kept.worth is not None) and self._revalue(kept, touched):
             touched.add("revenue_base")
-        if kept.state.consent and work.earlier is not None and not touched.isdisjoint(MAILBOX):
-            touched |= readdressed(work.earlier.addressed(), kept.state, self._policy)
+        if state.consent and work.earlier is not None and not touched.isdisjoint(MAILBOX):
+            touched |= readdressed(work.earlier.addressed(), state, self._policy)
         if touched:
             kept.version += 1
         stored = encode(kept)
@@ -86,19 +90,17 @@ class Changes:
             for record, _ in work.interactions:
                 self._turn.reject(record, "profile_too_large")
             return False
-        searched = kept.version <= 1 or any(name.startswith(_SEARCHED) for name in touched)
-        search = search_of(kept.state) if searched else None
+        search = search_of(state) if kept.version <= 1 or _is_searched(touched) else None
         self._put(profile_id, work, kept, (stored, search))
         if touched:
             what = (touched, self._traits, self._policy)
             outbox.emit_changed(self._turn, work, profile_id, kept, what)
-            self._ask(profile_id, work, kept, touched)
+            if state.consent and not work.history:
+                self._ask(profile_id, work, kept, touched)
         return True
 
     def _ask(self, profile_id: str, work: Work, kept: Kept, touched: set[str]) -> None:
         """Have confirmed what must be, unless nothing but imported history touched it."""
-        if work.history or not kept.state.consent:
-            return
         how = (self._policy, [said for _, said in work.interactions])
         for asked in requests_of(profile_id, kept, touched, how):
             outbox.emit_request(self._turn, work, asked)
@@ -112,7 +114,7 @@ class Changes:
     def _revalue(self, kept: Kept, touched: set[str]) -> bool:
         """Bring ``kept.worth`` up to date; whether what it says is something else now."""
         rates, old = self._rates, kept.worth
-        if old is None and (rates.base is None or not kept.state.orders):
+        if old is None and rates.base is None:
             return False
         if old is not None and "orders" not in touched and rates.gave(old):
             return False
@@ -159,3 +161,10 @@ class Changes:
             self._cache.put(work.source.id, profile_id, kept)
         else:  # A sweep goes through everybody: it must not drive out who is busy.
             self._cache.renew(work.source.id, profile_id, kept)
+
+
+def _is_searched(touched: Iterable[str]) -> bool:
+    for name in touched:  # noqa: SIM110 - a generator costs more than all that it looks at
+        if name.startswith(_SEARCHED):
+            return True
+    return False

@@ -16,7 +16,7 @@ def not_covered(work: Work, kept: Kept) -> list[Interaction]:
     """
     vector = kept.vector
     if not vector and not kept.rearranged:
-        return [one for _, one in work.interactions]
+        return [one for _, one in work.interactions]  # as nearly always
     said: list[Interaction] = []
     for record, interaction in work.interactions:
         origin, seq = first_of(record)
@@ -55,6 +55,6 @@ def forget_vector(source: Source, kept: Kept) -> None:
     The stage itself drops records up to ``source.origins``. Only a person with former
     profile ids can still get older ones, forwarded from another partition.
     """
-    if kept.vector and not kept.members and not kept.rearranged:
+    if not kept.members and not kept.rearranged:
         done = source.origins
         kept.vector = {o: seq for o, seq in kept.vector.items() if done.get(o, 0) < seq}

@@ -24,7 +24,7 @@ from services.profile.build.rules.consent import OPEN, Policy, grants_of
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import differences
 from services.profile.build.sweep import SWEEP, Definitions, Sweep, Sweeps
-from services.profile.build.writing import Writing
+from services.profile.build.writing import SLICE, Writing
 from services.profile.commerce.valuation import RATES, Valuation, Valued
 from services.runtime import metrics
 from services.runtime.cache import Cache
@@ -120,7 +120,8 @@ class Build:
                 self._fold(turn, profile_id, (work, kept), changes)
             elif kept is not None and work.revalue:
                 changes.revalue(profile_id, work, kept)
-            await writing.begin(changes.rows)
+            if len(changes.rows) >= SLICE:
+                await writing.begin(changes.rows)
         if olds:
             await writing.finish()  # What follows reads, and so needs the transaction.
             fresh = await self._rebuilt(turn, works, olds)
@@ -205,7 +206,8 @@ class Build:
     async def _compositions(self, known: Mapping[str, Kept], session: Any) -> Compositions:
         """What the profiles were computed with, by fingerprint."""
         now = self.sweep.traits.composition
-        others = {kept.fingerprint for kept in known.values()} - {now.fingerprint}
+        others = {kept.fingerprint for kept in known.values()}
+        others.discard(now.fingerprint)
         befores = {one: await self.sweep.composition(one, session) for one in others}
         return {**befores, now.fingerprint: now}
 
@@ -243,16 +245,19 @@ class Build:
             turn.drop("rebuilt_already", len(work.interactions) - len(said))
         if not said and carried is None:
             return
-        work.history = carried is None and all(interaction.history for interaction in said)
         touched = carried or set()
-        renewed = {name.removeprefix("computed.") for name in touched}
+        traits, state = self.sweep.traits, kept.state
         if kept.version:
-            work.earlier = Earlier(kept)
-            work.earlier.renewed = renewed
-            work.earlier.foresee(kept, said, self.sweep.traits)
+            work.earlier = earlier = Earlier(kept)
+            if carried:
+                earlier.renewed = {name.removeprefix("computed.") for name in carried}
+            earlier.foresee(kept, said, traits)
+        imported = state.imported
         for interaction in said:
-            fold(kept.state, interaction, self.sweep.traits, touched)
-        forget_vector(work.source, kept)
+            fold(state, interaction, traits, touched)
+        work.history = carried is None and state.imported - imported == len(said)
+        if kept.vector:
+            forget_vector(work.source, kept)
         changes.announce(profile_id, work, kept, touched)
 
     async def _rebuilt(

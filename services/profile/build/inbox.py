@@ -1,9 +1,9 @@
 """The turn's records, decoded and grouped by the profile that they are about."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import Struct, field
 
 from schemas.messages import IdentityMerged, IdentityRearranged, Interaction, ProfileAbsorbed
 from schemas.topics import MEANT_FOR
@@ -17,8 +17,7 @@ ABSORBED = "regulars.profile.absorbed.v1"
 CHANGED = "regulars.profile.changed.v1"
 
 
-@dataclass(slots=True)
-class Work:
+class Work(Struct):
     """What one turn has for one profile."""
 
     source: Source

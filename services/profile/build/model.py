@@ -7,7 +7,6 @@ canonical form: two states are equal exactly when their bytes are.
 
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
 
 import msgspec
 from msgspec import Struct, field
@@ -240,10 +239,18 @@ class Kept(Struct, array_like=True, dict=True):
     worth: Worth | None = None
     """What the orders are worth in the base currency, as announced; None without any."""
 
-    @cached_property
+    @property
     def parts(self) -> Parts:
         """What of the published profile need not be made anew; not stored."""
-        return Parts()
+        parts = self.made
+        if parts is None:
+            parts = self.__dict__["parts"] = Parts()
+        return parts
+
+    @property
+    def made(self) -> Parts | None:
+        """``parts``, if anything was kept there."""
+        return self.__dict__.get("parts")
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

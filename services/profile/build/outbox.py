@@ -59,22 +59,19 @@ def emit_changed(
     """The profile as it is now; ``what`` changed, and what it is computed and judged with."""
     touched, traits, policy = what
     changed = sorted(touched)
-    _emit_change(
-        turn,
-        work,
-        ProfileChanged(
-            profile_id=profile_id,
-            version=kept.version,
-            changed_at=turn.now,
-            cause=cause_of(turn, work),
-            changed=changed,
-            before=told(work.earlier, changed, policy, traits) if work.earlier is not None else {},
-            merged_from=kept.members,
-            profile=valued(
-                profile_of(profile_id, kept.state, traits, policy, parts=kept.parts), kept.worth
-            ),
-        ),
+    profile = profile_of(profile_id, kept.state, traits, policy, parts=kept.parts)
+    change = ProfileChanged(
+        profile_id=profile_id,
+        version=kept.version,
+        changed_at=turn.now,
+        cause=cause_of(turn, work),
+        changed=changed,
+        merged_from=kept.members,
+        profile=valued(profile, kept.worth),
     )
+    if work.earlier is not None:
+        change.before = told(work.earlier, changed, policy, traits)
+    _emit_change(turn, work, change)
 
 
 def emit_redirect(turn: Turn, work: Work, profile_id: str, redirect: tuple[Kept, int]) -> None:
@@ -116,17 +113,16 @@ def emit_redirect(turn: Turn, work: Work, profile_id: str, redirect: tuple[Kept,
 
 
 def _emit_change(turn: Turn, work: Work, change: ProfileChanged) -> None:
-    turn.emit(
-        work.source,
-        Message(
-            topic="profile.changes",
-            key=change.profile_id,
-            value=_encode(change),
-            type=CHANGED,
-            id=f"{change.profile_id}/{change.version}",
-            time=change.changed_at,
-        ),
+    profile_id = change.profile_id
+    message = Message(
+        topic="profile.changes",
+        key=profile_id,
+        value=_encode(change),
+        type=CHANGED,
+        id=f"{profile_id}/{change.version}",
+        time=change.changed_at,
     )
+    turn.emit(work.source, message)
 
 
 def emit_absorbed(turn: Turn, work: Work, absorbed: ProfileAbsorbed) -> None:

@@ -66,7 +66,7 @@ class Earlier:
         self.consent = _pack(state.consent) if state.consent else b""
         self.identifiers: dict[str, set[str]] = state.identifiers.copy()
         self.members: list[str] = kept.members
-        self.orders = b""
+        self.orders = b"" if state.orders else _NO_LIST
         """As told, if a turn may change them in place and they are not too many."""
         self.computed: dict[str, bytes] = {}
         """The same, by key."""
@@ -77,11 +77,12 @@ class Earlier:
 
     def foresee(self, kept: Kept, said: Sequence[Interaction], traits: Traits) -> None:
         """Keep aside what folding ``said`` may change in place: call it before."""
-        names, state = {one.name for one in said}, kept.state
-        if not names.isdisjoint(ORDER_EVENTS):
+        state = kept.state
+        if state.orders and any(one.name in ORDER_EVENTS for one in said):
             self.orders = _orders(state, kept.parts)
         if not traits.keys:
             return
+        names = {one.name for one in said}
         concerned = [about for name in names if (about := traits.concerned(name)) is not None]
         keys = {trait.key for about in concerned for trait in about.traits}
         if state.computed and traits.windows:

@@ -82,9 +82,10 @@ def _written(*parts: str) -> str:
 
 def devices_of(kept: Mapping[str, datetime]) -> list[Device]:
     """The devices of ``Habits.devices``, the last used first."""
-    latest = list(kept.items())
-    if len(latest) > 1:
-        latest.sort(key=lambda item: (item[1], item[0]), reverse=True)
+    if len(kept) == 1:  # as most people have
+        [(written, last_seen)] = kept.items()
+        return [Device(*_read(written), last_seen)]
+    latest = sorted(kept.items(), key=lambda item: (item[1], item[0]), reverse=True)
     return [Device(*_read(written), last_seen) for written, last_seen in latest]
 
 

@@ -6,7 +6,7 @@ An event's body is decoded once, and no further than its name makes worth while.
 """
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -76,20 +76,24 @@ def fold(state: State, said: Interaction, traits: Traits, touched: set[str]) -> 
     The names are those of ``ProfileChanged.changed``. Never raises for what an event
     holds: what cannot be used is counted in ``state.flags``.
     """
-    at = utc(said.at)
-    name = said.name
+    at, name = said.at, said.name
+    if at.tzinfo is not UTC:
+        at = utc(at)
     state.interactions += 1
-    state.imported += said.history
-    state.counters[name] = state.counters.get(name, 0) + 1
+    if said.history:
+        state.imported += 1
+    counters = state.counters
+    counters[name] = counters.get(name, 0) + 1
     touched.add("counters." + name)
     if name not in PASSIVE:
         _see(state, at, traits, touched)
     for identifier in said.identifiers:
-        known = state.identifiers.get(identifier.type, _NONE)
-        if identifier.value not in known:
-            state.identifiers[identifier.type] = {*known, identifier.value}
-            touched.add("identifiers." + identifier.type)
-    concerned = traits.concerned(name)
+        type_, value = identifier.type, identifier.value
+        known = state.identifiers.get(type_, _NONE)
+        if value not in known:
+            state.identifiers[type_] = {*known, value}
+            touched.add("identifiers." + type_)
+    concerned = traits.concerned(name) if traits.keys else None
     if said.type == "message":
         _message_step(state, said, at, touched)
         if concerned is not None:
@@ -138,7 +142,8 @@ def _event(
     try:
         if special:  # First: odd traits beside it must not undo a withdrawal.
             _special(state, said, (at, properties), touched)
-        _tell(state, said, (at, body, traits), touched)
+        if _tells(said, body):
+            _tell(state, said, (at, body, traits), touched)
     except UNREADABLE:
         _flag(state, "unreadable_body")
     if name not in PASSIVE:
@@ -161,6 +166,13 @@ def _odd(
             _special(state, said, (at, properties), touched)
     if concerned is not None and (properties is not None or not concerned.needs_body):
         _computed(state, said, (concerned, properties or {}), touched)
+
+
+def _tells(said: Interaction, body: Body | Glanced) -> bool:
+    context = body.context
+    if context.traits is not NOTHING or context.consent is not NOTHING:
+        return True
+    return said.type == "identify" and body.traits is not NOTHING
 
 
 def _tell(

@@ -43,10 +43,12 @@ def fold_habits(
 ) -> None:
     """Take in one event that a person did themselves; ``told`` is when, and what is in it."""
     (at, where, what), name = told, said.name
-    if name in GLANCED:
-        if what.machine is True and name in RESPONSES:
+    if name == "Product Viewed":
+        _look(habits, what, touched)
+    elif name in RESPONSES:
+        if what.machine is True:
             return  # a scanner opened it: nobody's answer, hour or device
-        _look(habits, name, what, touched)
+        respond(habits, RESPONSES[name], touched)
     locale, zone = where.locale, None
     if isinstance(locale, str):
         known = habits.locale
@@ -77,20 +79,20 @@ def respond(habits: Habits, channel: str, touched: set[str]) -> None:
         touched.add("preferred_channel")
 
 
-def _look(habits: Habits, name: str, what: Glimpse, touched: set[str]) -> None:
-    if name != "Product Viewed":
-        respond(habits, RESPONSES[name], touched)
-        return
-    category, brand = favourable(what.category), favourable(what.brand)
-    if category is not None and _chosen(habits.categories, category):
+def _look(habits: Habits, what: Glimpse, touched: set[str]) -> None:
+    if what.category is not None and _chosen(habits.categories, what.category):
         touched.add("favourite_category")
-    if brand is not None and _chosen(habits.brands, brand):
+    if what.brand is not None and _chosen(habits.brands, what.brand):
         touched.add("favourite_brand")
 
 
-def _chosen(tally: Tally, named: str) -> bool:
+def _chosen(tally: Tally, value: Any) -> bool:
+    """Count a category or brand that was looked at; whether another is the favourite now."""
     counts = tally.counts
-    if named == tally.first:  # by far the most frequent case
+    named = value if value == tally.first else favourable(value)
+    if not named:
+        return False
+    if named == tally.first:
         counts[named] += 1
         return False
     leads = count(tally, named)
@@ -158,8 +160,10 @@ def count(tally: Tally, name: str) -> bool:
         counts[name] += 1
         return False
     times = counts[name] = counts.get(name, 0) + 1
-    if first and (times < (best := counts[first]) or (times == best and name > first)):
-        return False
+    if first:
+        best = counts[first]
+        if times < best or (times == best and name > first):
+            return False
     tally.first = name
     return True
 

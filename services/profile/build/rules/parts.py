@@ -24,8 +24,10 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 _NO_ORDERS = Bought()
 
 
-def forget(parts: Parts, touched: Collection[str]) -> None:
+def forget(parts: Parts | None, touched: Collection[str]) -> None:
     """Let go of what is not as it was, now that what ``touched`` names has changed."""
+    if parts is None:
+        return
     if "orders" in touched:
         parts.bought = parts.closings = None
     if parts.commerce:
@@ -64,10 +66,7 @@ def bought(state: State, parts: Parts | None) -> Bought:
 
 
 def commerce(state: State, parts: Parts | None) -> dict[str, Any]:
-    """Carts, wishlists, subscriptions and conversations, those that there are; as ``bought``."""
-    kept = state.commerce
-    if not (kept.carts or kept.wishes or kept.subscriptions or kept.conversations):
-        return {}
+    """Carts, wishlists, subscriptions and conversations; as ``bought``."""
     if parts is None:
         return {name: make(state, Parts()) for name, make in _COMMERCE.items()}
     for name, make in _COMMERCE.items():

@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 
 from schemas.messages import Consent, Identifier, Profile
 from services.profile.build.model import Habits, State
-from services.profile.build.parts import Parts
+from services.profile.build.parts import Bought, Parts
 from services.profile.build.rules import parts as costly
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy, standing
@@ -31,35 +31,48 @@ def profile_of(
     It shares parts with ``state``: encode it before the state goes on. With ``parts``, those
     that are there are taken as they are, and those that are made are left there, encoded.
     """
-    bought = costly.bought(state, parts)
     habits = state.habits
-    return Profile(
+    profile = Profile(
         profile_id=profile_id,
         identifiers=identifiers_of(state),
-        traits=_traits(state) if state.traits else {},
-        consent=consent_of(state, policy) if state.consent else {},
         first_seen=state.first_seen,
         last_seen=state.last_seen,
         interactions=state.interactions,
         counters=state.counters,
-        orders=bought.orders,
-        order_count=bought.count,
-        revenue=bought.revenue,
-        first_order_at=bought.first_at,
-        last_order_at=bought.last_at,
-        computed=traits.values(state),
-        revenue_gross=bought.gross,
-        average_order_value=bought.average,
-        days_between_orders=bought.days_between,
-        favourite_category=bought.category or habits.categories.first or None,
-        favourite_brand=bought.brand or habits.brands.first or None,
+        favourite_category=habits.categories.first or None,
+        favourite_brand=habits.brands.first or None,
         preferred_channel=habits.responses.first or None,
         preferred_hour=preferred_hour(habits),
         devices=devices_of(habits.devices),
         locale=None if habits.locale is None else habits.locale.value,
         time_zone=None if habits.time_zone is None else habits.time_zone.value,
-        **costly.commerce(state, parts),
     )
+    if state.traits:
+        profile.traits = _traits(state)
+    if state.consent:
+        profile.consent = consent_of(state, policy)
+    if traits.keys:
+        profile.computed = traits.values(state)
+    if state.orders:
+        _buy(profile, costly.bought(state, parts))
+    kept = state.commerce
+    if kept.carts or kept.wishes or kept.subscriptions or kept.conversations:
+        made = costly.commerce(state, parts)
+        profile.carts, profile.wishlists = made["carts"], made["wishlists"]
+        profile.subscriptions = made["subscriptions"]
+        profile.conversations = made["conversations"]
+    return profile
+
+
+def _buy(profile: Profile, bought: Bought) -> None:
+    """What was bought says more of what somebody likes than what was viewed."""
+    profile.orders, profile.order_count = bought.orders, bought.count
+    profile.revenue, profile.revenue_gross = bought.revenue, bought.gross
+    profile.first_order_at, profile.last_order_at = bought.first_at, bought.last_at
+    profile.average_order_value = bought.average
+    profile.days_between_orders = bought.days_between
+    profile.favourite_category = bought.category or profile.favourite_category
+    profile.favourite_brand = bought.brand or profile.favourite_brand
 
 
 def _traits(state: State) -> dict[str, Any]:
@@ -100,9 +113,10 @@ def consent_of(state: State, policy: Policy) -> dict[str, Consent]:
 
 def identifiers_of(state: State) -> list[Identifier]:
     """Every identifier of the person, sorted."""
-    known = [
-        Identifier(type_, value) for type_, values in state.identifiers.items() for value in values
-    ]
+    known: list[Identifier] = []
+    for type_, values in state.identifiers.items():
+        for value in values:
+            known.append(Identifier(type_, value))
     if len(known) > 1:
         known.sort()
     return known
@@ -173,6 +187,8 @@ class Search(Struct, frozen=True):
 
 def search_of(state: State) -> Search:
     """The searchable fields: traits first, identifiers where there is no such trait."""
+    if not state.traits:
+        return Search(_first(state, "email"), _first(state, "user_id"))
     first, last = _text(state, "firstName"), _text(state, "lastName")
     return Search(
         email=_text(state, "email") or _first(state, "email"),
@@ -189,4 +205,5 @@ def _text(state: State, trait: str) -> str:
 
 
 def _first(state: State, type_: str) -> str:
-    return min(state.identifiers.get(type_, ()), default="").lower()
+    known = state.identifiers.get(type_)
+    return min(known).lower() if known else ""

@@ -137,8 +137,14 @@ def carts_of(kept: Commerce, closings: Closings) -> list[Cart]:
     What was in one before an order was made of it is bought.
     """
     open_: dict[str, _Open] = {}
+    everything = closings.get(ALL)
     for entry in kept.carts:
-        if not entry.does or entry.content is None or _is_bought(entry, closings):
+        if not entry.does or entry.content is None:
+            continue
+        if everything is not None and entry.at <= everything:
+            continue
+        closed = closings.get(entry.cart)
+        if closed is not None and entry.at <= closed:
             continue
         cart = open_.get(entry.cart)
         if cart is None or entry.does == "holds":
@@ -151,11 +157,6 @@ def carts_of(kept: Commerce, closings: Closings) -> list[Cart]:
     carts = [cart for cart in carts if cart.products]
     carts.sort(key=lambda cart: (cart.updated_at, cart.cart_id), reverse=True)
     return carts[:MOST_CARTS]
-
-
-def _is_bought(entry: CartEntry, closings: Closings) -> bool:
-    ends: Iterable[datetime | None] = (closings.get(ALL), closings.get(entry.cart))
-    return any(end is not None and entry.at <= end for end in ends)
 
 
 class _Open:

@@ -28,7 +28,7 @@ from typing import Any
 import structlog
 from faust import Service
 
-from services.runtime import metrics, progress
+from services.runtime import garbage, metrics, progress
 from services.runtime.checkpoints import Advance, Checkpoints, encode, stamp
 from services.runtime.failpoint import Failpoint
 from services.runtime.intake import Intake
@@ -176,6 +176,7 @@ class Stage(Service):
         if not any(inputs):
             self._trouble = ""
             self._progressed = monotonic()
+            garbage.tidy()
             return
         async with self._intake.between_turns:
             if not self._intake.changed:

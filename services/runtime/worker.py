@@ -4,7 +4,6 @@ Faust gives the process its life (signals, supervision, timers, low-rate agents)
 firehose is read by the stage through its own aiokafka consumer and group.
 """
 
-import gc
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -17,7 +16,7 @@ from faust import Service
 from faust.app.base import BootStrategy
 from faust.types import ServiceT
 
-from services.runtime import layout
+from services.runtime import garbage, layout
 from services.runtime.ahead import Reading
 from services.runtime.checkpoints import Checkpoints
 from services.runtime.definitions import Definitions
@@ -201,10 +200,7 @@ class Host(Service):
             session=session,
         )
         await self.add_runtime_dependency(self._stage)
-        gc.collect()
-        gc.freeze()  # what exists now stays: the collector need not walk it again
-        # A batch makes thousands of objects that live for one turn and hold no cycles.
-        gc.set_threshold(50_000, 20, 20)
+        garbage.spare()
         log.info("worker started", worker=blueprint.name)
 
     async def on_shutdown(self) -> None:

@@ -1,19 +1,18 @@
 """The HTTP API of profile: who somebody is, what is known of them, and may we write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from pydantic import AwareDatetime
 
-from schemas.messages import Identifier
 from services.profile import answers
-from services.profile.build.model import Kept
-from services.profile.build.rules.consent import OPEN, Policy
+from services.profile.build.rules.consent import Policy
 from services.profile.build.store import ProfileStore
 from services.profile.commerce import routes as commerce
 from services.profile.commerce.routes import RateDesk
@@ -35,16 +34,17 @@ from services.profile.identity.forecast import Forecast
 from services.profile.identity.found import FoundPairs
 from services.profile.identity.scoring import Scorer
 from services.profile.identity.suggestions import Suggestions
+from services.profile.people import People
+from services.profile.reading import Reading
 from services.profile.render import interaction, profile
-from services.profile.resolve.model import Person
-from services.profile.resolve.rules.spelling import spelled
 from services.profile.resolve.store import IdentityStore
 from services.profile.settings import ProfileSettings
 from services.profile.traits import history, sources
 from services.profile.traits.declared import Declared
 from services.profile.traits.history import profile_at
 from services.profile.traits.past import Past
-from services.runtime.http import Page, Problem, create_api, decode_cursor, encode_cursor, require
+from services.runtime.express import Server
+from services.runtime.http import Page, create_api, decode_cursor, encode_cursor, require
 from services.runtime.mongo import PyMongoError, connect
 from services.runtime.publish import Publisher
 
@@ -123,44 +123,8 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     app.include_router(feed.routes())
     app.include_router(identity.routes())
     app.include_router(commerce.routes())
+    app.state.server = partial(Server, app, hot=Reading(app.state.people, app.state.tokens).hot)
     return app
-
-
-class People:
-    """Profiles as build keeps them and persons as resolve does, under any of their ids."""
-
-    def __init__(
-        self, profiles: ProfileStore, identities: IdentityStore, policy: Policy = OPEN
-    ) -> None:
-        self.profiles = profiles
-        self.identities = identities
-        self.policy = policy
-
-    async def profile(self, profile_id: str) -> tuple[str, Kept]:
-        """(surviving id, what is kept); 404 if nobody is known by that id."""
-        found = (await self.known([profile_id])).get(profile_id)
-        if found is None:
-            raise Problem(404, "Not Found", "There is no profile with this id.")
-        return found
-
-    async def known(self, profile_ids: Sequence[str]) -> dict[str, tuple[str, Kept]]:
-        """(surviving id, what is kept) by each id that somebody is known by."""
-        found = await self.profiles.profiles(profile_ids)
-        missing = [profile_id for profile_id in profile_ids if profile_id not in found]
-        if missing:
-            # Build may not have heard yet of a merge that resolve has made.
-            survivors = await self.identities.survivors(missing)
-            moved = {asked: into for asked, into in survivors.items() if into != asked}
-            there = await self.profiles.profiles(moved.values()) if moved else {}
-            found |= {asked: there[into] for asked, into in moved.items() if into in there}
-        return found
-
-    async def person(self, profile_id: str) -> Person:
-        """The person as resolve knows them; 404 if there is none."""
-        person = await self.identities.person(profile_id)
-        if person is None:
-            raise Problem(404, "Not Found", "There is no profile with this id.")
-        return person
 
 
 def _profiles() -> APIRouter:
@@ -204,11 +168,7 @@ def _profiles() -> APIRouter:
         """An email address is found in any spelling of its case, a phone number with its
         country in any punctuation. A shop's or a chat tool's own id is `<source>/<id>`."""
         people: People = request.app.state.people
-        known = spelled(type, value) or value.strip()
-        person = await people.identities.person_by(Identifier(type, known))
-        if person is None:
-            raise Problem(404, "Not Found", "Nobody is known by this identifier.")
-        return _json(profile(*await people.profile(person.profile_id), people.policy))
+        return _answer(await people.told_by(type, value))
 
     @router.get("/{profile_id}", summary="One person", response_model=answers.Profile)
     async def show_profile(request: Request, profile_id: ProfileId, at: At = None) -> Response:
@@ -221,7 +181,7 @@ def _profiles() -> APIRouter:
         if at is not None:
             return _json(await profile_at(request, profile_id, at))
         people: People = request.app.state.people
-        return _json(profile(*await people.profile(profile_id), people.policy))
+        return _answer(await people.told(profile_id))
 
     return router
 
@@ -256,4 +216,8 @@ def _page(items: list[object], last: Position | None) -> Response:
 
 
 def _json(answer: object) -> Response:
-    return Response(_encode(answer), media_type="application/json")
+    return _answer(_encode(answer))
+
+
+def _answer(text: bytes) -> Response:
+    return Response(text, media_type="application/json")

@@ -34,12 +34,16 @@ class Asked(NamedTuple):
 
 
 class Hot(NamedTuple):
-    """Paths that are asked for often, and who answers them; ``answer`` never fails."""
+    """What is asked for often, and who answers it; ``answer`` never fails."""
 
     paths: frozenset[str]
+    """Where is posted to."""
     longest: int
     """Bytes of a body, as it comes; longer ones are left to the app."""
-    answer: Callable[[Asked], Coroutine[Any, Any, Reply]]
+    answer: Callable[[Asked], Coroutine[Any, Any, Reply | None]]
+    """None: the app shall answer, as it answers what is not hot."""
+    reads: bytes | None = None
+    """A regular expression of what is read (GET): as in the request line, escapes and all."""
 
 
 class Part(NamedTuple):
@@ -51,13 +55,19 @@ class Part(NamedTuple):
     """What came after it, or all that has come."""
 
 
-def read(data: bytes, lines: Mapping[bytes, str], longest: int) -> Part | None:
+def read(
+    data: bytes, lines: Mapping[bytes, str], longest: int, reads: re.Pattern[bytes] | None = None
+) -> Part | None:
     """The hot request with which ``data`` begins; None when it is none, or not plainly one.
 
-    ``lines`` are the request lines of hot routes with their paths. Pure.
+    ``lines`` are the request lines of hot routes with their paths, ``reads`` matches those of
+    hot reads, whose first group is the path. Pure.
     """
     end = data.find(b"\r\n")
     path = lines.get(data[:end])
+    none = b""
+    if path is None and reads is not None and (found_read := reads.fullmatch(data, 0, max(end, 0))):
+        path, longest, none = found_read[1].decode("latin-1"), 0, b"0"
     close = data.find(b"\r\n\r\n", end)
     if path is None or close < 0 or not _FIELDS.fullmatch(data, end + 2, close + 2):
         return None
@@ -68,7 +78,7 @@ def read(data: bytes, lines: Mapping[bytes, str], longest: int) -> Part | None:
         if name in found or (name in _ODD and not _plain(name, value)):
             return None
         found[name] = value.strip(b" \t")
-    length = found.get(b"content-length", b"")
+    length = found.get(b"content-length", none)
     if not length.isdigit() or len(length) > 9 or int(length) > longest:
         return None
     stop = close + 4 + int(length)

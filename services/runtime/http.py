@@ -27,7 +27,16 @@ from services.runtime.keys import Keyring
 from services.runtime.problem import Problem, ProblemDocument
 from services.runtime.settings import Settings
 
-__all__ = ["Frame", "Page", "Problem", "create_api", "decode_cursor", "encode_cursor", "require"]
+__all__ = [
+    "Answered",
+    "Frame",
+    "Page",
+    "Problem",
+    "create_api",
+    "decode_cursor",
+    "encode_cursor",
+    "require",
+]
 
 MAX_BODY = 2_000_000
 VERSION = "0.1.0"
@@ -166,7 +175,7 @@ class Frame:
         self._service = service
         self._max_body = max_body
         self._roomy = tuple((roomy or {}).items())
-        self._observers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._answered = Answered(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -208,6 +217,18 @@ class Frame:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "") or "unmatched"
+        self._answered.count(route, status, seconds)
+
+
+class Answered:
+    """What an API has answered, by route and status, and how long that took: for Prometheus."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._observers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def count(self, route: str, status: int, seconds: float) -> None:
+        """One answer; ``route`` is a template, never a path."""
         observers = self._observers.get((route, status))
         if observers is None:
             observers = (

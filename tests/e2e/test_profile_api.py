@@ -1,5 +1,6 @@
 """The profile API on a real MongoDB, behind resolve and build: what a client sees of people."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any, get_args
 
@@ -17,7 +18,9 @@ from services.profile.build.rules.declared import computed_traits
 from services.profile.computed.catalogue import Catalogue
 from services.profile.computed.store import DefinitionStore
 from services.profile.identity import shapes
+from services.profile.reading import READS
 from services.profile.settings import ProfileSettings
+from services.runtime.hot import Asked
 from services.runtime.http import Page
 from services.runtime.turn import Source
 from tests.people import at
@@ -105,6 +108,53 @@ async def test_a_person_is_shown_whole_after_a_merge(api, spine):
     assert shown["last_seen"] == "2026-03-01T12:00:03Z"
     assert len(shown["merged_from"]) == 1
     assert set(shown) == set(answers.Profile.model_fields)
+
+
+async def test_a_read_from_the_socket_is_answered_as_by_its_route(api, spine, settings):
+    shown = await ann(api, spine)
+    app = create_app(settings)
+    hot = app.state.server.keywords["hot"]
+    reads = re.compile(hot.reads)
+    for path, status in {
+        f"/v1/profiles/{shown['merged_from'][0]}": 200,
+        f"/v1/profiles/{shown['profile_id']}": 200,
+        "/v1/profiles/by/email/ANN%40example.COM": 200,
+        "/v1/profiles/by/email/ann%2Bnews@example.com": 404,
+        "/v1/profiles/by/user_id/u/1": 200,
+        "/v1/profiles/by/anonymous_id/phone": 200,
+        "/v1/profiles/by/anonymous_id/nobody": 404,
+        "/v1/profiles/nobody": 404,
+    }.items():
+        assert reads.fullmatch(path.encode())
+        reply = await hot.answer(Asked(path, "Bearer reader", "", b""))
+        route = await api.get(path)
+        assert (reply.status, reply.body) == (route.status_code, route.content)
+        assert (status, dict(reply.headers)[b"content-type"]) == (
+            reply.status, route.headers["content-type"].encode())  # fmt: skip
+    for authorization in ("", "Bearer other", "Basic reader", "Bearer"):
+        assert await hot.answer(Asked("/v1/profiles/p1", authorization, "", b"")) is None
+    app.state.client.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/profiles",
+        "/v1/profiles/",
+        "/v1/profiles/export",
+        "/v1/profiles/p1?at=2026-03-01T12:00:00Z",
+        "/v1/profiles/p1/interactions",
+        "/v1/profiles/p%31",
+        "/v1/profiles/" + "p" * 201,
+        "/v1/profiles/by/email/",
+        "/v1/profiles/by/email/a%3Fb",
+        "/v1/profiles/by/e%2Fmail/a",
+        "/v1/profiles/by/user_id/" + "u" * 513,
+        "/v1/profiles/by/" + "t" * 61 + "/u",
+    ],
+)
+def test_what_else_may_be_asked_for_is_left_to_its_route(path: str) -> None:
+    assert not re.fullmatch(READS, path.encode())
 
 
 async def test_a_former_id_and_every_identifier_lead_to_the_survivor(api, spine):

@@ -1,6 +1,7 @@
 """Hot routes straight from the socket: the same answers, whatever comes and however."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from services.runtime.express import Server
 from services.runtime.hot import Asked, Hot, Part, Reply, read
 
 LINES = {b"POST /hot HTTP/1.1": "/hot"}
+READS = re.compile(rb"GET (/seen/[a-z%0-9]+) HTTP/1\.1")
+SEEN = b"GET /seen/a%20b HTTP/1.1\r\nHost: x\r\n"
 HEAD = b"POST /hot HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
 PLAIN = HEAD + b"\r\nhello"
 
@@ -37,9 +40,14 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": said})
 
 
-async def echo(asked: Asked) -> Reply:
+async def echo(asked: Asked) -> Reply | None:
     await asyncio.sleep(0)
+    if asked.authorization == "strange":
+        return None
     return Reply(202, [(b"x-key", asked.authorization.encode())], b"hot " + asked.body)
+
+
+HOT = Hot(frozenset({"/hot"}), 100_000, echo, rb"/seen/[a-z]+")
 
 
 class Client:
@@ -62,7 +70,7 @@ class Client:
 @asynccontextmanager
 async def serving(answer: Any = echo) -> AsyncIterator[tuple[Server, int]]:
     port = free_port()
-    server = Server(app, "127.0.0.1", port, hot=Hot(frozenset({"/hot"}), 100_000, answer))
+    server = Server(app, "127.0.0.1", port, hot=HOT._replace(answer=answer))
     running = asyncio.create_task(server.serve())
     try:
         yield server, port
@@ -104,11 +112,27 @@ async def connected(port: int) -> AsyncIterator[Client]:
         HEAD + b"A: b\nC: d\r\n\r\nhello",
         HEAD + b"A: \0\r\n\r\nhello",
         HEAD,
+        b"GET /seen/A HTTP/1.1\r\n\r\n",
+        b"GET /seen/a?b=c HTTP/1.1\r\n\r\n",
+        b"GET /seen/a HTTP/1.0\r\n\r\n",
+        b"HEAD /seen/a HTTP/1.1\r\n\r\n",
+        b"GET /seen/a HTTP/1.1",
+        SEEN + b"Content-Length: 1\r\n\r\na",
+        SEEN + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        SEEN,
         b"",
     ],
 )
 def test_what_is_not_plainly_a_hot_request_is_none(odd: bytes) -> None:
-    assert read(odd, LINES, 100) is None
+    assert read(odd, LINES, 100, READS) is None
+
+
+def test_a_hot_read_is_its_path_as_it_was_written() -> None:
+    for length in (b"", b"Content-Length: 0\r\n"):
+        text = SEEN + length + b"Authorization: Bearer x\r\n\r\n"
+        part = Part(Asked("/seen/a%20b", "Bearer x", "", b""), b"GET")
+        assert read(text + b"GET", LINES, 100, READS) == part
+    assert read(SEEN + b"\r\n", LINES, 100) is None
 
 
 def test_a_hot_request_is_read_with_what_follows_it() -> None:
@@ -143,6 +167,17 @@ async def test_what_is_odd_is_answered_by_the_app_and_so_is_all_that_follows() -
             (202, b"hot hello"), (200, b"app POST hello"), (200, b"app POST hello")]  # fmt: skip
 
 
+async def test_what_proves_not_to_be_hot_is_answered_by_the_app_and_so_is_all_that_follows() -> (
+    None
+):
+    read = b"GET /seen/a HTTP/1.1\r\n\r\n"
+    strange = PLAIN.replace(b"Host: x", b"Authorization: strange")
+    async with serving() as (_, port), connected(port) as client:
+        client.write(read + strange + read)
+        assert [await client.answer() for _ in range(3)] == [
+            (202, b"hot "), (200, b"app POST hello"), (200, b"app GET ")]  # fmt: skip
+
+
 async def test_what_is_no_http_is_refused_and_a_head_has_an_end() -> None:
     async with serving() as (_, port):
         for text in (HEAD + b"A: b\r\n folded\0\r\n\r\nhello",
@@ -156,7 +191,7 @@ async def test_what_is_no_http_is_refused_and_a_head_has_an_end() -> None:
 async def test_a_server_that_is_told_to_end_answers_first() -> None:
     asked, may = asyncio.Event(), asyncio.Event()
 
-    async def slowly(said: Asked) -> Reply:
+    async def slowly(said: Asked) -> Reply | None:
         asked.set()
         await may.wait()
         return await echo(said)

@@ -51,7 +51,8 @@ class ProfileStore(SweepStore):
 
     async def load(self, profile_ids: Sequence[str], session: Session | None) -> dict[str, Kept]:
         """The states that exist, by profile id."""
-        wanted = {"_id": {"$in": list(profile_ids)}}
+        # One alone is found without a plan.
+        wanted = {"_id": profile_ids[0] if len(profile_ids) == 1 else {"$in": list(profile_ids)}}
         found = await find(self._profiles, wanted, session, {"b": 1})
         return {document["_id"]: decode(document["b"]) for document in found}
 

@@ -229,10 +229,14 @@ class IdentityStore:
         self, identifier: Identifier, session: Session | None = None
     ) -> Person | None:
         """The person known by an identifier (normalised), or None."""
-        node = node_of(identifier)
-        owners, devices = await self.owners([node], session)
-        has = owners.get(node) or devices.get(node)
-        return await self.person(has.profile_id, session) if has and has.profile_id else None
+        profile_id = await self.holder(identifier, session)
+        return None if profile_id is None else await self.person(profile_id, session)
+
+    async def holder(self, identifier: Identifier, session: Session | None = None) -> str | None:
+        """The profile id of the person known by an identifier (normalised), or None."""
+        wanted = {"_id": key_of(node_of(identifier))}
+        found = await find(self._identifiers, wanted, session, {"p": 1})
+        return found[0]["p"] or None if found else None
 
     async def devices(self, profile_id: str, limit: int = 100) -> dict[Identifier, Device]:
         """The devices that a person holds now, at most ``limit`` of them."""

@@ -41,6 +41,14 @@ class Claim:
     lost: list[Source]
 
 
+def headers_of(said: Sequence[tuple[str, bytes | None]]) -> dict[str, bytes]:
+    """A record's headers by name: of one name the last; null, which Kafka knows, is empty."""
+    headers = dict(said)
+    if None in headers.values():
+        headers = {name: value or b"" for name, value in said}
+    return headers  # type: ignore[return-value]  # none is null now
+
+
 class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped here
     """The owned partitions of one stage. ``topics`` maps real topic names to logical ones."""
 
@@ -253,7 +261,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                     item.offset,
                     item.key,
                     item.value,
-                    dict(item.headers),
+                    headers_of(item.headers),
                     item.timestamp or 0,
                 )
                 for item in batch

@@ -33,8 +33,8 @@ def output_of(message: Message, source: str, extra: tuple[tuple[str, bytes], ...
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", message.id.encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", message.type.encode()),
+        _shared("ce_source", source),
+        _shared("ce_type", message.type),
         ("ce_time", _encode(message.time)[1:-1]),
         ("ce_subject", key),
         ("content-type", b"application/json"),
@@ -43,6 +43,12 @@ def output_of(message: Message, source: str, extra: tuple[tuple[str, bytes], ...
     ]
     partition = partition_of(key, BY_NAME[message.topic].partitions)
     return Output(message.topic, partition, key, message.value, headers)
+
+
+@lru_cache(maxsize=1_000)
+def _shared(name: str, value: str) -> tuple[str, bytes]:
+    """A header that many records have: made once."""
+    return name, value.encode()
 
 
 class Publisher:

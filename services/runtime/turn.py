@@ -34,8 +34,7 @@ class Source:
     """The highest ``seq`` handled, by origin."""
 
 
-@dataclass(slots=True, eq=False)
-class Record:
+class Record(Struct, eq=False):
     """One Kafka record of an owned partition."""
 
     source: Source

@@ -1,13 +1,22 @@
 """What a stage has stored and published, as parameters of the raw loop that does the same."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import bson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import BY_NAME, INTERACTIONS, PROFILE_CHANGES
 from tests.bench.raw import StageLimit
 from tests.bench.world import Namespace
+
+Headers = list[tuple[str, str]]
+
+_BARE = {"_id": "x" * 20, "p": "x" * 17, "b": b""}
+"""A document of the raw loop's without its text."""
+_BESIDE_BYTES = len(bson.encode(_BARE))
+_INTERACTION_BYTES = len(bson.encode(_BARE | {"t": datetime.now(UTC), "n": "Product Viewed"}))
 
 
 async def like_resolve(
@@ -18,10 +27,12 @@ async def like_resolve(
     beside = {}
     for name in ("identifiers", "people"):
         count, size = await _documents(database, name)
-        beside[name] = (max(1, events // max(1, count)), size)
+        every = max(1, round(events / max(1, count)))
+        beside[name] = (every, max(0, size - _BESIDE_BYTES))
     _, size = await _documents(database, "interactions")
-    output = await _record_bytes(space, INTERACTIONS.name)
-    return _limit(space, other, topics, INTERACTIONS.name, output, False, size - 110, beside)
+    output = await _record(space, INTERACTIONS.name)
+    stored = size - _INTERACTION_BYTES
+    return _limit(space, other, topics, INTERACTIONS.name, output, False, stored, beside)
 
 
 async def like_build(space: Namespace, other: Namespace) -> StageLimit:
@@ -33,7 +44,7 @@ async def like_build(space: Namespace, other: Namespace) -> StageLimit:
         {"$group": {"_id": None, **sums}},
     ]
     [found] = await database["profiles"].aggregate(weigh).to_list(None)
-    output = await _record_bytes(space, PROFILE_CHANGES.name)
+    output = await _record(space, PROFILE_CHANGES.name)
     stored = int(found["bytes"] / max(1, found["writes"]))
     topics = (INTERACTIONS.name,)
     return _limit(space, other, topics, PROFILE_CHANGES.name, output, True, stored, {})
@@ -43,8 +54,8 @@ def _limit(
     space: Namespace,
     other: Namespace,
     topics: Sequence[str],
-    output: str,
-    output_bytes: int,
+    topic: str,
+    output: tuple[int, Headers],
     upsert: bool,
     stored: int,
     beside: dict[str, tuple[int, int]],
@@ -54,9 +65,10 @@ def _limit(
         mongo_url=space.settings.mongo_url,
         database=other.settings.database("profile"),
         inputs={space.settings.topic(name): BY_NAME[name].partitions for name in topics},
-        output=other.settings.topic(output),
-        output_partitions=BY_NAME[output].partitions,
-        output_bytes=output_bytes,
+        output=other.settings.topic(topic),
+        output_partitions=BY_NAME[topic].partitions,
+        output_bytes=output[0],
+        output_headers=output[1],
         stored_bytes=stored,
         upsert=upsert,
         beside=beside,
@@ -69,8 +81,8 @@ async def _documents(database: Any, collection: str) -> tuple[int, int]:
     return int(stats["count"]), int(stats.get("avgObjSize", 0))
 
 
-async def _record_bytes(space: Namespace, topic: str) -> int:
-    """The mean size of a record's value, of the last ones in each partition."""
+async def _record(space: Namespace, topic: str) -> tuple[int, Headers]:
+    """The mean size of a record's value, of the last ones in each partition; one's headers."""
     partitions = [
         TopicPartition(space.settings.topic(topic), number)
         for number in range(BY_NAME[topic].partitions)
@@ -82,9 +94,10 @@ async def _record_bytes(space: Namespace, topic: str) -> int:
         ends = await consumer.end_offsets(partitions)
         for partition, end in ends.items():
             consumer.seek(partition, max(0, end - 300))
-        sizes: list[int] = []
+        records: list[Any] = []
         while batches := await consumer.getmany(timeout_ms=1_000):
-            sizes += [len(r.value or b"") for batch in batches.values() for r in batch]
-        return sum(sizes) // max(1, len(sizes))
+            records += [record for batch in batches.values() for record in batch]
+        size = sum(len(record.value or b"") for record in records) // max(1, len(records))
+        return size, [(name, value.decode()) for name, value in records[-1].headers]
     finally:
         await consumer.stop()

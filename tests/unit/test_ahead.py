@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from services.runtime.ahead import ReadAhead
+from services.runtime.intake import headers_of
 from services.runtime.turn import Record, Source
 
 SOURCE = Source("group/topic/0", "topic", 0)
@@ -71,3 +72,8 @@ async def test_what_has_its_turn_is_not_read_any_more() -> None:
     ahead.left(10)
     await read_all(ahead)
     assert read == [b"%d" % number for number in (*range(at_once), *range(490, 500))]
+
+
+def test_a_header_that_is_null_is_empty_and_of_one_name_the_last_counts():
+    said = (("origin", b"a"), ("seq", None), ("origin", b"b"), ("ce_id", b"m1"))
+    assert headers_of(said) == {"origin": b"b", "seq": b"", "ce_id": b"m1"}

@@ -36,12 +36,22 @@ def holding_of(node: Identifier, has: Owner | Device) -> Document:
     """Who has an identifier, or how a device stands; what is false or empty is left out."""
     document: Document = {"_id": key_of(node), "p": has.profile_id}
     if isinstance(has, Owner):
-        said: dict[str, object] = {"u": has.unvouched, "c": has.contested}
-    else:
-        marks = msgspec.to_builtins(has.marks)
-        lead = msgspec.to_builtins(has.lead)
-        said = {"o": has.own, "m": marks, "l": lead, "s": has.shared, "d": has.decided}
-    return document | {name: value for name, value in said.items() if value}
+        if has.unvouched:
+            document["u"] = True
+        if has.contested:
+            document["c"] = True
+        return document
+    if has.own:
+        document["o"] = has.own
+    if has.marks:
+        document["m"] = msgspec.to_builtins(has.marks)
+    if has.lead:
+        document["l"] = msgspec.to_builtins(has.lead)
+    if has.shared:
+        document["s"] = True
+    if has.decided:
+        document["d"] = True
+    return document
 
 
 def device_of(document: Document) -> Device:

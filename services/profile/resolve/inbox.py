@@ -1,9 +1,10 @@
 """The turn's records, decoded: events and steps that fit, and decisions of people."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from schemas.messages import Interaction
 from schemas.topics import DECISIONS, MESSAGE_CHANGES
@@ -41,8 +42,7 @@ class Everybody:
         return TRUSTED
 
 
-@dataclass(slots=True, eq=False)
-class Accepted:
+class Accepted(Struct, eq=False):
     """A record that fits, and its interaction but for whose it is."""
 
     record: Record

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 
 import msgspec
-from pymongo import ASCENDING, DESCENDING, InsertOne, UpdateMany
+from pymongo import ASCENDING, DESCENDING, UpdateMany
 
 from schemas.messages import Identifier
 from services.profile.resolve.documents import (
@@ -39,11 +39,10 @@ from services.profile.resolve.model import (
 )
 from services.profile.resolve.rules.kinds import is_device
 from services.profile.resolve.rules.spelling import node_of
-from services.runtime.commands import find, insert
+from services.runtime.commands import Change, find, insert, update
 from services.runtime.mongo import (
     Database,
     Document,
-    ReplaceOne,
     Session,
     UpdateOne,
     create_collection,
@@ -151,33 +150,33 @@ class IdentityStore:
 
     async def _save_identifiers(self, changes: Changes, session: Session) -> None:
         # First what belongs to whom at large, then what is known of each.
-        writes: list[InsertOne[Document] | ReplaceOne[Document] | UpdateMany] = [
-            UpdateMany({"p": former}, {"$set": {"p": into}})
-            for former, into in changes.absorbed.items()
-        ]
-        writes.extend(InsertOne(holding_of(node, has)) for node, has in changes.owners.items())
-        writes.extend(
-            ReplaceOne({"_id": key_of(node)}, holding_of(node, has))
-            for node, has in changes.moved.items()
-        )
-        await self._identifiers.bulk_write(writes, ordered=bool(changes.absorbed), session=session)
+        if changes.absorbed:
+            writes = [
+                UpdateMany({"p": former}, {"$set": {"p": into}})
+                for former, into in changes.absorbed.items()
+            ]
+            await self._identifiers.bulk_write(writes, ordered=False, session=session)
+        if changes.owners:
+            rows = [holding_of(node, has) for node, has in changes.owners.items()]
+            await insert(self._identifiers, rows, session)
+        if changes.moved:
+            moved = [holding_of(node, has) for node, has in changes.moved.items()]
+            replaced = [({"_id": row["_id"]}, row) for row in moved]
+            await update(self._identifiers, replaced, session)
 
     async def _save_people(self, changes: Changes, session: Session) -> None:
-        writes: list[InsertOne[dict[str, object]] | ReplaceOne[dict[str, object]] | UpdateOne]
-        writes = [InsertOne(msgspec.to_builtins(person)) for person in changes.created]
-        writes.extend(
-            ReplaceOne({"_id": person.profile_id}, msgspec.to_builtins(person))
-            for person in changes.changed
-        )
-        writes.extend(
-            UpdateOne({"_id": member}, {"$set": {"into": into}})
-            for member, into in changes.redirected.items()
-        )
-        writes.extend(
-            UpdateOne({"_id": profile_id}, {"$inc": {"devices": 1}})
-            for profile_id in changes.touched
-        )
-        await self._people.bulk_write(writes, ordered=False, session=session)
+        if changes.created:
+            rows = [msgspec.to_builtins(person) for person in changes.created]
+            await insert(self._people, rows, session)
+        changed: list[Change] = [
+            ({"_id": person.profile_id}, msgspec.to_builtins(person)) for person in changes.changed
+        ]
+        for member, into in changes.redirected.items():
+            changed.append(({"_id": member}, {"$set": {"into": into}}))
+        for profile_id in changes.touched:
+            changed.append(({"_id": profile_id}, {"$inc": {"devices": 1}}))
+        if changed:
+            await update(self._people, changed, session)
 
     async def latest(
         self, profile_ids: Collection[str], session: Session | None = None

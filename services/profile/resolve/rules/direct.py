@@ -20,6 +20,7 @@ from schemas.validation import DEEPEST, Fault, check_body
 STRUCTURED = b"application/cloudevents"
 """What the content type of a structured event begins with."""
 
+_PLAIN = b"application/json"
 _KNOWN = frozenset(Event.__struct_encode_fields__)
 _IDS = ("userId", "anonymousId", "previousId", "groupId")
 _LONGEST_SOURCE = 200
@@ -30,7 +31,8 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 def is_structured(headers: Mapping[str, bytes]) -> bool:
     """Whether the value is a CloudEvent, and not the event itself."""
-    return headers.get("content-type", b"").lower().startswith(STRUCTURED)
+    kind = headers.get("content-type", b"")
+    return kind != _PLAIN and kind.lower().startswith(STRUCTURED)
 
 
 def unwrapped(body: bytes, headers: Mapping[str, bytes]) -> tuple[bytes, dict[str, str]] | Fault:

@@ -85,13 +85,14 @@ def draft_step(step: MessageChanged, body: bytes) -> Interaction:
 
 def stored(interaction: Interaction) -> Stored:
     """The finished interaction, encoded once for the database and the topic."""
+    body = _encoder.encode(interaction)
     return Stored(
         interaction.interaction_id,
         interaction.profile_id,
         interaction.at,
         interaction.name,
-        _encoder.encode(interaction),
-        speaks(interaction.name, bytes(interaction.event)),
+        body,
+        speaks(interaction.name, body),  # It holds the event verbatim.
     )
 
 

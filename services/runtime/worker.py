@@ -249,5 +249,5 @@ def _consumer(settings: Settings, group: str) -> AIOKafkaConsumer:
         fetch_max_wait_ms=2_000,
         consumer_timeout_ms=1_000,
         max_partition_fetch_bytes=2_000_000,
-        fetch_max_bytes=1_000_000,  # of an answer: it is unpacked at one go, and a turn waits for it
+        fetch_max_bytes=1_000_000,  # of an answer: a turn waits while one is unpacked
     )

@@ -4,8 +4,9 @@
 be decided is not kept here: that is told by who the two are now, and by the decisions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from services.runtime.mongo import Database, UpdateOne
 
@@ -43,12 +44,18 @@ class FoundPairs:
             ids = [f"{one}~{other}" for one, other in pairs]
             await self._pairs.delete_many({"_id": {"$in": ids}})
 
-    async def all(self, limit: int) -> list[Put]:
-        """The latest."""
-        found = self._pairs.find({}).sort("at", -1).limit(limit)
-        return [(each["a"], each["b"], each["at"]) for each in await found.to_list(None)]
+    async def all(self, at_once: int) -> AsyncIterator[list[Put]]:
+        """All of them, in parts."""
+        found, last = await self._page({}, at_once), ""
+        while found:
+            yield found
+            last = f"{found[-1][0]}~{found[-1][1]}"
+            found = await self._page({"_id": {"$gt": last}}, at_once)
 
-    async def of(self, one: str, other: str) -> Put | None:
-        """One of them."""
-        each = await self._pairs.find_one({"_id": f"{one}~{other}"})
-        return None if each is None else (each["a"], each["b"], each["at"])
+    async def of(self, ids: Collection[str]) -> list[Put]:
+        """Those of them with these ids."""
+        return await self._page({"_id": {"$in": list(ids)}}, len(ids)) if ids else []
+
+    async def _page(self, wanted: dict[str, Any], limit: int) -> list[Put]:
+        found = self._pairs.find(wanted).sort("_id", 1).limit(limit)
+        return [(each["a"], each["b"], each["at"]) for each in await found.to_list(None)]

@@ -12,8 +12,9 @@ from services.profile.identity.desk import Asked, Desk
 from services.profile.identity.forecast import Forecast
 from services.profile.identity.preview import Told, tried
 from services.profile.identity.preview import preview as preview_of
+from services.profile.identity.ranking import Position
 from services.profile.identity.render import decided, identity
-from services.profile.identity.suggestions import Position, Suggestions
+from services.profile.identity.suggestions import Suggestions
 from services.profile.resolve.model import Decision
 from services.runtime.http import Page, decode_cursor, encode_cursor, require
 

@@ -4,7 +4,7 @@ How common a value is, is told by those who were seen last in this shop, and by 
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -52,19 +52,23 @@ class Scorer:
             await asyncio.sleep(0)
         return found
 
+    async def frequencies(self, cards: Iterable[Card]) -> Frequencies:
+        """How common each value is: among those seen last, and these."""
+        known = {card.profile_id: card for card in await self._population()}
+        known |= {card.profile_id: card for card in cards}
+        return await asyncio.to_thread(Frequencies, list(known.values()))
+
     async def scored(
-        self, pairs: Sequence[tuple[str, str]], facts: Mapping[str, Facts]
+        self,
+        pairs: Sequence[tuple[str, str]],
+        cards: Mapping[str, Card],
+        frequencies: Frequencies,
     ) -> dict[tuple[str, str], Suggestion]:
         """Each pair of whom both are known."""
-        known = [pair for pair in pairs if pair[0] in facts and pair[1] in facts]
-        if not known:
-            return {}
-        cards = {card.profile_id: card for card in await self._population()}
-        cards |= {facts[id_].card.profile_id: facts[id_].card for pair in known for id_ in pair}
-        frequencies = Frequencies(list(cards.values()))
+        known = [pair for pair in pairs if pair[0] in cards and pair[1] in cards]
         found = dict[tuple[str, str], Suggestion]()
         for number, (one, other) in enumerate(known):
-            found[one, other] = score(facts[one].card, facts[other].card, frequencies)
+            found[one, other] = score(cards[one], cards[other], frequencies)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         return found

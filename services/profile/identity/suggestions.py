@@ -5,48 +5,19 @@ identifiers of both, and was refused for it, or somebody put them there because 
 found them alike, they are suggested, until somebody decides: a join, or a split for good.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct, field
-
-from schemas.messages import Identifier
 from services.profile.identity.desk import Asked, Desk
 from services.profile.identity.found import FoundPairs
+from services.profile.identity.pairs import AT_ONCE, Pair, Pairs
+from services.profile.identity.ranking import Position, Ranking
 from services.profile.identity.render import refusal_shown
 from services.profile.identity.scoring import Facts, Scorer, compared
-from services.profile.resolve.model import Decision, Person, Refusal
-from services.profile.resolve.rules.spelling import node_of
+from services.profile.resolve.model import Decision, Person
 from services.profile.resolve.store import IdentityStore
-from services.profile.suggestions.rules import THRESHOLD
+from services.profile.suggestions.rules import THRESHOLD, Frequencies
 from services.runtime.http import Problem
-
-MOST = 1_000
-"""People whose refusals are looked at, and pairs that were put in the queue."""
-_BETWEEN = "~"
-
-Position = tuple[float, str]
-"""(score, suggestion id) of the last one that was seen."""
-
-
-class Pair(Struct):
-    """Two who may be one; ``one`` has the smaller id."""
-
-    one: Person
-    other: Person
-    refusals: list[Refusal] = field(default_factory=list)
-    found_at: datetime | None = None
-
-    @property
-    def ids(self) -> tuple[str, str]:
-        """Of both."""
-        return self.one.profile_id, self.other.profile_id
-
-    @property
-    def suggestion_id(self) -> str:
-        """Of this pair, as long as both are who they are."""
-        return _BETWEEN.join(self.ids)
 
 
 class Suggestions:
@@ -55,30 +26,33 @@ class Suggestions:
     def __init__(
         self, identities: IdentityStore, desk: Desk, scorer: Scorer, found: FoundPairs
     ) -> None:
-        self._identities = identities
         self._desk = desk
         self._scorer = scorer
         self._found = found
+        self._pairs = Pairs(identities, found)
+        self._ranking = Ranking(self._pairs, scorer)
 
     async def page(
         self, limit: int, after: Position | None
     ) -> tuple[list[dict[str, Any]], Position | None]:
         """The likeliest first, and where to go on."""
-        pairs = await self._refused(await self._identities.refused(MOST))
-        for pair in await self._put():
-            known = pairs.setdefault(pair.suggestion_id, pair)
-            known.found_at = pair.found_at
-        told = await self._told(list(pairs.values()))
-        ordered = sorted(told, key=_place)
-        if after is not None:
-            ordered = [one for one in ordered if _place(one) > (-after[0], after[1])]
-        shown = ordered[:limit]
-        more = len(ordered) > limit
-        return shown, (shown[-1]["score"], shown[-1]["suggestion_id"]) if more else None
+        order = await self._ranking.order(begins=after is None)
+        places = order.after(after)
+        told: list[dict[str, Any]] = []
+        seen = 0
+        while len(told) < limit and seen < len(places):
+            part = [id_ for _, id_ in places[seen : seen + limit - len(told)]]
+            seen += len(part)
+            told += await self._told(await self._pairs.of(part), part, order.frequencies)
+        score, last = places[seen - 1] if seen else (0.0, "")
+        return told, (-score, last) if seen < len(places) else None
 
     async def one(self, suggestion_id: str) -> dict[str, Any]:
         """A suggestion; 404 where there is none (any more)."""
-        (told,) = await self._told([await self._pair(suggestion_id)])
+        pair = await self._pair(suggestion_id)
+        facts = await self._scorer.facts(pair.ids)
+        frequencies = await self._scorer.frequencies(each.card for each in facts.values())
+        (told,) = await self._told({suggestion_id: pair}, [suggestion_id], frequencies)
         return told
 
     async def decision(self, suggestion_id: str, verdict: str, asked: Asked) -> Decision:
@@ -94,87 +68,31 @@ class Suggestions:
 
         Those who are one person already, have no user id, or were kept apart do not.
         """
-        before = await self._found.all(MOST)
-        still = {pair.ids for pair in await self._standing(before)}
-        await self._found.drop(
-            [(one, other) for one, other, _ in before if (one, other) not in still]
-        )
+        async for before in self._found.all(AT_ONCE):
+            still = {pair.ids for pair in await self._pairs.standing(before)}
+            await self._found.drop(
+                [(one, other) for one, other, _ in before if (one, other) not in still]
+            )
         wanted = {(min(pair), max(pair), None): None for pair in pairs}
-        standing = await self._standing(list(wanted))
+        standing = await self._pairs.standing(list(wanted))
         await self._found.put([pair.ids for pair in standing])
         return len(standing)
 
-    # -- who they are -----------------------------------------------------------------------
-
     async def _pair(self, suggestion_id: str) -> Pair:
-        one, _, other = suggestion_id.partition(_BETWEEN)
-        people = await self._identities.people([one])
-        pair = (await self._refused(list(people.values()))).get(suggestion_id)
+        pair = (await self._pairs.of([suggestion_id])).get(suggestion_id)
         if pair is None:
-            put = await self._found.of(one, other)
-            standing = await self._standing([] if put is None else [put])
-            if not standing:
-                raise Problem(404, "Not Found", "No such suggestion: it may be decided already.")
-            pair = standing[0]
+            raise Problem(404, "Not Found", "No such suggestion: it may be decided already.")
         return pair
 
-    async def _refused(self, people: Sequence[Person]) -> dict[str, Pair]:
-        """Of these people's refusals, the pairs in which theirs is the smaller id."""
-        known = {one.profile_id: one for one in people if _has_account(one)}
-        nodes = {id_: _named(one.refusals) for id_, one in known.items()}
-        owners, _ = await self._identities.owners(set().union(*nodes.values()))
-        others = {
-            id_: {owners[node].profile_id for node in theirs if node in owners}
-            for id_, theirs in nodes.items()
-        }
-        wanted = {other for id_, ids in others.items() for other in ids if other > id_}
-        found = await self._identities.people(wanted)
-        pairs = {}
-        for id_, one in known.items():
-            for other_id in sorted(others[id_]):
-                other = found.get(other_id)
-                if other_id <= id_ or other is None or not _has_account(other):
-                    continue
-                theirs = {n for n in nodes[id_] if n in owners and owners[n].profile_id == other_id}
-                refusals = [each for each in one.refusals if _between(each, theirs)]
-                if refusals:
-                    pair = Pair(one, other, refusals)
-                    pairs[pair.suggestion_id] = pair
-        return pairs
-
-    async def _put(self) -> list[Pair]:
-        return await self._standing(await self._found.all(MOST))
-
-    async def _standing(self, pairs: Sequence[tuple[str, str, datetime | None]]) -> list[Pair]:
-        """Those of the pairs who are two people still, and may be one."""
-        if not pairs:
-            return []
-        people = await self._identities.people(
-            {id_ for one, other, _ in pairs for id_ in (one, other)}
-        )
-        living = {id_: one for id_, one in people.items() if _has_account(one)}
-        nodes = {
-            id_: {node_of(held.identifier) for held in one.identifiers}
-            for id_, one in living.items()
-        }
-        decisions = await self._identities.decisions(set().union(*nodes.values())) if nodes else []
-        splits = [one for one in decisions if one.kind == "split"]
-        return [
-            Pair(living[one], living[other], [], at)
-            for one, other, at in pairs
-            if one != other
-            and one in living
-            and other in living
-            and not any(_parts(split, nodes[one], nodes[other]) for split in splits)
-        ]
-
-    # -- what is told of them ------------------------------------------------------------------
-
-    async def _told(self, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-        facts = await self._scorer.facts({id_ for pair in pairs for id_ in pair.ids})
-        scores = await self._scorer.scored([pair.ids for pair in pairs], facts)
+    async def _told(
+        self, pairs: Mapping[str, Pair], inorder: Sequence[str], frequencies: Frequencies
+    ) -> list[dict[str, Any]]:
+        standing = [pairs[id_] for id_ in inorder if id_ in pairs]
+        facts = await self._scorer.facts({id_ for pair in standing for id_ in pair.ids})
+        cards = {id_: known.card for id_, known in facts.items()}
+        scores = await self._scorer.scored([pair.ids for pair in standing], cards, frequencies)
         told = []
-        for pair in pairs:
+        for pair in standing:
             found = scores.get(pair.ids)
             one, other = pair.ids
             told.append(
@@ -191,27 +109,6 @@ class Suggestions:
                 }
             )
         return told
-
-
-def _place(told: dict[str, Any]) -> Position:
-    return -told["score"], told["suggestion_id"]
-
-
-def _named(refusals: Iterable[Refusal]) -> set[Identifier]:
-    return {node_of(one) for each in refusals for one in each.identifiers}
-
-
-def _between(refusal: Refusal, theirs: set[Identifier]) -> bool:
-    return refusal.because == "limit" and any(node_of(one) in theirs for one in refusal.identifiers)
-
-
-def _parts(split: Decision, one: set[Identifier], other: set[Identifier]) -> bool:
-    a, b = set(split.a), set(split.b)
-    return bool((a & one and b & other) or (a & other and b & one))
-
-
-def _has_account(person: Person) -> bool:
-    return person.into is None and any(held.type == "user_id" for held in person.identifiers)
 
 
 def _shown(person: Person, facts: Facts | None) -> dict[str, Any]:

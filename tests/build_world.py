@@ -88,8 +88,12 @@ class Past:
     async def fates(
         self, profile_ids: Sequence[str], session: Any
     ) -> dict[str, tuple[str | None, list[str]]]:
-        into = {former: id for id, all in self.former.items() for former in all}
-        return {id: (into.get(id), self.former.get(id, [])) for id in profile_ids}
+        return {id: (self.into(id), self.former.get(id, [])) for id in profile_ids}
+
+    def into(self, profile_id: str) -> str | None:
+        """Who has absorbed a profile, and was not absorbed itself."""
+        named = [id for id, all in self.former.items() if profile_id in all]
+        return next((id for id in named if self.into(id) is None), None)
 
     async def vector(self, session: Any) -> dict[str, int]:
         return self.seqs
@@ -186,10 +190,11 @@ class World:
         ]
 
     def revives(self, profile_id: str) -> list[Record]:
-        """An absorbed profile is one of its own again."""
+        """An absorbed profile is one of its own again, without those that it had absorbed."""
         former = self.past.former
-        survivor = next(id for id, all in former.items() if profile_id in all)
-        former[survivor] = [each for each in former[survivor] if each != profile_id]
+        survivor = self.past.into(profile_id)
+        for id, all_ in former.items():
+            former[id] = [each for each in all_ if each != profile_id and id != profile_id]
         return self.rearranges(profile_id, survivor, *former[survivor])
 
     def moves(self, interaction_id: str, into: str) -> None:

@@ -1,74 +1,70 @@
-"""What an event costs build when ten times as many profiles are stored.
+"""What an event costs resolve and build when ten times as many people are stored.
 
-Copies of real profiles, which nothing happens to, fill the collection before the worker drains
-the same events: so only their number differs.
+The people fill the database first (``population``); then both workers drain events of them,
+drawn from all of them. So only their number differs, and with it how deep the indexes are and
+how little of the people is at hand.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from itertools import count, islice
-from typing import Any
+from collections.abc import Sequence
+from statistics import median
 
 from schemas.topics import INTERACTIONS
-from services.ingest.model import Accepted
+from tests.bench.population import kept, settle
 from tests.bench.progress import Steps
 from tests.bench.report import Report, Row, Run, paired
 from tests.bench.stages import BUILD, EVENT_TOPICS, RESOLVE, Drain, accepted, fill
 from tests.bench.world import Namespace, World
 
 _ROLES = ("client", "mongod", "broker")
-_CHUNK = 5_000
-_TEMPLATES = 2_000
+_MB = 2**20
 
-Profiles = list[dict[str, Any]]
+Drained = dict[str, tuple[Run, int]]
+"""By worker: the run, and the bytes of memory after it."""
 
 
 async def bench(world: World, report: Report, steps: Steps) -> None:
-    """The same events among few profiles and among ten times as many."""
-    events = accepted(15_000 if world.quick else 60_000)
-    few = 100_000 if world.full else 2_000 if world.quick else 20_000
-    steps.say("profiles to copy")
+    """Events among few people and among ten times as many."""
+    count = 15_000 if world.quick else 60_000
+    few = 100_000 if world.full else 10_000 if world.quick else 20_000
+    steps.say("what is kept of somebody")
     async with Namespace(world, "growth") as space:
-        await _drained(space, events)
-        found = space.client[space.settings.database("profile")]["profiles"].find({"i": None})
-        templates = await found.limit(_TEMPLATES).to_list(None)
-    runs: list[tuple[Run, Run]] = []
+        await _drained(space, count, few)
+        templates = await kept(space)
+    pairs: list[tuple[Drained, Drained]] = []
     for number in range(min(world.pairs, 3)):
         if number and steps.late():
             break
         pair = []
         for size in (10 * few, few):
-            steps.say(f"build among {size:,} profiles, {number + 1}")
             async with Namespace(world, f"growth{number}x{size}") as space:
-                await _copies(space, templates, size)
-                pair.append(await _drained(space, events))
-        runs.append((pair[0], pair[1]))
-    what, limit = f"build among {10 * few:,} profiles", f"among {few:,}"
-    row = paired(runs, what, limit, _ROLES)
-    cost = 1 / float(row.ratio.rpartition(" ")[2].rstrip(")"))
-    note = f"CPU an event is {cost:.2f} times that among {few:,}."
-    report.add("Growth", Row(row.name, row.figure, row.cpu, row.limit, row.ratio, note))
+                steps.say(f"{size:,} people, {number + 1}")
+                await settle(space, size, templates)
+                steps.say(f"resolve and build among {size:,} people, {number + 1}")
+                pair.append(await _drained(space, count, size))
+        pairs.append((pair[0], pair[1]))
+    for _, name in (RESOLVE, BUILD):
+        report.add("Growth", _row(name, few, [(many[name], less[name]) for many, less in pairs]))
 
 
-async def _drained(space: Namespace, events: Sequence[Accepted]) -> Run:
-    await fill(space, events)
-    resolve = space.worker(RESOLVE[1])
-    await space.reached(await space.waiting(EVENT_TOPICS), *RESOLVE, resolve)
-    resolve.stop()
-    build = space.worker(BUILD[1])
-    run = await Drain(space, await space.waiting((INTERACTIONS.name,))).run(build, BUILD)
-    build.stop()
-    return run
+def _row(name: str, few: int, pairs: Sequence[tuple[tuple[Run, int], tuple[Run, int]]]) -> Row:
+    runs = [(many[0], less[0]) for many, less in pairs]
+    row = paired(runs, f"{name} among {10 * few:,} people", f"among {few:,}", _ROLES)
+    cost = median(many.cost() / less.cost() for many, less in runs)
+    many, less = (median(pair[side][1] for pair in pairs) / _MB for side in (0, 1))
+    note = (
+        f"CPU an event is {cost:.2f} times that among {few:,}; the worker then takes "
+        f"{many:,.0f} MB of memory, among {few:,} {less:,.0f} MB."
+    )
+    return Row(row.name, row.figure, row.cpu, row.limit, row.ratio, note)
 
 
-async def _copies(space: Namespace, templates: Profiles, size: int) -> None:
-    profiles = space.client[space.settings.database("profile")]["profiles"]
-    async for chunk in _chunks(templates, size):
-        await profiles.insert_many(chunk, ordered=False)
-
-
-async def _chunks(templates: Profiles, size: int) -> AsyncIterator[Profiles]:
-    numbers = islice(count(), size)
-    while some := list(islice(numbers, _CHUNK)):
-        yield [
-            {**templates[number % len(templates)], "_id": f"copy-{number:09d}"} for number in some
-        ]
+async def _drained(space: Namespace, count: int, people: int) -> Drained:
+    await fill(space, accepted(count, people=people))
+    drained: Drained = {}
+    for of, topics in ((RESOLVE, EVENT_TOPICS), (BUILD, (INTERACTIONS.name,))):
+        worker = space.worker(of[1])
+        meter = space.meter(client=worker)
+        run = await Drain(space, await space.waiting(topics)).run(worker, of, meter)
+        drained[of[1]] = run, meter.memory()["client"]
+        worker.stop()
+    return drained

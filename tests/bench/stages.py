@@ -36,11 +36,11 @@ RESOLVE = ("profile", "profile-resolve")
 BUILD = ("profile", "profile-build")
 
 
-def accepted(count: int, seed: int = 1) -> list[Accepted]:
+def accepted(count: int, seed: int = 1, people: int = load.PEOPLE) -> list[Accepted]:
     """Events as they lie on their topics; malformed ones too, as a storefront could write."""
     receipt = Receipt("bench", datetime.now(UTC), lambda: "unused")
     found = []
-    for text in load.texts(count, seed=seed):
+    for text in load.texts(count, seed=seed, people=people):
         body = text.encode().replace(load.RUN.encode(), load.run_tag(0))
         outcome = accept(body, None, Shared(), receipt)
         if not isinstance(outcome, Accepted):

@@ -1,5 +1,7 @@
 """Whatever turns, merges and new traits come: each profile equals the fold over its history."""
 
+import os
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from services.runtime.turn import Record, Source, Timer
 from tests.build_world import ORIGIN, World, again
 from tests.people import did, identified, ordered
 
+EXAMPLES = int(os.environ.get("REGULARS_TEST_EXAMPLES", "300"))
 PEOPLE = ["A", "B", "C", "D"]
 
 said = st.tuples(st.just("says"), st.sampled_from(PEOPLE), st.integers(0, 20))
@@ -30,6 +33,8 @@ withdrawn = st.tuples(st.just("withdraw"), st.sampled_from(["Cart Viewed", "Orde
 repaired = st.tuples(st.just("rebuild"))
 lost = st.tuples(st.just("lost"))
 consented = st.tuples(st.just("consents"), st.sampled_from(PEOPLE), st.integers(0, 20))
+revived = st.tuples(st.just("revive"), st.sampled_from(PEOPLE), st.integers(0, 3))
+moved = st.tuples(st.just("move"), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE))
 STORIES = st.lists(
     st.one_of(
         said,
@@ -37,6 +42,8 @@ STORIES = st.lists(
         consented,
         written,
         merged,
+        revived,
+        moved,
         declared,
         trusted,
         withdrawn,
@@ -192,7 +199,7 @@ REVIVED_BEFORE_IT_IS_CLOSED = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(STORIES)
 @example(FORWARDED_AFTER_A_FOLD)
 @example(CLOSED_AFTER_ITS_SURVIVOR)

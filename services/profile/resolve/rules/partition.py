@@ -116,13 +116,8 @@ def _join(found: Partition, nodes: Iterable[Identifier]) -> Group:
     group = max(groups, key=lambda one: len(one.nodes)) if groups else Group()
     group.nodes.update(nodes)
     for other in groups:
-        if other is not group:
-            group.nodes |= other.nodes
-            group.bridged = group.bridged or other.bridged
-            if other.connected is not None:
-                group.connected = max(group.connected or other.connected, other.connected)
-    for other in [*groups, group]:
-        found.groups.update(dict.fromkeys(other.nodes, group))
+        group.nodes |= other.nodes
+    found.groups.update(dict.fromkeys(group.nodes, group))
     return group
 
 
@@ -132,9 +127,9 @@ def _take(found: Partition, link: Link, accepted: list[Identifier]) -> None:
         len(groups) != 1 or any(node not in groups[0].nodes for node in accepted)
     )
     group = _join(found, accepted)
-    if joins:
-        group.connected = max(group.connected or link.key, link.key)
-        group.bridged = group.bridged or link.untrusted
+    if joins:  # Links come in the order of their keys: of all that joined, this is the last,
+        group.connected = link.key
+        group.bridged = link.untrusted  # and those that nobody authenticates come after others.
     if not link.untrusted:
         found.vouched.update(accepted)
 

@@ -4,7 +4,7 @@ Written apart from ``services/profile/resolve``, so that the two can disagree.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -62,6 +62,13 @@ class World:
     groups: list[set[Name]] = field(default_factory=list)
     whose: dict[str, object] = field(default_factory=dict)
     accepted: dict[str, frozenset[Name]] = field(default_factory=dict)
+    owns: Callable[[Name], object] = field(default=lambda name: None)
+    """Whose a name is, or what a device says after all that was said."""
+
+    def messages(self, name: Name) -> set[str]:
+        """Those of whoever has a name or a device now."""
+        owner = self.owns(name)
+        return {message for message, person in self.whose.items() if person == owner}
 
     def people(self) -> set[frozenset[str]]:
         """The messages of each person."""
@@ -96,6 +103,12 @@ def world_of(said: Sequence[Said], rulings: Iterable[Ruling] = ()) -> World:
         for device in one.devices
         if one.personal and apart(splits, group_of(world, one.personal[0]) | {device})
     }
+
+    def owns(name: Name) -> object:
+        later = max(one.at for one in said) + timedelta(days=9_999)
+        return person_of(world, Said("later", later, (name,)), said, void, joins)
+
+    world.owns = owns
     for one in said:
         world.whose[one.id] = person_of(world, one, said, void, joins)
         world.accepted[one.id] = frozenset(takes[one.id]) | {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from datetime import timedelta
 from itertools import pairwise, permutations
 from random import Random
 
@@ -66,6 +67,9 @@ def check(people: FakePeople, said: Sequence[Said], rulings=()) -> None:
     assert shown == {
         id: frozenset(Identifier(*one) for one in names) for id, names in oracle.accepted.items()
     }
+    histories = people.histories()
+    for node, has in people.by.items():
+        assert histories.get(has.profile_id, set()) == oracle.messages((node.type, node.value))
     living = [person for person in people.all.values() if person.into is None]
     everybody = [profile_id for person in living for profile_id in person.profile_ids]
     assert sorted(everybody) == sorted(people.all)
@@ -172,3 +176,35 @@ async def test_looking_again_and_hearing_again_change_nothing(
     assert [turn.messages for turn in turns] == [[], []]
     assert turns[0].timers_set == {}
     assert standing(resolve.people) == before
+
+
+async def test_a_device_that_changes_hands_too_often_is_nobodys_whatever_comes_first() -> None:
+    users = [("user_id", "u1"), ("user_id", "u2")]
+    phone = ("anonymous_id", "a1")
+    said = [
+        Said(f"m{number}", NOON + timedelta(minutes=number), (*users[number % 2 :][:1], phone))
+        for number in range(6)
+    ]
+    said.append(Said("m6", NOON, (phone,)))
+    with bounded(tight=True):
+        for turns in (4, 5, 6):  # of which four are borne
+            some = [*said[:turns], said[-1]]
+            for order in permutations(some, 2):
+                resolve = Resolve()
+                for each in (*order, *(one for one in some if one not in order)):
+                    await resolve.take([each])
+                check(resolve.people, some)
+
+
+async def test_a_login_that_comes_late_says_since_when_a_device_was_whose() -> None:
+    ann, bob, phone = ("user_id", "ann"), ("user_id", "bob"), ("anonymous_id", "a1")
+    minutes = [(0, ann), (3, None), (9, bob), (2, bob)]
+    said = [
+        Said(f"m{number}", NOON + timedelta(minutes=minute), (*([who] if who else []), phone))
+        for number, (minute, who) in enumerate(minutes)
+    ]
+    for order in permutations(said):
+        resolve = Resolve()
+        for each in order:
+            await resolve.take([each])
+        check(resolve.people, said)

@@ -1,7 +1,7 @@
 """The turn's part of double opt-in: who is asked to have a grant confirmed, and how often."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -11,16 +11,18 @@ from services.notifier.draft import Draft
 from services.notifier.model import Entry
 from services.runtime.turn import Source, Turn
 
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _COUNTED = rules.REACHED | {"decided"}
 
 
 class Terms(Struct, frozen=True):
-    """How long a link works, and how many mails one person gets."""
+    """How long a link works, and how many mails one person, and one address, gets."""
 
     life: timedelta = timedelta(days=7)
     hourly: int = 5
     """Within an hour, whatever they are about: addresses of others may be typed in."""
+    daily: int = 10
+    """To one address within a day, whoever gives it as theirs."""
     most: int = 5
     """That ask for the same, to the same address, until it is refused."""
 
@@ -35,13 +37,25 @@ def ids_of(requests: Iterable[tuple[Source, ConsentRequested]]) -> set[str]:
     return ids
 
 
-def people_of(requests: Iterable[tuple[Source, ConsentRequested]], draft: Draft) -> set[str]:
+class Asked(Struct, frozen=True):
     """Whose former requests count, since they may be about to get one more mail."""
-    people = set[str]()
+
+    people: set[str]
+    addresses: set[str]
+    since: datetime
+    """Of addresses, only from then on."""
+
+
+def about(
+    requests: Iterable[tuple[Source, ConsentRequested]], draft: Draft, now: datetime
+) -> Asked | None:
+    """What must be known of former requests before these are decided; None: nothing."""
+    found = Asked(set(), set(), now - DAY)
     for _, asked in requests:
         if asked.address and (asked.explicit or _known(draft, asked) is None):
-            people.update((asked.profile_id, *asked.merged_from))
-    return people
+            found.people.update((asked.profile_id, *asked.merged_from))
+            found.addresses.add(asked.address)
+    return found if found.people else None
 
 
 def ask(turn: Turn, draft: Draft, request: tuple[Source, ConsentRequested], terms: Terms) -> None:
@@ -85,12 +99,16 @@ def _statement(entry: Entry) -> str:
 
 def _too_often(turn: Turn, draft: Draft, asked: ConsentRequested, terms: Terms) -> bool:
     people = {asked.profile_id, *asked.merged_from}
-    hourly = most = 0
+    hourly = most = daily = 0
     for entry in draft.entries.values():
         confirms = entry.confirms
-        if confirms is None or entry.profile_id not in people or entry.state not in _COUNTED:
+        if confirms is None or entry.state not in _COUNTED:
+            continue
+        if confirms.address == asked.address:
+            daily += entry.decided_at > turn.now - DAY
+        if entry.profile_id not in people:
             continue
         hourly += entry.decided_at > turn.now - HOUR
         same = (confirms.purpose, confirms.address, entry.refused_at)
         most += same == (asked.purpose, asked.address, asked.since)
-    return hourly >= terms.hourly or most >= terms.most
+    return hourly >= terms.hourly or most >= terms.most or daily >= terms.daily

@@ -36,8 +36,8 @@ class Ledger(Protocol):
     async def pending(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
         """Entries of these people that are decided and not begun."""
 
-    async def asked(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
-        """By what these people were ever asked to confirm a consent."""
+    async def asked(self, session: Any, about: asking.Asked) -> list[Entry]:
+        """By what people were asked to confirm a consent: these ever, at these addresses lately."""
 
     async def unfinished(
         self, session: Any, sources: Sequence[str]
@@ -108,8 +108,8 @@ class Notifier:
         named = {outcome.message_id for outcome in outcomes}
         named |= {response.message_id for _, response in responded} | asking.ids_of(requests)
         draft = await self._load(turn, changes, named)
-        if people := asking.people_of(requests, draft):
-            draft.loaded(await self._ledger.asked(turn.session, people))
+        if about := asking.about(requests, draft, turn.now):
+            draft.loaded(await self._ledger.asked(turn.session, about))
         for completion in turn.completions:
             if isinstance(completion.body, Outcome):
                 self._settle(turn, draft, completion.source, completion.body)

@@ -33,6 +33,9 @@ class NotifierSettings(Settings):
     """How long the link works by which somebody confirms a consent (double opt-in)."""
     notifier_confirm_hourly: int = Field(5, ge=1)
     """Of these mails, how many one person gets within an hour at most."""
+    notifier_confirm_daily: int = Field(10, ge=1)
+    """Of these mails, how many go to one address within a day at most, whoever gives it as
+    theirs."""
     notifier_confirm_most: int = Field(5, ge=1)
     """How often a person who signs up again and again is asked to confirm the same for the same
     address; a refusal in between starts anew."""

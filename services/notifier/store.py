@@ -3,12 +3,14 @@
 ``messages``     the send ledger: ``{_id: message id, profile_id, campaign, segment, state,
                  source, decided_at, due_at, attempt, owner, begun_at,
                  unsubscribed_at, unsubscribe_told, confirmed_at, confirmed_ip,
-                 confirm_told, body}``. ``body`` is the entry as msgpack;
-                 the fields that change outside of turns (by ``begin``) are kept beside it
-                 and win over it.
+                 confirm_told, confirms: digest of the address that is asked, body}``.
+                 ``body`` is the entry as msgpack; the fields that change outside of turns (by
+                 ``begin``) are kept beside it and win over it.
 ``receipts``     ``{_id: "<message id>/<attempt>", source, body}``: what became of attempts
                  that no turn may have stored yet, by their senders.
 ``suppressions`` ``{_id: key, reason, at, message_id}``
+``asked``        ``{_id: digest of an address, at, n}``: two turns that would ask at one address,
+                 of two people, meet here
 ``campaigns``    ``{_id: key, version, updated_at, body, published}``
 """
 
@@ -19,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from services.notifier.asking import Asked
 from services.notifier.confirmation import KEY
 from services.notifier.model import Began, Entry, Outcome, Start, Suppression
 from services.runtime.commands import find
@@ -43,10 +46,11 @@ class Ledger:
         self._messages = database["messages"]
         self._receipts = database["receipts"]
         self._suppressions = database["suppressions"]
+        self._asked = database["asked"]
 
     async def prepare(self) -> None:
         """Create collections and indexes; safe to repeat."""
-        for name in ("messages", "receipts", "suppressions", "campaigns"):
+        for name in ("messages", "receipts", "suppressions", "asked", "campaigns"):
             await create_collection(self._database, name)
         decided, attempting = {"state": "decided"}, {"state": "attempting"}
         trouble = {"state": {"$in": ["uncertain", "failed"]}}
@@ -68,7 +72,13 @@ class Ledger:
         await self._messages.create_index(
             [("source", 1)], name="attempting", partialFilterExpression=attempting
         )
+        await self._messages.create_index(
+            [("confirms", 1), ("decided_at", -1)],
+            name="asked",
+            partialFilterExpression={"confirms": {"$exists": True}},
+        )
         await self._receipts.create_index("source")
+        await self._asked.create_index("at", expireAfterSeconds=2 * 86_400)
 
     # -- within a turn -------------------------------------------------------------------
 
@@ -82,10 +92,18 @@ class Ledger:
         query = {"profile_id": {"$in": sorted(profile_ids)}, "state": "decided"}
         return [entry_of(document) for document in await find(self._messages, query, session)]
 
-    async def asked(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
-        """By what these people were ever asked to confirm a consent."""
-        query = {"profile_id": {"$in": sorted(profile_ids)}, "campaign": KEY}
-        return [entry_of(document) for document in await find(self._messages, query, session)]
+    async def asked(self, session: Any, about: Asked) -> list[Entry]:
+        """By what people were asked to confirm a consent: these ever, at these addresses lately."""
+        theirs = {"profile_id": {"$in": sorted(about.people)}, "campaign": KEY}
+        there = {
+            "confirms": {"$in": sorted(about.addresses)},
+            "decided_at": {"$gt": about.since},
+        }
+        found = [
+            *await find(self._messages, theirs, session),
+            *await find(self._messages, there, session),
+        ]
+        return list({document["_id"]: entry_of(document) for document in found}.values())
 
     async def unfinished(
         self, session: Any, sources: Sequence[str]
@@ -124,6 +142,10 @@ class Ledger:
                 ordered=False,
                 session=session,
             )
+            addresses = {entry.confirms.address: entry for entry in new if entry.confirms}
+            for address, entry in sorted(addresses.items(), key=lambda each: each[0]):
+                at = {"$set": {"at": entry.decided_at}, "$inc": {"n": 1}}
+                await self._asked.update_one({"_id": address}, at, upsert=True, session=session)
         if changed:
             await self._messages.bulk_write(
                 [
@@ -232,7 +254,8 @@ def _receipt_id(message_id: str, attempt: int) -> str:
 
 def fields_of(entry: Entry) -> dict[str, Any]:
     """An entry as the fields of its document, the id apart."""
-    return {
+    confirms = {"confirms": entry.confirms.address} if entry.confirms else {}
+    return confirms | {
         "profile_id": entry.profile_id,
         "campaign": entry.campaign,
         "segment": entry.segment,

@@ -66,6 +66,7 @@ def wire(settings: NotifierSettings, parts: Parts) -> Wired:
         confirm=asking.Terms(
             life=timedelta(days=settings.notifier_confirm_days),
             hourly=settings.notifier_confirm_hourly,
+            daily=settings.notifier_confirm_daily,
             most=settings.notifier_confirm_most,
         ),
     )

@@ -9,7 +9,10 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from schemas.messages import Confirmation
 from services.notifier import rules
+from services.notifier.asking import Asked
+from services.notifier.confirmation import KEY
 from services.notifier.model import Entry, Outcome, Start, Suppression
 from services.notifier.records import Records
 from services.notifier.store import Ledger
@@ -57,6 +60,39 @@ async def load(database: Database, one: Entry) -> Entry:
 
 def start(one: Entry, *keys: str, consent_at: datetime = NOW, twin: str | None = None) -> Start:
     return Start(one, keys, consent_at, twin)
+
+
+def asks(profile_id: str, address: str, hours: int = 0) -> Entry:
+    about = Confirmation(
+        purpose="marketing", statement_id=f"s-{profile_id}", statement_at=NOW, address=address
+    )
+    at = NOW + timedelta(hours=hours)
+    return entry(profile_id, campaign=KEY, confirms=about, decided_at=at)
+
+
+async def test_who_was_asked_is_found_by_the_person_and_lately_by_the_address(
+    database: Database, ledger: Ledger
+) -> None:
+    old, new, other = asks("p1", "a1"), asks("p2", "a1", 2), asks("p3", "a2", 2)
+    await store(database, old, new, other, entry("p4"))
+    since = NOW + timedelta(hours=1)
+    assert await ledger.asked(None, Asked({"p4"}, {"a1"}, since)) == [new]
+    assert await ledger.asked(None, Asked({"p1", "p2"}, {"a1"}, since)) == [old, new]
+
+
+async def test_of_two_turns_that_ask_at_one_address_at_once_one_is_tried_again(
+    database: Database,
+) -> None:
+    async def at_once() -> None:
+        async with await database.client.start_session() as session, transaction(session):
+            await database["messages"].find_one({}, session=session)
+            await store(database, asks("p1", "a1"))
+            await Ledger(database).save(session, [asks("p2", "a1")], (), ())
+
+    with pytest.raises(PyMongoError) as caught:
+        await at_once()
+    assert conflict(caught.value)
+    await store(database, asks("p2", "a1"), asks("p3", "a2"))
 
 
 async def test_an_entry_comes_back_as_it_was_stored(database: Database, ledger: Ledger) -> None:

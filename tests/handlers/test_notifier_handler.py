@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from schemas.messages import ConsentRequested, MessageChanged
+from services.notifier import asking
 from services.notifier.campaigns import Campaigns
 from services.notifier.handler import LOOK_AGAIN, Notifier
 from services.notifier.model import Entry, Outcome, Recover, Retry, Suppression
@@ -34,9 +35,18 @@ class FakeLedger:
         found = [e for e in self.entries.values() if e.profile_id in people]
         return deepcopy([e for e in found if e.state == "decided"])
 
-    async def asked(self, session: Any, profile_ids: Iterable[str]) -> list[Entry]:
-        found = [e for e in self.entries.values() if e.profile_id in set(profile_ids)]
-        return deepcopy([e for e in found if e.confirms is not None])
+    async def asked(self, session: Any, about: asking.Asked) -> list[Entry]:
+        return deepcopy(
+            [
+                e
+                for e in self.entries.values()
+                if e.confirms is not None
+                and (
+                    e.profile_id in about.people
+                    or (e.confirms.address in about.addresses and e.decided_at > about.since)
+                )
+            ]
+        )
 
     async def unfinished(
         self, session: Any, sources: Sequence[str]
@@ -575,6 +585,21 @@ async def test_each_address_is_asked_for_itself_and_not_many_within_an_hour(worl
     world.now += timedelta(hours=1)
     await world.turn(world.asks("p2", address="a9", merged_from=["p1"]))
     assert world.journal[10:] == ["p2 decided", "send p2"]
+
+
+async def test_one_address_is_asked_a_few_times_a_day_however_many_people_give_it(
+    world: World,
+) -> None:
+    await world.turn(*(world.asks(f"p{number}") for number in range(6)))
+    for number in range(6, 12):
+        await world.turn(world.asks(f"p{number}"))
+    asked = [f"p{number} decided" for number in range(10)]
+    assert [step for step in world.journal if "decided" in step] == asked
+    await world.turn(world.asks("p12", address="a2"))  # others are asked all the same
+    assert world.journal[-2:] == ["p12 decided", "send p12"]
+    world.now += timedelta(days=1)
+    await world.turn(world.asks("p13"))
+    assert world.journal[-2:] == ["p13 decided", "send p13"]
 
 
 async def test_a_request_that_names_no_address_asks_nobody(world: World) -> None:

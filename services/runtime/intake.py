@@ -43,10 +43,7 @@ class Claim:
 
 def headers_of(said: Sequence[tuple[str, bytes | None]]) -> dict[str, bytes]:
     """A record's headers by name: of one name the last; null, which Kafka knows, is empty."""
-    headers = dict(said)
-    if None in headers.values():
-        headers = {name: value or b"" for name, value in said}
-    return headers  # type: ignore[return-value]  # none is null now
+    return {name: value or b"" for name, value in said}
 
 
 class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped here

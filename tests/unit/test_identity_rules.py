@@ -1,6 +1,8 @@
 """Resolve's identity rules: identifiers of an event, limits, priorities, merges."""
 
+from base64 import b32encode
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 import pytest
@@ -39,6 +41,12 @@ def event(**fields: Any) -> Event:
             **fields,
         }
     )
+
+
+def test_an_id_is_base_32_of_a_digest_so_that_it_never_changes() -> None:
+    for message_id in ("m1", "", "\N{SNOWMAN}", *map(str, range(40))):
+        digest = blake2b(message_id.encode(), digest_size=12).digest()
+        assert profile_id_of(message_id) == f"p_{b32encode(digest).decode()[:20].lower()}"
 
 
 def user(value: str) -> Identifier:

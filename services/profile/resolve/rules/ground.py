@@ -1,6 +1,5 @@
 """What one batch touches of the identity graph: how it stands, and what is to be stored. Pure."""
 
-from base64 import b32encode
 from collections.abc import Iterable
 from hashlib import blake2b
 
@@ -9,11 +8,20 @@ from services.profile.resolve.model import Changes, Device, Held, Link, Owner, P
 from services.profile.resolve.rules.needs import Known
 from services.profile.resolve.rules.spelling import node_of
 
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
+_SHIFTS = range(90, -1, -10)
+
 
 def profile_id_of(message_id: str) -> str:
-    """The id of the person whose first message this is: 96 bits that say nothing else."""
+    """The id of the person whose first message this is: 96 bits that say nothing else.
+
+    In base 32 (RFC 4648, lower case, unpadded), two letters at a time: the standard library
+    takes twice as long, and visitors come by the thousand.
+    """
     digest = blake2b(message_id.encode(), digest_size=12).digest()
-    return "p_" + b32encode(digest).decode().rstrip("=").lower()
+    bits = int.from_bytes(digest, "big") << 4
+    return "p_" + "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
 
 
 class Ground:

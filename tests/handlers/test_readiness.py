@@ -103,6 +103,22 @@ async def test_a_version_that_says_the_same_is_ready_since_it_was(world):
     assert await world.look() == [("readiness/carts", 2, "2026-03-01T12:00:00Z")]
 
 
+async def test_what_was_withdrawn_and_declared_again_between_two_looks_is_taken_back(world):
+    world.declared.declare("carts", event="Cart Viewed")
+    world.has("carts", *EVERY)
+    await world.look()
+    world.declared.withdraw("carts")
+    world.declared.declare("carts", event="Cart Viewed")
+    await world.look()  # no worker has heard of either yet
+    del world.kept.has[3]["carts"]
+    assert await world.look() == [("readiness/carts", None)]
+    assert await world.look() == []
+    world.now = 9
+    world.has("carts", *EVERY)
+    ((key, _, since),) = await world.look()
+    assert (key, since) == ("readiness/carts", "2026-03-01T12:00:09Z")
+
+
 async def test_after_a_restart_it_is_told_again_with_the_same_instant(world):
     world.declared.declare("carts", event="Cart Viewed")
     world.has("carts", *EVERY)

@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from schemas.messages import MAX_ITEMS, MAX_VALUES, ComputedTrait, Interaction, PropertyCondition
 from services.profile.build.model import State, encode_state
-from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.computed import Traits, digest_of
 from services.profile.build.rules.conditions import Condition
 from services.profile.build.rules.fold import fold
 from tests.people import did
@@ -170,3 +170,26 @@ def test_a_property_of_the_wrong_shape_changes_nothing():
         b'{"properties": {"n": [1, [2], {"n": 3}, null, 1e400, "NaN", 12345678901234]}}'
     )
     assert computed(odd, aggregate="max", property="n") == {"amounts": {"": "1.00"}}
+
+
+def test_two_spellings_of_one_definition_are_one() -> None:
+    def declared(event: str, *where: PropertyCondition) -> str:
+        return digest_of(ComputedTrait(event=event, where=where))
+
+    price = PropertyCondition(property="price", op="between", value=[10, 50])
+    exact = PropertyCondition(property="price", op="between", value=[10.0, 50.0])
+    brand = PropertyCondition(property="brand", op="in", value=["b", "a", "a"])
+    sorted_ = PropertyCondition(property="brand", op="in", value=["a", "b"])
+    there = PropertyCondition(property="sku", op="exists", value=True)
+    said = PropertyCondition(property="sku", op="exists")
+    one = declared("Cart Viewed", price, brand, there)
+    assert one == declared(" cart viewed", said, sorted_, exact, price)
+    others = [
+        PropertyCondition(property="price", op="between", value=[50, 10]),
+        PropertyCondition(property="price", op="between", value=[10.5, 50]),
+        PropertyCondition(property="sku", op="exists", value=False),
+        PropertyCondition(property="sku", op="equals", value=True),
+        PropertyCondition(property="sku", op="equals", value="1"),
+        PropertyCondition(property="sku", op="equals", value=1),
+    ]
+    assert len({one, *(declared("Cart Viewed", other) for other in others)}) == 7

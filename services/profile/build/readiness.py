@@ -26,6 +26,8 @@ from services.runtime.turn import Message
 log = structlog.get_logger()
 
 _LOOK_SECONDS = 1.0
+_LOOKS_AFTER = 10
+"""After a change of definitions, which workers hear of at different times."""
 
 
 class Ready(Struct, frozen=True):
@@ -74,7 +76,8 @@ class Readiness:
         self._sender = sender
         self._clock = clock
         self._told: dict[str, tuple[int, str]] = {}
-        self._looked = False
+        self._wanted: dict[str, tuple[int, str]] | None = None
+        self._left = 0
 
     async def look(self) -> None:
         """Tell of what has become ready, and take back what is not defined any more."""
@@ -87,7 +90,10 @@ class Readiness:
             key: digest_of(trait) for key, trait in computed_traits(current.values()).items()
         }
         wanted = {key: (current[key].version, digest) for key, digest in digests.items()}
-        if wanted != self._told or not self._looked:
+        if wanted != self._wanted:
+            self._wanted, self._left = wanted, _LOOKS_AFTER
+        if wanted != self._told or self._left:
+            self._left = max(0, self._left - 1)
             known = await self._store.ready()
             for key in (self._told.keys() | known.keys()) - wanted.keys():
                 await self._take_back(key)
@@ -95,9 +101,12 @@ class Readiness:
             if len(progress) == PROFILE_PARTITIONS:
                 for key, said in wanted.items():
                     has_it = all(one.has.get(key) == said[1] for one in progress)
+                    before = known.get(key)
                     if has_it and self._told.get(key) != said:
-                        await self._tell(key, said, known.get(key))
-            self._looked = True
+                        await self._tell(key, said, before)
+                    elif not has_it and before is not None and before.digest == said[1]:
+                        # It was withdrawn and declared again: some profiles have lost it.
+                        await self._take_back(key)
         ready = sum(self._told.get(key) == said for key, said in wanted.items())
         metrics.COMPUTED_TRAITS.labels("ready").set(ready)
         metrics.COMPUTED_TRAITS.labels("computing").set(len(wanted) - ready)

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from schemas.messages import ComputedTrait, ComputedValue, TraitSources
+from schemas.messages import ComputedTrait, ComputedValue, PropertyCondition, TraitSources
 from services.profile.build.model import FOLD, Computed, State
 from services.profile.build.rules.aggregates import ALL_TIME, WITHIN, Occurrence, Take
 from services.profile.build.rules.conditions import Condition
@@ -128,8 +129,34 @@ def event_key(name: str) -> str:
 
 
 def digest_of(definition: ComputedTrait) -> str:
-    """The same for definitions that mean the same, whatever their versions."""
-    return _digest(definition)
+    """The same for definitions that mean the same, whatever their versions and spelling."""
+    distinct = {_encoded(item): item for item in map(_plain, definition.where)}
+    return _digest(
+        replace(
+            definition,
+            event=event_key(definition.event),
+            where=tuple(distinct[said] for said in sorted(distinct)),
+        )
+    )
+
+
+def _plain(condition: PropertyCondition) -> PropertyCondition:
+    """In its one spelling: ``exists`` is true if nothing is said, and a list to choose from has
+    no order."""
+    value = condition.value
+    if isinstance(value, list | tuple):
+        values = list(map(_number, value))
+        if condition.op == "in":
+            by_text = {_encoded(one): one for one in values}
+            values = [by_text[said] for said in sorted(by_text)]
+        return replace(condition, value=values)
+    if condition.op == "exists" and value is True:
+        return replace(condition, value=None)
+    return replace(condition, value=_number(value))
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def carry(state: State, before: Composition, traits: Traits) -> set[str] | None:
@@ -154,7 +181,11 @@ def carry(state: State, before: Composition, traits: Traits) -> set[str] | None:
 
 
 def _digest(said: Any) -> str:
-    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]
+    return hashlib.sha256(_encoded(said)).hexdigest()[:16]
+
+
+def _encoded(said: Any) -> bytes:
+    return msgspec.json.encode(said, order="sorted")
 
 
 def matching(traits: Iterable[Trait], properties: Mapping[str, Any]) -> list[Trait]:

@@ -35,6 +35,8 @@ from services.runtime.worker import app_id
 
 READY_S = 120.0
 _STOP_S = 20.0
+_WORKERS = 10
+"""How nice workers are."""
 _POLL_S = 0.1
 
 
@@ -72,7 +74,9 @@ class Supervisor:
         self._processes = {MAIL: self._process(MAIL, mail_sink(self.where))}
         for spec in (*processes.ALL, *([processes.WEBHOOKS] if webhooks else [])):
             argv = ["-m", "services.cli", *spec.command]
-            self._processes[name_of(spec)] = self._process(name_of(spec), argv)
+            # Whoever asks an API waits; a worker only gets to its next record a little later.
+            niceness = _WORKERS if spec.kind == "worker" else 0
+            self._processes[name_of(spec)] = self._process(name_of(spec), argv, niceness)
         for name in without:
             del self._processes[name]
         self._watch: Watch | None = None
@@ -152,9 +156,9 @@ class Supervisor:
         ports = (self.where[KAFKA].port, self.where[MONGO].port)
         return LocalStack(self.data_dir, *ports, controller_port=self.where[CONTROLLER].port)
 
-    def _process(self, name: str, argv: Sequence[str]) -> Process:
+    def _process(self, name: str, argv: Sequence[str], niceness: int = 0) -> Process:
         log = self.data_dir / "logs" / f"{name}.log"
-        return Process(name, [sys.executable, *argv], self._env, log)
+        return Process(name, [sys.executable, *argv], self._env, log, niceness=niceness)
 
     def _start_servers(self) -> None:
         if self._stack is not None:

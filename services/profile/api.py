@@ -45,7 +45,7 @@ from services.profile.traits.history import profile_at
 from services.profile.traits.past import Past
 from services.runtime.express import Server
 from services.runtime.http import Page, create_api, decode_cursor, encode_cursor, require
-from services.runtime.mongo import PyMongoError, connect
+from services.runtime.mongo import PyMongoError, connect, settled
 from services.runtime.publish import Publisher
 
 ProfileId = Annotated[str, Path(max_length=200, description="A profile id; a former one will do.")]
@@ -61,7 +61,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
     """The API, which reads the database that both stages write."""
     settings = settings or ProfileSettings()
     client = connect(settings)
-    database = client[settings.database("profile")]
+    database = settled(client, settings.database("profile"))
     publisher = Publisher(settings, "profile-api")
     definitions = DefinitionStore(database)
     catalogue = Catalogue(definitions, publisher)

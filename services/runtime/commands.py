@@ -26,6 +26,8 @@ async def find(
     command = {"find": collection.name, "filter": wanted, "batchSize": _AT_ONCE}
     if fields is not None:
         command["projection"] = fields
+    if session is None and collection.read_concern.document:
+        command["readConcern"] = collection.read_concern.document
     cursor = (await _answer(collection, command, session))["cursor"]
     found: list[Document] = cursor["firstBatch"]
     while cursor["id"]:

@@ -62,6 +62,15 @@ def connect(settings: Settings) -> Client:
     return client
 
 
+def settled(client: Client, name: str) -> Database:
+    """A database of which one reads only what a majority of the replica set has.
+
+    What a server knows alone can be lost with it. Nobody waits for the others: the answer is the
+    latest that they are known to have.
+    """
+    return client.get_database(name, read_concern=ReadConcern("majority"))
+
+
 @asynccontextmanager
 async def transaction(session: Session) -> AsyncIterator[None]:
     """One transaction on ``session``: snapshot reads, majority and journaled writes.

@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import Sequence
-from time import time
+from time import perf_counter, time
 
 _LENGTH = b"content-length:"
 
@@ -95,6 +95,8 @@ class Pool:
         self._port = port
         self._size = size
         self._connections: list[Connection] = []
+        self.late: list[float] = []
+        """By how much this process itself sent each later than it was meant, in ``delays``."""
 
     async def __aenter__(self) -> "Pool":
         opening = (Connection.open(self._port) for _ in range(self._size))
@@ -128,23 +130,26 @@ class Pool:
     async def delays(self, requests: Sequence[bytes], rate: float, seconds: float) -> list[float]:
         """Open-loop, ``rate`` requests a second; how long each took from when it was meant.
 
-        One that finds no free connection waits for it, and its time runs meanwhile.
+        One that finds no free connection waits for it, and its time runs meanwhile; so it does
+        while this process itself is late.
         """
-        loop = asyncio.get_running_loop()
         queue: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue()
         delays: list[float] = []
 
+        # Not the loop's time: it stands still within a round, and has milliseconds only.
         async def drive(connection: Connection) -> None:
             while (due := await queue.get()) is not None:
                 await connection.post(due[1])
-                delays.append(loop.time() - due[0])
+                delays.append(perf_counter() - due[0])
 
         driving = [asyncio.ensure_future(drive(c)) for c in self._connections]
-        begun = loop.time()
+        begun = perf_counter()
         for number in range(int(rate * seconds)):
             at = begun + number / rate
-            if at > loop.time():
-                await asyncio.sleep(at - loop.time())
+            wait = at - perf_counter()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            self.late.append(perf_counter() - at)
             queue.put_nowait((at, requests[number % len(requests)]))
         for _ in driving:
             queue.put_nowait(None)

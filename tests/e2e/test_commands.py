@@ -5,6 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pymongo.errors import OperationFailure
+from pymongo.read_concern import ReadConcern
 
 from services.runtime.commands import find, insert, update
 from services.runtime.mongo import (
@@ -13,6 +15,7 @@ from services.runtime.mongo import (
     Document,
     conflict,
     connect,
+    settled,
     too_large,
 )
 from services.runtime.settings import Settings
@@ -65,3 +68,14 @@ async def test_what_no_command_holds_is_told_as_too_large(notes: Collection) -> 
     with pytest.raises(Exception, match="too large") as caught:
         await insert(notes, [{"_id": n, "text": b"x" * 9_000_000} for n in range(2)], None)
     assert too_large(caught.value)
+
+
+async def test_a_question_is_answered_from_what_a_majority_has_where_that_is_wanted(
+    notes: Collection,
+) -> None:
+    await insert(notes, [{"_id": 1}], None)
+    there = settled(notes.database.client, notes.database.name)["notes"]
+    assert there.read_concern == ReadConcern("majority")
+    assert await find(there, {}, None) == [{"_id": 1}]
+    with pytest.raises(OperationFailure, match="must be either"):
+        await find(notes.with_options(read_concern=ReadConcern("no such level")), {}, None)

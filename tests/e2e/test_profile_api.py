@@ -8,6 +8,7 @@ import httpx
 import msgspec
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from schemas.messages import Aggregate
 from services.profile import answers
@@ -18,7 +19,7 @@ from services.profile.build.rules.declared import computed_traits
 from services.profile.computed.catalogue import Catalogue
 from services.profile.computed.store import DefinitionStore
 from services.profile.identity import shapes
-from services.profile.reading import READS
+from services.profile.reading import BY_ID, BY_NAME, READS
 from services.profile.settings import ProfileSettings
 from services.runtime.hot import Asked
 from services.runtime.http import Page
@@ -110,11 +111,18 @@ async def test_a_person_is_shown_whole_after_a_merge(api, spine):
     assert set(shown) == set(answers.Profile.model_fields)
 
 
+def counted(route: str) -> float:
+    """Answers with 200 so far."""
+    labels = {"service": "profile", "route": route, "status": "200"}
+    return REGISTRY.get_sample_value("regulars_http_requests_total", labels) or 0
+
+
 async def test_a_read_from_the_socket_is_answered_as_by_its_route(api, spine, settings):
     shown = await ann(api, spine)
     app = create_app(settings)
     hot = app.state.server.keywords["hot"]
     reads = re.compile(hot.reads)
+    before = {route: counted(route) for route in (BY_ID, BY_NAME)}
     for path, status in {
         f"/v1/profiles/{shown['merged_from'][0]}": 200,
         f"/v1/profiles/{shown['profile_id']}": 200,
@@ -131,6 +139,8 @@ async def test_a_read_from_the_socket_is_answered_as_by_its_route(api, spine, se
         assert (reply.status, reply.body) == (route.status_code, route.content)
         assert (status, dict(reply.headers)[b"content-type"]) == (
             reply.status, route.headers["content-type"].encode())  # fmt: skip
+    # As many from the socket as by their routes.
+    assert (counted(BY_ID) - before[BY_ID], counted(BY_NAME) - before[BY_NAME]) == (4, 6)
     for authorization in ("", "Bearer other", "Basic reader", "Bearer"):
         assert await hot.answer(Asked("/v1/profiles/p1", authorization, "", b"")) is None
     app.state.client.close()

@@ -196,7 +196,7 @@ class ProfileChanged(Struct, kw_only=True, omit_defaults=True):
     """What differs: ``traits.email``, ``orders``, ``computed.<key>``, ``consent.email``..."""
     before: dict[str, Any] = field(default_factory=dict)
     """What the profile held before, by names of ``changed``: null where there was no value. A
-    first version has none; ``carts`` and other lists, and what is too long, are left out."""
+    first version has none; what is too long is left out."""
     merged_into: str | None = None
     merged_from: list[str] = field(default_factory=list)
     """Every former profile id of this person."""

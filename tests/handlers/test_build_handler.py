@@ -66,10 +66,11 @@ async def test_what_was_read_ahead_of_its_turn_is_not_decoded_again(world):
 
 async def test_an_order_of_a_later_turn_empties_the_cart_that_was_announced(world):
     added = did("Product Added", 1, properties={"product_id": "tea", "cart_id": "c1"})
-    (change,) = journal(await world.turn(world.says(added)))
-    assert [cart["cart_id"] for cart in change["profile"]["carts"]] == ["c1"]
+    (filled,) = journal(await world.turn(world.says(added)))
+    assert [cart["cart_id"] for cart in filled["profile"]["carts"]] == ["c1"]
     (change,) = journal(await world.turn(world.says(ordered(2, cart_id="c1", revenue=5))))
     assert "carts" not in change["profile"]
+    assert change["before"]["carts"] == filled["profile"]["carts"]
 
 
 async def test_records_that_do_not_fit_are_rejected_and_the_next_is_unharmed(world):
@@ -98,6 +99,18 @@ async def test_a_replayed_interaction_counts_once_whatever_was_folded_before(wor
     (change,) = journal(await world.turn(replays))
     assert change["profile"]["counters"] == {"Cart Viewed": 1, "Product Viewed": 1}
     assert journal(await world.turn(replays)) == []
+
+
+async def test_a_rebuild_tells_what_was_in_the_cart_before(world):
+    tea, pot = (did("Product Added", 1, properties={"product_id": id}) for id in ("tea", "pot"))
+    (filled,) = journal(await world.turn(world.says(tea)))
+    world.past.said += [pot]
+    replay = world.record(pot, RECORDED, origin="dead-letters/x/0", dl_for="profile-build")
+    (change,) = journal(await world.turn([replay]))
+    assert len(change["profile"]["carts"][0]["products"]) == 2
+    assert change["before"] == {
+        "carts": filled["profile"]["carts"], "counters.Product Added": 1,
+    }  # fmt: skip
 
 
 async def test_without_its_cache_the_handler_goes_on_from_what_is_stored(world):

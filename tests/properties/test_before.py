@@ -18,7 +18,7 @@ from tests.properties.test_fold import HISTORIES
 
 TOLD = (
     "counters", "traits", "consent", "identifiers", "first_seen", "last_seen", "merged_from",
-    "orders", "computed",
+    "orders", "computed", "carts", "wishlists", "subscriptions", "conversations",
 )  # fmt: skip
 
 

@@ -87,7 +87,7 @@ class Changes:
         stored = encode(kept)
         if len(stored) > self._limits.state_bytes:
             self._cache.evict(profile_id)
-            for record, _ in work.interactions:
+            for record in work.records:
                 self._turn.reject(record, "profile_too_large")
             return False
         search = search_of(state) if kept.version <= 1 or _is_searched(touched) else None
@@ -101,7 +101,7 @@ class Changes:
 
     def _ask(self, profile_id: str, work: Work, kept: Kept, touched: set[str]) -> None:
         """Have confirmed what must be, unless nothing but imported history touched it."""
-        how = (self._policy, [said for _, said in work.interactions])
+        how = (self._policy, work.said)
         for asked in requests_of(profile_id, kept, touched, how):
             outbox.emit_request(self._turn, work, asked)
 
@@ -139,8 +139,8 @@ class Changes:
             self._turn.drop("merged_already")
             self.follow(work, into)
             return
-        if work.interactions:
-            self._turn.drop("absorbed", len(work.interactions))
+        if work.said:
+            self._turn.drop("absorbed", len(work.said))
         rearranged = kept.rearranged or kept.into is not None or work.rearranged is not None
         closed = Kept(version=kept.version + 1, into=into, rearranged=rearranged)
         self._put(profile_id, work, closed, (encode(closed), None))
@@ -157,7 +157,7 @@ class Changes:
         self, profile_id: str, work: Work, kept: Kept, stored: tuple[bytes, Search | None]
     ) -> None:
         self.rows.append(Row(profile_id, work.source.partition, kept, *stored))
-        if work.interactions or work.absorbed:
+        if work.said or work.absorbed:
             self._cache.put(work.source.id, profile_id, kept)
         else:  # A sweep goes through everybody: it must not drive out who is busy.
             self._cache.renew(work.source.id, profile_id, kept)

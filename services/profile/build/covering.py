@@ -16,9 +16,9 @@ def not_covered(work: Work, kept: Kept) -> list[Interaction]:
     """
     vector = kept.vector
     if not vector and not kept.rearranged:
-        return [one for _, one in work.interactions]  # as nearly always
+        return work.said  # as nearly always
     said: list[Interaction] = []
-    for record, interaction in work.interactions:
+    for record, interaction in zip(work.records, work.said, strict=True):
         origin, seq = first_of(record)
         first = record.header("first_profile")
         foreign = bool(first) and first not in kept.members

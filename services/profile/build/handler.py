@@ -14,15 +14,15 @@ import msgspec
 
 from schemas.messages import IdentityRearranged
 from services.profile.build.changes import Changes, Limits, Row
-from services.profile.build.covering import forget_vector, is_history, not_covered, opened
+from services.profile.build.covering import forget_vector, not_covered, opened
 from services.profile.build.inbox import Work, works_of
 from services.profile.build.model import Kept
-from services.profile.build.rebuild import History, rebuild
+from services.profile.build.rebuild import History
+from services.profile.build.renewal import REBUILD, Compositions, Renewal
 from services.profile.build.rules.before import Earlier
-from services.profile.build.rules.computed import Composition, carry
-from services.profile.build.rules.consent import OPEN, Policy, grants_of
+from services.profile.build.rules.computed import carry
+from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.fold import fold
-from services.profile.build.rules.view import differences
 from services.profile.build.sweep import SWEEP, Definitions, Sweep, Sweeps
 from services.profile.build.writing import SLICE, Writing
 from services.profile.commerce.valuation import RATES, Valuation, Valued
@@ -32,11 +32,6 @@ from services.runtime.turn import Source, Turn
 
 NAME = "profile-build"
 TOPICS = ("profile.interactions",)
-REBUILD = "rebuild/"
-
-
-Compositions = Mapping[str, Composition | None]
-"""By fingerprint; None where nobody knows what it stands for."""
 
 _rearranged = msgspec.json.Decoder(IdentityRearranged).decode
 
@@ -71,6 +66,7 @@ class Build:
         self._policy = policy
         self._cache = Cache[Kept](self._limits.cached)
         self.sweep = Sweep(profiles, definitions, self._limits, str(policy))
+        self._renewal = Renewal(history, self.sweep, self._limits)
         self._recomputed = Counter[str]()
         self.wake: Callable[[str, Any], None] = lambda source_id, body: None
         """Asks the stage for a turn of a partition that may be idle."""
@@ -115,7 +111,7 @@ class Build:
             elif kept is not None and kept.fingerprint != traits.fingerprint:
                 if not self._carried(turn, profile_id, (work, kept, befores), changes):
                     olds[profile_id] = kept
-            elif work.interactions:
+            elif work.said:
                 kept = kept or Kept(fingerprint=traits.fingerprint)
                 self._fold(turn, profile_id, (work, kept), changes)
             elif kept is not None and work.revalue:
@@ -124,10 +120,11 @@ class Build:
                 await writing.begin(changes.rows)
         if olds:
             await writing.finish()  # What follows reads, and so needs the transaction.
-            fresh = await self._rebuilt(turn, works, olds)
+            fresh = await self._renewal.rebuilt(turn, works, olds)
+            self._recomputed["rebuilt"] = len(fresh)
             for profile_id, kept in fresh.items():
                 person = works[profile_id], olds[profile_id], kept
-                self._renew(profile_id, person, befores, changes)
+                self._renewal.renew(profile_id, person, befores, changes)
                 await writing.begin(changes.rows)
         await writing.end(changes.rows)
 
@@ -241,8 +238,8 @@ class Build:
         """``carried`` are the names of what new definitions alone have changed."""
         work, kept = person
         said = not_covered(work, kept)
-        if len(said) < len(work.interactions):
-            turn.drop("rebuilt_already", len(work.interactions) - len(said))
+        if len(said) < len(work.said):
+            turn.drop("rebuilt_already", len(work.said) - len(said))
         if not said and carried is None:
             return
         touched = carried or set()
@@ -259,69 +256,3 @@ class Build:
         if kept.vector:
             forget_vector(work.source, kept)
         changes.announce(profile_id, work, kept, touched)
-
-    async def _rebuilt(
-        self, turn: Turn, works: Mapping[str, Work], olds: Mapping[str, Kept]
-    ) -> dict[str, Kept]:
-        """Those of ``olds`` that this turn computes again."""
-        taken = self._within_budget(turn, works, olds)
-        fresh = await rebuild(self._history, taken, self.sweep.traits, turn.session)
-        self._recomputed["rebuilt"] = len(fresh)
-        return fresh
-
-    def _renew(
-        self,
-        profile_id: str,
-        person: tuple[Work, Kept, Kept],
-        befores: Compositions,
-        changes: Changes,
-    ) -> None:
-        """Put the new state of a profile in place of the old one."""
-        work, old, kept = person
-        for interaction in not_covered(work, kept):
-            fold(kept.state, interaction, self.sweep.traits, set())
-        had = befores.get(old.fingerprint)
-        renewed = self._renewed(had)
-        touched = differences(old.state, kept.state, self._newly(renewed, old, kept))
-        if had is None or had.beside != self.sweep.traits.composition.beside:
-            touched |= grants_of(kept.state)
-        if old.members != kept.members:
-            touched.add("merged_from")
-        if old.version:
-            work.earlier = Earlier(old)
-            work.earlier.whole, work.earlier.renewed = old.state, renewed
-        work.history = is_history(work, old, kept)
-        if not changes.announce(profile_id, work, kept, touched):
-            changes.leave(profile_id, work, old, kept.fingerprint)
-
-    def _renewed(self, had: Composition | None) -> set[str]:
-        """The computed traits that are another, or new, since a profile was ``had``."""
-        digests = {} if had is None else had.digests
-        wanted = self.sweep.traits.composition.digests
-        return {key for key, digest in wanted.items() if digests.get(key) != digest}
-
-    def _newly(self, renewed: set[str], old: Kept, new: Kept) -> tuple[str, ...]:
-        """The computed traits that differ, or that the profile did not have."""
-        before, after = old.state.computed, new.state.computed
-        keys = self.sweep.traits.composition.digests
-        return tuple(key for key in keys if key in renewed or before.get(key) != after.get(key))
-
-    def _within_budget(
-        self, turn: Turn, works: Mapping[str, Work], olds: Mapping[str, Kept]
-    ) -> dict[str, Kept]:
-        """Those to rebuild now; the others get a timer.
-
-        Their records need not be kept: they are in resolve's store.
-        """
-        budget, taken = self._limits.rebuilt * self.sweep.pace, {}
-        for profile_id, kept in sorted(olds.items(), key=lambda item: not works[item[0]].absorbed):
-            if budget > 0:
-                taken[profile_id] = kept
-                budget -= kept.state.interactions + 1
-                continue
-            work = works[profile_id]
-            if work.absorbed or work.rebuild or work.interactions:
-                body = msgspec.json.encode(work.rearranged) if work.rearranged else b""
-                turn.set_timer(work.source, REBUILD + profile_id, turn.now, body)
-                turn.drop("left_to_rebuild", len(work.interactions))
-        return taken

@@ -22,7 +22,10 @@ class Work(Struct):
 
     source: Source
     """Of the last record: what follows is attributed to it."""
-    interactions: list[tuple[Record, Interaction]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    """Of interactions."""
+    said: list[Interaction] = field(default_factory=list)
+    """What ``records`` say, one each."""
     merged: IdentityMerged | None = None
     rearranged: IdentityRearranged | None = None
     absorbed: list[ProfileAbsorbed] = field(default_factory=list)
@@ -67,7 +70,8 @@ def works_of(turn: Turn) -> dict[str, Work]:
                 # Replayed: a rebuild counts what resolve has stored, once, whatever was folded.
                 work.rebuild = True
             else:
-                work.interactions.append((record, message))
+                work.records.append(record)
+                work.said.append(message)
         elif isinstance(message, IdentityMerged):
             work.merged = message
         elif isinstance(message, IdentityRearranged):

@@ -21,10 +21,10 @@ def cause_of(turn: Turn, work: Work) -> Cause:
 
     Among live messages and imported ones it is a live one: what it causes is no history.
     """
-    if work.interactions:
-        last = work.interactions[-1][1]
+    if work.said:
+        last = work.said[-1]
         if last.history != work.history:
-            said = (one for _, one in reversed(work.interactions))
+            said = reversed(work.said)
             last = next((one for one in said if one.history == work.history), last)
         return Cause(
             message_id=last.interaction_id,
@@ -59,7 +59,7 @@ def emit_changed(
     """The profile as it is now; ``what`` changed, and what it is computed and judged with."""
     touched, traits, policy = what
     changed = sorted(touched)
-    profile = profile_of(profile_id, kept.state, traits, policy, parts=kept.parts)
+    profile = profile_of(profile_id, kept.state, traits, policy, kept=kept)
     change = ProfileChanged(
         profile_id=profile_id,
         version=kept.version,
@@ -162,7 +162,7 @@ def forward(turn: Turn, work: Work, into: str) -> None:
     store knows whether it has them, and so that other readers of the topic, who had the
     original, can tell a repetition.
     """
-    for record, said in work.interactions:
+    for record, said in zip(work.records, work.said, strict=True):
         turn.emit(work.source, _forwarded(record, said, into))
 
 

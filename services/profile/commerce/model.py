@@ -115,6 +115,11 @@ class Commerce(Struct, array_like=True, gc=False):
     """By source and id: chat tools count from 1."""
 
 
+def has_any(kept: Commerce) -> bool:
+    """Whether there is anything in it."""
+    return bool(kept.carts or kept.wishes or kept.subscriptions or kept.conversations)
+
+
 class Worth(Struct, array_like=True, gc=False):
     """What a person's orders are worth in the base currency, as it was last announced."""
 

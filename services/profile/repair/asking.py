@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from schemas.messages import Definition, Interaction
 from schemas.topics import DEFINITIONS, INTERACTIONS, MEANT_FOR, PROFILE_PARTITIONS
-from services.profile.build.handler import NAME, REBUILD
+from services.profile.build.handler import NAME
 from services.profile.build.inbox import RECORDED
+from services.profile.build.renewal import REBUILD
 from services.profile.build.store import ProfileStore
 from services.profile.build.sweep import EVERYTHING
 from services.profile.resolve.store import IdentityStore

@@ -3,7 +3,8 @@
 The fold overwrites what it changes, so the parts that are told of are kept aside first: as
 references where the fold replaces what it changes (writes, sets of identifiers), packed
 where it changes it in place (consent), and as they are told where only some interactions
-change them (orders, computed traits). A rebuild leaves the old state as it was.
+change them (orders, carts and other lists, computed traits). A rebuild leaves the old state as
+it was.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,12 +22,15 @@ from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.edits import shown
 from services.profile.build.rules.fold import PASSIVE
 from services.profile.build.rules.orders import ORDER_EVENTS
-from services.profile.build.rules.parts import bought
+from services.profile.build.rules.parts import bought, commerce
 from services.profile.build.rules.values import milliseconds, utc
 from services.profile.build.rules.view import consent_of
+from services.profile.commerce.model import has_any
+from services.profile.commerce.rules.fold import EVENTS
 
 TOLD_BYTES = 16_000
-"""Of old values of traits, orders and computed traits in one change; what is beyond is left out."""
+"""Of old values of traits, orders, lists and computed traits in one change; what is beyond is
+left out."""
 TOLD_ORDERS = 40
 """Who has more is not told of with the orders of before."""
 TOLD_ENTRIES = 100
@@ -35,6 +39,9 @@ TOLD_NAMES = 200
 """Old values in one change, at most."""
 
 _NO_LIST = b"[]"
+_LISTS = frozenset({"carts", "wishlists", "subscriptions", "conversations"})
+_MOVING = ORDER_EVENTS | EVENTS
+"""Events that may change orders or lists."""
 _json = msgspec.json.Encoder(order="deterministic").encode
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(dict[str, ConsentState]).decode
@@ -50,6 +57,7 @@ class Earlier:
         "first_seen",
         "identifiers",
         "last_seen",
+        "lists",
         "members",
         "orders",
         "renewed",
@@ -68,6 +76,8 @@ class Earlier:
         self.members: list[str] = kept.members
         self.orders = b"" if state.orders else _NO_LIST
         """As told, if a turn may change them in place and they are not too many."""
+        self.lists: Mapping[str, Any] = {}
+        """The same of carts and other lists, by their names, those that there are."""
         self.computed: dict[str, bytes] = {}
         """The same, by key."""
         self.renewed: Collection[str] = ()
@@ -78,8 +88,13 @@ class Earlier:
     def foresee(self, kept: Kept, said: Sequence[Interaction], traits: Traits) -> None:
         """Keep aside what folding ``said`` may change in place: call it before."""
         state = kept.state
-        if state.orders and any(one.name in ORDER_EVENTS for one in said):
-            self.orders = _orders(state, kept.parts)
+        for one in said:
+            if one.name in _MOVING:
+                if state.orders:
+                    self.orders = _orders(state, kept.parts)
+                if has_any(state.commerce):
+                    self.lists = commerce(state, kept.parts).copy()
+                break
         if not traits.keys:
             return
         names = {one.name for one in said}
@@ -103,8 +118,8 @@ def told(
 ) -> dict[str, Any]:
     """The old values of the ``changed`` names, each as the published profile had it.
 
-    None: there was no value. Names whose old value is not kept aside (carts and other lists),
-    or too much to tell, are left out.
+    None: there was no value. Names whose old value is not kept aside, or too much to tell, are
+    left out.
     """
     values: dict[str, Any] = {}
     room = TOLD_BYTES
@@ -127,8 +142,8 @@ def told(
             values[name] = earlier.first_seen
         elif section == "merged_from":
             values[name] = earlier.members
-        elif section == "orders" or (section == "computed" and key not in earlier.renewed):
-            packed = _packed(earlier, key, traits)
+        elif section in _LISTS or section == "orders" or section == "computed":
+            packed = _packed(earlier, name, traits)
             room -= len(packed)
             if packed and room >= 0:
                 values[name] = None if packed == _NO_LIST else Raw(packed)
@@ -137,11 +152,17 @@ def told(
     return values
 
 
-def _packed(earlier: Earlier, key: str, traits: Traits) -> bytes:
-    """The orders, or the computed trait ``key``, of before; empty where not kept aside."""
+def _packed(earlier: Earlier, name: str, traits: Traits) -> bytes:
+    """Orders, a list or a computed trait, as it was told; empty where it is not kept aside."""
     whole = earlier.whole
-    if not key:
+    if name == "orders":
         return earlier.orders if whole is None else _orders(whole, None)
+    if name in _LISTS:
+        lists = earlier.lists if whole is None else commerce(whole, None)
+        return _json(lists.get(name, []))
+    key = name.removeprefix("computed.")
+    if key in earlier.renewed:
+        return b""
     return earlier.computed.get(key, b"") if whole is None else _computed(whole, key, traits)
 
 

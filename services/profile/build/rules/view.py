@@ -6,15 +6,15 @@ import msgspec
 from msgspec import Raw, Struct
 
 from schemas.messages import Consent, Identifier, Profile
-from services.profile.build.model import Habits, State
-from services.profile.build.parts import Bought, Parts
+from services.profile.build.model import Habits, Kept, State
+from services.profile.build.parts import Bought
 from services.profile.build.rules import parts as costly
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy, standing
 from services.profile.build.rules.devices import devices_of
 from services.profile.build.rules.edits import shown
 from services.profile.build.rules.habits import preferred_hour
-from services.profile.commerce.model import Commerce
+from services.profile.commerce.model import Commerce, has_any
 from services.profile.consent.model import Word
 
 
@@ -24,12 +24,13 @@ def profile_of(
     traits: Traits,
     policy: Policy,
     *,
-    parts: Parts | None = None,
+    kept: Kept | None = None,
 ) -> Profile:
     """The profile as published; trait values are the JSON that the sender wrote.
 
-    It shares parts with ``state``: encode it before the state goes on. With ``parts``, those
-    that are there are taken as they are, and those that are made are left there, encoded.
+    It shares parts with ``state``: encode it before the state goes on. With ``kept``, whose
+    state it is, the parts that are there are taken as they are, and left there, encoded, where
+    they are made.
     """
     habits = state.habits
     profile = Profile(
@@ -54,10 +55,9 @@ def profile_of(
     if traits.keys:
         profile.computed = traits.values(state)
     if state.orders:
-        _buy(profile, costly.bought(state, parts))
-    kept = state.commerce
-    if kept.carts or kept.wishes or kept.subscriptions or kept.conversations:
-        made = costly.commerce(state, parts)
+        _buy(profile, costly.bought(state, None if kept is None else kept.parts))
+    if has_any(state.commerce):
+        made = costly.commerce(state, None if kept is None else kept.parts)
         profile.carts, profile.wishlists = made["carts"], made["wishlists"]
         profile.subscriptions = made["subscriptions"]
         profile.conversations = made["conversations"]

@@ -1,0 +1,100 @@
+"""Profiles that a turn computes again: which of them now, and what of each is news.
+
+A part of build's turn, beside ``rebuild``, which reads their history.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from services.profile.build.changes import Changes, Limits
+from services.profile.build.covering import is_history, not_covered
+from services.profile.build.inbox import Work
+from services.profile.build.model import Kept
+from services.profile.build.rebuild import History, rebuild
+from services.profile.build.rules.before import Earlier
+from services.profile.build.rules.computed import Composition
+from services.profile.build.rules.consent import grants_of
+from services.profile.build.rules.fold import fold
+from services.profile.build.rules.view import differences
+from services.profile.build.sweep import Sweep
+from services.runtime.turn import Turn
+
+REBUILD = "rebuild/"
+"""What the timer's key of a profile begins with that is left to a later turn."""
+
+Compositions = Mapping[str, Composition | None]
+"""By fingerprint; None where nobody knows what it stands for."""
+
+
+class Renewal:
+    """Computes profiles again, as many as a turn may hold."""
+
+    def __init__(self, history: History, sweep: Sweep, limits: Limits) -> None:
+        self._history = history
+        self._sweep = sweep
+        self._limits = limits
+
+    async def rebuilt(
+        self, turn: Turn, works: Mapping[str, Work], olds: Mapping[str, Kept]
+    ) -> dict[str, Kept]:
+        """Those of ``olds`` that this turn computes again, anew; the others get a timer."""
+        taken = self._within_budget(turn, works, olds)
+        return await rebuild(self._history, taken, self._sweep.traits, turn.session)
+
+    def renew(
+        self,
+        profile_id: str,
+        person: tuple[Work, Kept, Kept],
+        befores: Compositions,
+        changes: Changes,
+    ) -> None:
+        """Put the new state of a profile in place of the old one."""
+        work, old, kept = person
+        for interaction in not_covered(work, kept):
+            fold(kept.state, interaction, self._sweep.traits, set())
+        had = befores.get(old.fingerprint)
+        renewed = self._renewed(had)
+        touched = differences(old.state, kept.state, self._newly(renewed, old, kept))
+        if had is None or had.beside != self._sweep.traits.composition.beside:
+            touched |= grants_of(kept.state)
+        if old.members != kept.members:
+            touched.add("merged_from")
+        if old.version:
+            work.earlier = Earlier(old)
+            work.earlier.whole, work.earlier.renewed = old.state, renewed
+        work.history = is_history(work, old, kept)
+        if not changes.announce(profile_id, work, kept, touched):
+            changes.leave(profile_id, work, old, kept.fingerprint)
+
+    def _renewed(self, had: Composition | None) -> set[str]:
+        """The computed traits that are another, or new, since a profile was ``had``."""
+        digests = {} if had is None else had.digests
+        wanted = self._sweep.traits.composition.digests
+        return {key for key, digest in wanted.items() if digests.get(key) != digest}
+
+    def _newly(self, renewed: set[str], old: Kept, new: Kept) -> tuple[str, ...]:
+        """The computed traits that differ, or that the profile did not have."""
+        before, after = old.state.computed, new.state.computed
+        keys = self._sweep.traits.composition.digests
+        return tuple(key for key in keys if key in renewed or before.get(key) != after.get(key))
+
+    def _within_budget(
+        self, turn: Turn, works: Mapping[str, Work], olds: Mapping[str, Kept]
+    ) -> dict[str, Kept]:
+        """Those to rebuild now; the others get a timer.
+
+        Their records need not be kept: they are in resolve's store.
+        """
+        budget, taken = self._limits.rebuilt * self._sweep.pace, {}
+        for profile_id, kept in sorted(olds.items(), key=lambda item: not works[item[0]].absorbed):
+            if budget > 0:
+                taken[profile_id] = kept
+                budget -= kept.state.interactions + 1
+                continue
+            work = works[profile_id]
+            if work.absorbed or work.rebuild or work.said:
+                body = msgspec.json.encode(work.rearranged) if work.rearranged else b""
+                turn.set_timer(work.source, REBUILD + profile_id, turn.now, body)
+                turn.drop("left_to_rebuild", len(work.said))
+        return taken

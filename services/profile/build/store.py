@@ -135,7 +135,7 @@ def _update(row: Row) -> dict[str, Any]:
     for field, value in (("e", search.email), ("u", search.user_id), ("n", search.name)):
         if value:
             values[field] = value
-        else:
+        elif kept.version > 1:  # Before that nothing was told of them.
             unknown[field] = ""
     return {"$set": values, "$unset": unknown} if unknown else {"$set": values}
 

@@ -7,7 +7,7 @@ models: a test holds the two together.
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.profile.commerce.answers import (
     Cart,
@@ -16,6 +16,16 @@ from services.profile.commerce.answers import (
     Subscription,
     Wishlist,
 )
+
+
+def _in_reach(at: datetime) -> datetime:
+    if not 1 < at.year < 9999:
+        raise ValueError("a year from 2 to 9998 is needed")
+    return at
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_reach)]
+"""A time that somebody names: any that is one in every time zone."""
 
 ConsentWord = Literal["granted", "denied", "withdrawn"]
 

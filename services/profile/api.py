@@ -9,7 +9,6 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
-from pydantic import AwareDatetime
 
 from services.profile import answers
 from services.profile.build.rules.consent import Policy
@@ -51,7 +50,7 @@ from services.runtime.publish import Publisher
 ProfileId = Annotated[str, Path(max_length=200, description="A profile id; a former one will do.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many, at most.")]
 Cursor = Annotated[str | None, Query(max_length=2_000, description="`next` of the page before.")]
-At = Annotated[AwareDatetime | None, Query(description="A past instant; missing: now.")]
+At = Annotated[answers.Instant | None, Query(description="A past instant; missing: now.")]
 Position = tuple[datetime, str]
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

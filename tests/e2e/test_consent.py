@@ -223,6 +223,8 @@ async def test_what_does_not_exist_or_fit_is_a_problem(api):
         "/v1/profiles/nobody/consent/fax": 422,
         "/v1/profiles/nobody/consent/email?purpose=A%20B": 422,
         "/v1/profiles/nobody/consent/email?at=yesterday": 422,
+        "/v1/profiles/nobody/consent/email?at=0001-01-01T00:00:00%2B14:00": 422,
+        "/v1/profiles/nobody/consent/email?as_of=9999-12-31T23:59:59-14:00": 422,
         "/v1/profiles/nobody/consent?cursor=rubbish": 400,
     }.items():
         assert (path, (await api.get(path)).status_code) == (path, status)

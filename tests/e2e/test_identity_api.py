@@ -229,8 +229,13 @@ async def test_identifiers_are_split_off_and_the_senders_go_on_naming_both(api, 
         event("m3", 3, event="Email Opened", context={"traits": {"email": "bob@x.io"}}),
     )
     ann = await person(api, "email/bob@x.io")
-    what = {"identifiers": [{"type": "email", "value": " BOB@x.io"}], **WHY}
-    await post(api, f"/v1/profiles/{ann['profile_id']}/unmerge", what)
+    what = {"identifiers": [{"type": "Email", "value": " BOB@x.io"}], **WHY}
+    path = f"/v1/profiles/{ann['profile_id']}/unmerge"
+    tried = await post(api, f"{path}?preview=true", what)
+    shown = {"type": "email", "value": "bob@x.io"}
+    (before,), after = tried["before"], tried["after"]
+    assert [shown in each["identifiers"] for each in (before, *after)].count(True) == 2
+    await post(api, path, what)
     await spine.happened(event("m4", 4, event="Cart Viewed", user_id="ann", context=couple))
     bob, ann = await person(api, "email/bob@x.io"), await person(api, "user_id/ann")
     assert bob["profile_id"] != ann["profile_id"]
@@ -239,6 +244,19 @@ async def test_identifiers_are_split_off_and_the_senders_go_on_naming_both(api, 
     assert {"type": "email", "value": "bob@x.io"} not in ann["identifiers"]
     refusals = (await get(api, f"/v1/profiles/{ann['profile_id']}/identity"))["refusals"]
     assert {each["reason"] for each in refusals} == {"decision"}
+
+
+async def test_a_preview_shows_an_identifier_leaving_who_has_it_in_every_message(api, spine):
+    await spine.happened(*KNOWN)
+    path = f"/v1/profiles/{(await person(api, 'user_id/ann'))['profile_id']}/unmerge?preview=true"
+    what = {"identifiers": [{"type": "email", "value": "ann@x.io"}], **WHY}
+    tried = await post(api, path, what)
+    user_id, email = (
+        {"type": t, "value": v} for t, v in (("user_id", "ann"), ("email", "ann@x.io"))
+    )
+    assert [each["identifiers"] for each in tried["before"]] == [[email, user_id]]
+    assert [each["identifiers"] for each in tried["after"]] == [[user_id]]
+    assert tried["moved"] == 0
 
 
 @pytest.mark.parametrize(("verdict", "people"), [("accept", 1), ("reject", 2)])

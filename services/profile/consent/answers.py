@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.profile.answers import Instant
 
 ChannelName = Literal["email", "sms", "push", "webhook", "web"]
 Purpose = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_]{0,49}$", examples=["newsletter"])]
@@ -67,7 +69,7 @@ class StatementBody(BaseModel):
     actor: str = Field(
         min_length=1, max_length=200, pattern=r"\S", description="Who writes this down."
     )
-    at: AwareDatetime | None = Field(None, description="When it was said; null: now.")
+    at: Instant | None = Field(None, description="When it was said; null: now.")
     text_version: str = Field("", max_length=200)
     proof: dict[str, Any] | str | None = Field(
         None, description="Of at most 4,000 bytes; a grant needs one."

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from pydantic import AwareDatetime
 
+from services.profile.answers import Instant
 from services.profile.consent.answers import (
     ChannelName,
     Permission,
@@ -19,8 +19,8 @@ from services.profile.consent.desk import Desk, Position
 from services.runtime.http import Page, Problem, decode_cursor, encode_cursor, require
 
 ProfileId = Annotated[str, Path(max_length=200, description="A profile id; a former one will do.")]
-At = Annotated[AwareDatetime | None, Query(description="As it was valid then; missing: now.")]
-AsOf = Annotated[AwareDatetime | None, Query(description="As it was known then; missing: now.")]
+At = Annotated[Instant | None, Query(description="As it was valid then; missing: now.")]
+AsOf = Annotated[Instant | None, Query(description="As it was known then; missing: now.")]
 _PROOF_BYTES = 4_000
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

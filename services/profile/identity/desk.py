@@ -88,11 +88,14 @@ class Desk:
     ) -> Decision:
         """Take a former profile, or some identifiers, off a person. 404, 409, 422."""
         names = await self._names(person)
-        side = await self._of_profile(person, off) if isinstance(off, str) else _nodes(off)
-        strange = [each for each in side if each not in names]
-        if strange:
-            kinds = ", ".join(sorted({each.type for each in strange}))
-            raise _misfit(f"Not this person's: {kinds}. GET .../identity shows what is.")
+        if isinstance(off, str):
+            side = [each for each in await self._of_profile(person, off) if each in names]
+        else:
+            side = _nodes(off)
+            strange = {one.type for one in off if _nodes([one])[0] not in names}
+            if strange:
+                kinds = ", ".join(sorted(strange))
+                raise _misfit(f"Not this person's: {kinds}. GET .../identity shows what is.")
         rest = [each for each in names if each not in side and not is_device(each.type)]
         if not side or not rest:
             raise Problem(
@@ -207,10 +210,11 @@ def _nodes(identifiers: Sequence[Identifier]) -> list[Identifier]:
     """Each as it is compared; 422 for what is no identifier at all."""
     nodes: dict[Identifier, None] = {}
     for each in identifiers:
-        value = spelled(each.type, each.value)
+        type = each.type.strip().lower()
+        value = spelled(type, each.value)
         if value is None:
-            raise _misfit(f"That is no {each.type} which names anybody.")
-        nodes[node_of(Identifier(each.type, value))] = None
+            raise _misfit(f"That is no {type} which names anybody.")
+        nodes[node_of(Identifier(type, value))] = None
     return list(nodes)
 
 

@@ -17,7 +17,7 @@ from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import profile_of
-from services.profile.resolve.model import Decision
+from services.profile.resolve.model import Decision, Shown
 from services.profile.resolve.rearranging import Component
 
 
@@ -65,10 +65,10 @@ def tried(component: Component, traits: Traits, policy: Policy) -> Tried:
     }
     placed = dict(past.placed)
     rules = (traits, policy)
-    before = _people(component, placed, standing, rules)
+    before = _people(component, (placed, {}), standing, rules)
     for id_, (profile_id, _, _) in result.moved.items():
         placed[id_] = profile_id
-    after = _people(component, placed, result.standing, rules)
+    after = _people(component, (placed, result.moved), result.standing, rules)
     had, has = _holders(standing), _holders(result.standing)
     moved = sum(had.get(past.placed[id_]) != has.get(placed[id_]) for id_ in placed)
     return Tried(
@@ -85,19 +85,22 @@ def _holders(standing: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 def _people(
     component: Component,
-    placed: Mapping[str, str],
+    where: tuple[Mapping[str, str], Mapping[str, Shown]],
     standing: Mapping[str, Sequence[str]],
     rules: tuple[Traits, Policy],
 ) -> list[Someone]:
-    """Each person that stands, with the history that would be theirs."""
+    """Each person that stands, with the history that would be theirs.
+
+    ``where``: whose each interaction is, and those that show other identifiers then.
+    """
     holder = _holders(standing)
     states: dict[str, State] = {current: State() for current in standing}
-    moved, (traits, policy) = component.result.moved, rules
+    (placed, moved), (traits, policy) = where, rules
     for id_, said in component.stored.items():
         current = holder.get(placed[id_])
         if current is None:
             continue
-        if id_ in moved and placed[id_] == moved[id_][0] and said.type != "message":
+        if id_ in moved and said.type != "message":
             said = replace(said, identifiers=moved[id_][1])
         fold(states[current], said, traits, set())
     return [

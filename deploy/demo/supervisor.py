@@ -35,7 +35,7 @@ from services.runtime.worker import app_id
 
 READY_S = 120.0
 _STOP_S = 20.0
-_WORKERS = 10
+WORKERS = 10
 """How nice workers are."""
 _POLL_S = 0.1
 
@@ -45,7 +45,8 @@ class Supervisor:
 
     ``ports`` moves single addresses (names as in ``deploy.demo.addresses``), ``kafka_url``
     and ``mongo_url`` use servers that run already, ``without`` leaves processes out,
-    ``webhooks`` adds the worker that sends them, ``env`` adds to the services' environment.
+    ``webhooks`` adds the worker that sends them, ``env`` adds to the services' environment,
+    ``niceness`` is that of workers.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Supervisor:
         without: Collection[str] = (),
         webhooks: bool = False,
         env: Mapping[str, str] | None = None,
+        niceness: int = WORKERS,
         console: Console | None = None,
     ) -> None:
         self.data_dir = data_dir
@@ -75,8 +77,8 @@ class Supervisor:
         for spec in (*processes.ALL, *([processes.WEBHOOKS] if webhooks else [])):
             argv = ["-m", "services.cli", *spec.command]
             # Whoever asks an API waits; a worker only gets to its next record a little later.
-            niceness = _WORKERS if spec.kind == "worker" else 0
-            self._processes[name_of(spec)] = self._process(name_of(spec), argv, niceness)
+            lowered = niceness if spec.kind == "worker" else 0
+            self._processes[name_of(spec)] = self._process(name_of(spec), argv, lowered)
         for name in without:
             del self._processes[name]
         self._watch: Watch | None = None

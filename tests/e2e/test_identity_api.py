@@ -246,6 +246,25 @@ async def test_identifiers_are_split_off_and_the_senders_go_on_naming_both(api, 
     assert {each["reason"] for each in refusals} == {"decision"}
 
 
+async def test_of_three_who_were_made_one_each_is_taken_off_alone(api, spine):
+    await spine.happened(*(named(name, n, email=f"{name}@x.io") for n, name in enumerate("abc")))
+    a, b, c = [(await person(api, f"user_id/{name}"))["profile_id"] for name in "abc"]
+    await post(api, f"/v1/profiles/{a}/merge", {"with": b, **WHY})
+    await post(api, f"/v1/profiles/{b}/merge", {"with": c, **WHY})
+    everybody = await person(api, "user_id/b")
+    assert everybody["interactions"] == 3
+    path = f"/v1/profiles/{everybody['profile_id']}/unmerge"
+    await post(api, path, {"identifiers": [{"type": t, "value": v} for t, v in (
+        ("user_id", "b"), ("email", "b@x.io"))], **WHY})  # fmt: skip
+    assert await person(api, "user_id/a") == await person(api, "user_id/c")
+    assert (await person(api, "user_id/b"))["interactions"] == 1
+    # A join takes back what was kept apart, also where another name is the best by now.
+    profile_id = (await person(api, "user_id/c"))["profile_id"]
+    await post(api, f"/v1/profiles/{profile_id}/merge", {"with": b, **WHY})
+    again = await person(api, "email/b@x.io")
+    assert (again["interactions"], again) == (3, await person(api, "email/c@x.io"))
+
+
 async def test_a_preview_shows_an_identifier_leaving_who_has_it_in_every_message(api, spine):
     await spine.happened(*KNOWN)
     path = f"/v1/profiles/{(await person(api, 'user_id/ann'))['profile_id']}/unmerge?preview=true"

@@ -118,7 +118,8 @@ class Desk:
             raise Problem(409, "Conflict", "Neither has an identifier that names a person.")
         if not all(sides):
             raise Problem(409, "Conflict", "One of them is known by a shared device alone.")
-        return self._decision("join", (sides[0], sides[1]), asked)
+        decisions = await self._identities.decisions([*sides[0], *sides[1]])
+        return self._decision("join", joined(sides[0], sides[1], decisions), asked)
 
     async def part(self, person: Person, other: Person, asked: Asked) -> Decision:
         """Say that two persons are two, whatever comes."""
@@ -204,6 +205,27 @@ class Desk:
         owners, devices = await self._identities.owners({*decision.a, *decision.b})
         found = [owners.get(each) or devices.get(each) for each in (*decision.a, *decision.b)]
         return list(dict.fromkeys(has.profile_id for has in found if has and has.profile_id))
+
+
+def joined(
+    one: Sequence[Identifier], other: Sequence[Identifier], decisions: Sequence[Decision]
+) -> tuple[list[Identifier], list[Identifier]]:
+    """What a join of two persons names of each: as little as will do.
+
+    A later split undoes every join that it contradicts, so who is joined by one name stays
+    when others are taken off. It is what names each best, devices where nothing else does, and
+    what splits keep apart, which the join takes back.
+    """
+    sides = []
+    for ours, theirs in ((one, other), (other, one)):
+        best = min(ours, key=lambda each: (rank(each.type), each))
+        kept = {each for each in ours if is_device(best.type) or each == best}
+        for split in decisions:
+            for a, b in ((split.a, split.b), (split.b, split.a)):
+                if split.kind == "split" and not set(b).isdisjoint(theirs):
+                    kept |= set(a).intersection(ours)
+        sides.append(sorted(kept))
+    return sides[0], sides[1]
 
 
 def _nodes(identifiers: Sequence[Identifier]) -> list[Identifier]:

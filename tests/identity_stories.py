@@ -136,7 +136,7 @@ def histories(draw, said=None) -> tuple[list[Said], list[Ruling], list[Said | Ru
         a = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
         b = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
         if devices and draw(st.booleans()):
-            a = [draw(st.sampled_from(devices))]
+            a = [*draw(st.sampled_from([[], [], a])), draw(st.sampled_from(devices))]
         if not set(a) & set(b):
             at = NOON + timedelta(minutes=draw(instants))
             kind = draw(st.sampled_from(["split", "split", "join"]))
@@ -148,8 +148,8 @@ def histories(draw, said=None) -> tuple[list[Said], list[Ruling], list[Said | Ru
 
 def decision(ruling: Ruling) -> bytes:
     def side(names: frozenset[tuple[str, str]]) -> list[Identifier]:
-        inorder = sorted(names, key=lambda one: (*map(TRUST.index, [one[0]] * (
-            one[0] in TRUST)), one))  # fmt: skip
+        ranks = [*TRUST, *DEVICES]
+        inorder = sorted(names, key=lambda one: (ranks.index(one[0]), one))
         return [Identifier(*one) for one in inorder]
 
     said = IdentityDecision(

@@ -1,18 +1,24 @@
 """What is said of consent, what stands, and what the ledger tells of it."""
 
+from itertools import combinations
+
 import msgspec
 import pytest
 
 from schemas.addresses import digest_of
 from schemas.messages import Identifier, Interaction
-from services.profile.build.model import State
+from services.profile.build.model import Kept, State
+from services.profile.build.rules.computed import Traits
+from services.profile.build.rules.confirming import requests_of
 from services.profile.build.rules.consent import (
     MOST_ADDRESSES,
     MOST_PURPOSES,
     OPEN,
     Policy,
     permission,
+    readdressed,
 )
+from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import consent_of
 from services.profile.consent import ledger, support
 from services.profile.consent.model import Actor, Statement
@@ -109,6 +115,30 @@ def test_two_words_at_one_instant_permit_nothing_and_say_that_they_conflict():
         assert answer(*order) == (True, "granted", "consent_granted")
 
 
+def test_of_any_two_words_at_one_instant_the_more_restrictive_holds():
+    words = ["granted", "pending", "perhaps", "denied", "withdrawn"]
+    for mild, strict in combinations(words, 2):
+        for ids in ("ab", "ba"):
+            said = [
+                said_of(5, id=id, channel="email", state=word)
+                for id, word in zip(ids, (mild, strict), strict=True)
+            ]
+            for order in (said, said[::-1]):
+                assert answer(*order)[1] == strict.replace("perhaps", "unclear")
+
+
+def test_another_address_is_told_of_what_it_leaves_unconfirmed_and_of_nothing_else():
+    news = {"channel": "email", "purpose": "newsletter", "state": "denied"}
+    known = [FIRST, said_of(1, channel="sms", state="granted"), said_of(1, **news)]
+    policy = Policy.of(["email", "sms"])
+    before, now = (ledger.state_of(known) for _ in range(2))
+    for state, address in ((before, ANN), (now, BOB)):
+        fold(state, identified(2, email=address), Traits({}), set())
+    assert readdressed(before, now, policy) == {"consent.email"}
+    assert readdressed(before, before, policy) == set()
+    assert readdressed(before, now, Policy()) == set()
+
+
 def test_each_purpose_has_its_own_consent_and_falls_with_a_later_withdrawal_of_marketing():
     news = said_of(1, channel="email", purpose="newsletter", state="granted")
     assert answer(news) == (False, "none", "no_consent_recorded")
@@ -119,6 +149,8 @@ def test_each_purpose_has_its_own_consent_and_falls_with_a_later_withdrawal_of_m
     assert answer(*together, purpose="newsletter") == (False, "withdrawn", "marketing_withdrawn")
     again = said_of(3, channel="email", purpose="newsletter", state="granted")
     assert answer(*left, again, purpose="newsletter") == (True, "granted", "consent_granted")
+    twice = (did("Unsubscribed", 0), news, did("Unsubscribed", 2))
+    assert answer(*twice, purpose="newsletter") == (False, "withdrawn", "marketing_withdrawn")
     declined = (news, said_of(2, channel="email", state="denied"))
     assert answer(*declined, purpose="newsletter") == (True, "granted", "consent_granted")
 
@@ -234,6 +266,30 @@ def test_of_many_confirmed_addresses_the_latest_are_kept_in_any_order():
     for order in (many, many[::-1]):
         kept = [answer(FIRST, *order, confirm=["email"], email=f"a{n}@x.io") for n in range(7)]
         assert kept == [PENDING, PENDING, *[CONFIRMED] * MOST_ADDRESSES]
+
+
+def requests(*said: Interaction) -> list[tuple[str, str, bool, bool]]:
+    """(statement, channel, explicit, whether the address came later) of what is asked."""
+    kept = Kept()
+    for one in said:
+        fold(kept.state, one, Traits({}), set())
+    names = {f"consent.{key}" for key in kept.state.consent} | {"counters.x", "traits.email"}
+    asked = requests_of("p1", kept, names, (Policy.of(["email", "web/*"]), said))
+    return [(o.statement_id, o.channel, o.explicit, o.asked_at is not None) for o in asked]
+
+
+def test_who_is_asked_to_confirm_has_an_address_and_a_grant_of_their_own():
+    address = identified(0, email=ANN)
+    update, preference = said_of(1, id="s", **GRANT), prefers(1, id="s", email=True)
+    assert requests(address, update) == [("s", "email", True, False)]
+    assert requests(address, preference) == [("s", "email", False, False)]
+    other = said_of(0.5, id="o", channel="sms", state="granted")
+    assert requests(address, other, preference) == [("s", "email", False, False)]
+    assert requests(update, identified(2, email=ANN)) == [("s", "email", True, True)]
+    assert requests(update) == requests(address, prefers(1, analytics=True)) == []
+    assert requests(address, update, said_of(2, channel="email", state="denied")) == []
+    update.history = True
+    assert requests(address, update) == []
 
 
 # -- the ledger ---------------------------------------------------------------------------

@@ -216,8 +216,8 @@ def test_deeply_nested_values_break_nothing():
 
 def test_of_too_many_edits_the_latest_stay_in_any_order(monkeypatch):
     monkeypatch.setattr(edit_rules, "MOST_EDITS", 3)
-    said = [identified(n, tags={"$add": [n]}) for n in range(6)]
-    assert shown(*said) == {"tags": [3, 4, 5]}
+    said = [identified(n, tags={"$add": [9 - n]}) for n in range(6)]
+    assert shown(*said) == {"tags": [6, 5, 4]}
 
 
 def test_a_trait_is_told_as_changed_with_what_it_was_only_when_it_is_another():

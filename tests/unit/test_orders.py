@@ -110,6 +110,14 @@ def test_shares_of_a_refund_have_the_digits_of_the_currency():
     assert [refund.revenue for refund in order.refunds] == [Decimal(455)]
 
 
+@pytest.mark.parametrize(
+    ("revenue", "total", "left"), [("5", "0", "3"), ("0", "5", "0"), ("5", "-1", "3")]
+)
+def test_of_an_order_without_a_total_to_share_a_refund_takes_what_it_says(revenue, total, left):
+    sale = ordered(1, revenue=revenue, total=total)
+    assert net(sale, ordered(2, name="Order Refunded", total="2")) == usd(left)
+
+
 def test_a_refund_in_another_currency_is_not_subtracted():
     refund = ordered(2, name="Order Refunded", total=50, currency="EUR")
     assert net(ordered(1, revenue=100, currency="usd"), refund) == usd("100")

@@ -43,7 +43,9 @@ async def bench(world: World, report: Report, steps: Steps) -> None:
                 pair.append(await _drained(space, count, size))
         pairs.append((pair[0], pair[1]))
     for _, name in (RESOLVE, BUILD):
-        report.add("Growth", _row(name, few, [(many[name], less[name]) for many, less in pairs]))
+        row = _row(name, few, [(many[name], less[name]) for many, less in pairs])
+        cache = f"{row.note} mongod may keep {world.stack.mongod.cache_gb:g} GB at hand."
+        report.add("Growth", Row(row.name, row.figure, row.cpu, row.limit, row.ratio, cache))
 
 
 def _row(name: str, few: int, pairs: Sequence[tuple[tuple[Run, int], tuple[Run, int]]]) -> Row:

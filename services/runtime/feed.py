@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager
 from services.runtime.ahead import ReadAhead, Reading
 from services.runtime.turn import Record
 
-_AHEAD_BYTES = 8_000_000
-"""Of record values held for later turns: seconds of work."""
+_AHEAD_BYTES = 2_000_000
+"""Of record values held for later turns: more would wait too long to stay in fast memory."""
 
 
 class Feed:

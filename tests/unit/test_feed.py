@@ -66,7 +66,7 @@ async def test_a_feed_that_rests_holds_the_consumer_each_time_something_came() -
 
 
 async def test_with_too_much_waiting_the_consumer_is_held_until_there_is_room() -> None:
-    consumer = Consumer([record(0, 5_000_000), record(1, 5_000_000)], [record(2)])
+    consumer = Consumer([record(0, 1_500_000), record(1, 1_500_000)], [record(2)])
     feed = Feed(consumer.take, consumer.held, rest_s=0.0)
 
     first = await feed.fetch(1, 10.0, NOBODY())

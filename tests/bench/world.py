@@ -27,7 +27,7 @@ from tests.bench.cpu import Meter
 _READY_S = 60.0
 _STUCK_S = 120.0
 _POLL_S = 0.05
-_CACHE_GB = {False: 1.0, True: 8.0}
+_CACHE_GB = 8.0
 """Of mongod: what is asked for must fit. A mongod that nobody limits takes half of the memory."""
 
 
@@ -60,7 +60,7 @@ def world(directory: Path, quick: bool, full: bool = False) -> Iterator[World]:
         free_port(),
         free_port(),
         controller_port=free_port(),
-        cache_gb=_CACHE_GB[full],
+        cache_gb=_CACHE_GB,
     )
     with stack:
         yield World(stack, directory, quick, full)

@@ -35,8 +35,6 @@ from services.runtime.worker import app_id
 
 READY_S = 120.0
 _STOP_S = 20.0
-WORKERS = 10
-"""How nice workers are."""
 _POLL_S = 0.1
 
 
@@ -45,8 +43,7 @@ class Supervisor:
 
     ``ports`` moves single addresses (names as in ``deploy.demo.addresses``), ``kafka_url``
     and ``mongo_url`` use servers that run already, ``without`` leaves processes out,
-    ``webhooks`` adds the worker that sends them, ``env`` adds to the services' environment,
-    ``niceness`` is that of workers.
+    ``webhooks`` adds the worker that sends them, ``env`` adds to the services' environment.
     """
 
     def __init__(
@@ -60,7 +57,6 @@ class Supervisor:
         without: Collection[str] = (),
         webhooks: bool = False,
         env: Mapping[str, str] | None = None,
-        niceness: int = WORKERS,
         console: Console | None = None,
     ) -> None:
         self.data_dir = data_dir
@@ -76,9 +72,7 @@ class Supervisor:
         self._processes = {MAIL: self._process(MAIL, mail_sink(self.where))}
         for spec in (*processes.ALL, *([processes.WEBHOOKS] if webhooks else [])):
             argv = ["-m", "services.cli", *spec.command]
-            # Whoever asks an API waits; a worker only gets to its next record a little later.
-            lowered = niceness if spec.kind == "worker" else 0
-            self._processes[name_of(spec)] = self._process(name_of(spec), argv, lowered)
+            self._processes[name_of(spec)] = self._process(name_of(spec), argv)
         for name in without:
             del self._processes[name]
         self._watch: Watch | None = None
@@ -158,9 +152,9 @@ class Supervisor:
         ports = (self.where[KAFKA].port, self.where[MONGO].port)
         return LocalStack(self.data_dir, *ports, controller_port=self.where[CONTROLLER].port)
 
-    def _process(self, name: str, argv: Sequence[str], niceness: int = 0) -> Process:
+    def _process(self, name: str, argv: Sequence[str]) -> Process:
         log = self.data_dir / "logs" / f"{name}.log"
-        return Process(name, [sys.executable, *argv], self._env, log, niceness=niceness)
+        return Process(name, [sys.executable, *argv], self._env, log)
 
     def _start_servers(self) -> None:
         if self._stack is not None:

@@ -18,7 +18,6 @@ import httpx
 from deploy.local.errors import StackError
 
 _POLL_S = 0.02
-_LOWERED_S = 2.0
 
 # The command waits for a line before it becomes itself, so it never runs unguarded. The
 # guard waits for a line too: the end of its pipe instead means that we are dead, and it
@@ -36,17 +35,10 @@ class Process:
     """
 
     def __init__(
-        self,
-        name: str,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        log_path: Path,
-        *,
-        niceness: int = 0,
+        self, name: str, argv: Sequence[str], env: Mapping[str, str], log_path: Path
     ) -> None:
-        """`env` is added to this process's environment, `niceness` to its own."""
+        """`env` is added to this process's environment."""
         self.name = name
-        self.niceness = niceness
         self.argv = list(argv)
         self.env = dict(env)
         self.log_path = log_path
@@ -83,8 +75,6 @@ class Process:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._child = _waiting_shell(_COMMAND, self.argv, self.env, log)
-        if self.niceness:
-            _lower(self._child.pid, self.niceness)
         self._guard = _waiting_shell(_GUARD, [str(self._child.pid)], {}, subprocess.DEVNULL)
         _release(self._child)
 
@@ -171,27 +161,6 @@ def wait_http_ok(url: str, deadline: float, process: Process | None = None) -> N
     with httpx.Client(timeout=2.0, trust_env=False) as client:
         if not wait_until(answers, deadline):
             raise StackError(f"{url} did not become ready in {deadline:g} s: {last}.")
-
-
-def _lower(pid: int, niceness: int) -> None:
-    """Have others go before it, where the kernel shares out the processor by sessions, too.
-
-    There a process's niceness counts among those of its session only, and a session has one of
-    its own (sched(7), the autogroup feature), which users may change ten times a second at most.
-    """
-    os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + niceness)
-    group = Path(f"/proc/{pid}/autogroup")
-
-    def done() -> bool:
-        try:
-            group.write_text(str(niceness))
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass  # a kernel without it, or a system that does not show it: the first line holds
-        return True
-
-    wait_until(done, _LOWERED_S)
 
 
 def _waiting_shell(

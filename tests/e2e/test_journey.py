@@ -152,7 +152,6 @@ def regulars(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         mongo_url=stack.mongo_url,
         namespace=unique_namespace(),
         without={"console"},
-        niceness=0,  # other tests may have the processors to the full, and here workers are awaited
     )
     with made:
         yield made

@@ -20,7 +20,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from deploy.demo import cdnow
-from deploy.demo.addresses import CONTROLLER, KAFKA, addresses, free_ports, name_of
+from deploy.demo.addresses import CONTROLLER, KAFKA, addresses, free_ports
 from deploy.demo.cdnow import KNOWN, Purchase, Totals
 from deploy.demo.environment import TOKENS, WRITE_KEY, secret_key
 from deploy.demo.goods import population
@@ -36,7 +36,6 @@ from schemas.validation import check, doubts
 from services.cli import app
 from services.ingest.sources.seals import Seals
 from services.notifier.routes.answers import CampaignBody
-from services.processes import EVERY_WORKER
 from services.segmentation.rules.parse import parse as parse_segment
 
 HEADER = " customer_id  date number_of_cds  dollar_value\n"
@@ -276,12 +275,6 @@ def test_reset_deletes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["reset", "--data", str(data)])
     assert result.exit_code == 0
     assert [path.name for path in data.iterdir()] == ["mine.txt"]
-
-
-def test_workers_let_everything_else_go_first(tmp_path: Path) -> None:
-    supervisor = Supervisor(tmp_path, kafka_url="k", mongo_url="m", webhooks=True)
-    meek = {name for name in supervisor.names if supervisor.process(name).niceness > 0}
-    assert meek == {name_of(spec) for spec in EVERY_WORKER}
 
 
 def test_webhooks_are_sent_only_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """One supervised process: it starts, ends, leaves nothing behind, and says what went wrong."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -64,20 +63,6 @@ def test_a_suspended_process_lives_and_can_still_be_stopped(sleeper: Process) ->
     assert wait_until(lambda: found.status() == psutil.STATUS_STOPPED, 5)
     sleeper.stop(timeout=5)
     assert sleeper.exit_code == -signal.SIGTERM
-
-
-def test_a_process_that_lets_others_go_first_does_so_as_a_process_and_as_a_session(
-    tmp_path: Path,
-) -> None:
-    meek = Process("meek", ["sleep", "300"], {}, tmp_path / "meek.log", niceness=3)
-    meek.start()
-    try:
-        ours = os.getpriority(os.PRIO_PROCESS, 0)
-        group = Path(f"/proc/{meek.pid}/autogroup")
-        assert os.getpriority(os.PRIO_PROCESS, meek.pid) == min(19, ours + 3)
-        assert not group.exists() or group.read_text().endswith(" nice 3\n")
-    finally:
-        meek.kill()
 
 
 def test_a_process_that_ignores_sigterm_is_killed_after_the_timeout(tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ from contextlib import AbstractContextManager
 from services.runtime.ahead import ReadAhead, Reading
 from services.runtime.turn import Record
 
-_AHEAD_BYTES = 2_000_000
+ANSWER_BYTES = 1_000_000
+"""The most that one answer of the broker carries: a turn waits while one is unpacked."""
+
+_AHEAD_BYTES = 2 * ANSWER_BYTES
 """Of record values held for later turns: more would wait too long to stay in fast memory."""
 
 
@@ -24,7 +27,8 @@ class Feed:
 
     ``held`` is entered while nothing more is to come: as long as too much is waiting, and for
     ``rest_s`` seconds after something came, so that a stage whose output nobody waits for has
-    few and large turns. Whatever waits is ``read`` meanwhile.
+    few and large turns; not when so much came that the broker must have more. Whatever waits
+    is ``read`` meanwhile.
     """
 
     def __init__(
@@ -84,16 +88,18 @@ class Feed:
     async def _keep_taking(self) -> None:
         while True:
             records = await self._take()
+            came = _size(records)
             self._records += records
-            self._bytes += _size(records)
+            self._bytes += came
             if not records:
                 continue
             self._wake.set()
             if self._ahead is not None:
                 self._ahead.came(records)
-            if self._rest_s or self._bytes > _AHEAD_BYTES:
+            rest_s = self._rest_s if came < ANSWER_BYTES // 2 else 0.0
+            if rest_s or self._bytes > _AHEAD_BYTES:
                 with self._held():
-                    await asyncio.sleep(self._rest_s)
+                    await asyncio.sleep(rest_s)
                     while self._bytes > _AHEAD_BYTES:
                         self._room.clear()
                         await self._room.wait()

@@ -20,6 +20,7 @@ from services.runtime import garbage, layout
 from services.runtime.ahead import Reading
 from services.runtime.checkpoints import Checkpoints
 from services.runtime.definitions import Definitions
+from services.runtime.feed import ANSWER_BYTES
 from services.runtime.intake import Intake
 from services.runtime.mongo import Client, Database, connect
 from services.runtime.offsets import Offsets
@@ -249,5 +250,5 @@ def _consumer(settings: Settings, group: str) -> AIOKafkaConsumer:
         fetch_max_wait_ms=2_000,
         consumer_timeout_ms=1_000,
         max_partition_fetch_bytes=2_000_000,
-        fetch_max_bytes=1_000_000,  # of an answer: a turn waits while one is unpacked
+        fetch_max_bytes=ANSWER_BYTES,
     )

@@ -65,6 +65,19 @@ async def test_a_feed_that_rests_holds_the_consumer_each_time_something_came() -
     assert consumer.journal == ["take", "hold", "go on", "take", "take", "hold", "go on", "take"]
 
 
+async def test_a_feed_rests_not_while_the_broker_has_more_than_an_answer_carries() -> None:
+    consumer = Consumer([record(0, 600_000)], [record(1)])
+    feed = Feed(consumer.take, consumer.held, rest_s=0.001)
+
+    first = await feed.fetch(10, 10.0, NOBODY())
+    await consumer.given.wait()
+    second = await feed.fetch(10, 10.0, NOBODY())
+    await feed.stop()
+
+    assert [it.offset for it in first + second] == [0, 1]
+    assert consumer.journal == ["take", "take", "hold", "go on", "take"]
+
+
 async def test_with_too_much_waiting_the_consumer_is_held_until_there_is_room() -> None:
     consumer = Consumer([record(0, 1_500_000), record(1, 1_500_000)], [record(2)])
     feed = Feed(consumer.take, consumer.held, rest_s=0.0)

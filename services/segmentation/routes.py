@@ -23,7 +23,6 @@ from services.segmentation.rules.moment import Moment
 from services.segmentation.store import Members, Segments
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_MAX_HOPS = 20
 _SEND_SECONDS = 15.0
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -204,14 +203,15 @@ async def _existing(desk: Desk, key: str) -> Stored:
 
 
 async def _person(desk: Desk, profile_id: str) -> Standing:
-    """The person of a profile id, through the merges since."""
-    for _ in range(_MAX_HOPS):
-        standing = await desk.members.person(profile_id)
-        if standing is None:
-            break
-        if standing.into is None:
+    """The person of a profile id, through the merges since, however many there were."""
+    at: str | None = profile_id
+    seen = set[str]()
+    while at is not None and at not in seen:  # Two of whom one was taken back may name each other.
+        seen.add(at)
+        standing = await desk.members.person(at)
+        if standing is not None and standing.into is None:
             return standing
-        profile_id = standing.into
+        at = None if standing is None else standing.into
     raise Problem(404, "Not Found", "There is no profile with this id.")
 
 

@@ -150,6 +150,12 @@ def test_the_subscriber_of_the_example_keeps_people_up_to_date() -> None:
     tell(former, order | {"profile_id": former, "version": 7})  # the merge is undone
     assert example.get(former)["version"] == 7
 
+    crossed = {"profile_id": profile_id, "version": 19, "merged_into": former}
+    tell(profile_id, crossed)  # and made the other way round
+    assert example.get(profile_id)["version"] == 7
+    tell(former, {"profile_id": former, "version": 8, "merged_into": profile_id})
+    assert example.get(profile_id) is None  # until the other partition has told as much
+
     tell(profile_id, None)
     assert example.get(profile_id) is None
     assert list(example.told) == [former]

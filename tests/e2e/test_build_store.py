@@ -10,9 +10,11 @@ import pytest
 from msgspec.json import encode
 
 from schemas.messages import Definition, Interaction
+from services.profile.build import model
+from services.profile.build.changes import Row
 from services.profile.build.handler import Build
 from services.profile.build.inbox import RECORDED
-from services.profile.build.model import encode_state
+from services.profile.build.model import Kept, encode_state
 from services.profile.build.store import HistoryStore, ProfileStore
 from services.profile.computed.store import DefinitionStore
 from services.profile.resolve.model import Changes, Person, Stored
@@ -251,6 +253,18 @@ async def test_a_trait_that_was_unset_is_not_found_any_more(shop):
     assert await found(shop, "ann") == ["p1"]
     await shop.turn(await shop.resolved(identified(2, email=None)))
     assert await found(shop, "ann") == []
+
+
+async def test_a_former_id_leads_to_the_person_through_any_number_of_merges(shop):
+    await shop.turn(await shop.resolved(did("A", 1)))
+    merged = [(f"f{n}", f"f{n + 1}" if n < 29 else "p1") for n in range(30)]
+    crossing = [("r0", "r1"), ("r1", "r0")]
+    moved = [(id, Kept(version=2, into=into)) for id, into in [*merged, *crossing, ("x", "nobody")]]
+    rows = [Row(id, 3, kept, model.encode(kept), None) for id, kept in moved]
+    await in_session(shop.client, lambda session: shop.profiles.save(rows, session))
+    leads = await shop.profiles.profiles(["p1", "f0", "f17", "r0", "r1", "x", "nobody"])
+    assert {id: to for id, (to, _) in leads.items()} == dict.fromkeys(("p1", "f0", "f17"), "p1")
+    assert leads["f0"][1].state.interactions == 1
 
 
 async def test_definitions_are_stored_first_and_marked_when_published(database):

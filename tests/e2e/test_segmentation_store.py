@@ -316,7 +316,11 @@ async def test_people_enter_and_leave_by_events_time_definitions_and_merges(worl
     soon = {"fact": "last_order_at", "op": "older_than", "seconds": 60}
     await world.put("quiet", soon)
     ordered = datetime.now(UTC) - timedelta(seconds=57)
+    former = [(f"f{n}", 1, {"merged_into": f"f{n + 1}" if n < 29 else "p1"}) for n in range(30)]
+    crossing = [("r0", 1, {"merged_into": "r1"}), ("r1", 1, {"merged_into": "r0"})]
     await world.change(
+        *former,
+        *crossing,
         ("q", 2, {"last_order_at": ordered}),
         ("p0", 2, {"traits": {"country": "FR"}}),
         ("p1", 2, {"merged_into": "p2"}),
@@ -334,6 +338,8 @@ async def test_people_enter_and_leave_by_events_time_definitions_and_merges(worl
     assert explained["reasons"] == [{"condition": 'country = "DE"', "actual": "DE", "holds": True}]
     [membership] = (await world.get("/v1/profiles/p1/segments"))["items"]
     assert (membership["segment"], membership["occurrence"]) == ("german", 1)
+    assert (await world.get("/v1/profiles/f0/segments"))["items"] == [membership]
+    assert (await world.api.get("/v1/profiles/r0/segments")).status_code == 404
     listed = (await world.get("/v1/segments"))["items"]
     assert [(item["key"], item["members"], item["state"]) for item in listed] == [
         ("german", 3, "ready"),

@@ -7,7 +7,7 @@ rates that its orders were valued at (only where there are orders), b: the encod
 A redirect stays for ever and has neither ``f`` nor ``s``.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +22,6 @@ _MESSAGE_BYTES = 15_000_000
 """Of states written at once: a command holds 16 MB."""
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """The ``s`` of a person who has done nothing themselves."""
-_HOPS = 20
 _UNVALUED = "="
 """The ``r`` of orders that were stored while no base currency was set."""
 
@@ -79,16 +78,13 @@ class ProfileStore(SweepStore):
 
     async def profiles(self, profile_ids: Iterable[str]) -> dict[str, tuple[str, Kept]]:
         """By each id that is known: the profile, or the one that absorbed it, as (its id, kept)."""
-        found: dict[str, tuple[str, Kept]] = {}
-        followed = {profile_id: profile_id for profile_id in profile_ids}
-        for _ in range(_HOPS):
-            kept = await self.load(list({*followed.values()}), None)
-            present = {asked: (id_, kept[id_]) for asked, id_ in followed.items() if id_ in kept}
-            found |= {asked: at for asked, at in present.items() if at[1].into is None}
-            followed = {asked: at[1].into for asked, at in present.items() if at[1].into}
-            if not followed:
-                break
-        return found
+        asked = list(profile_ids)
+        known, ahead = dict[str, Kept](), set(asked)
+        while ahead:
+            read = await self.load(list(ahead), None)
+            known |= read
+            ahead = {kept.into for kept in read.values() if kept.into is not None} - known.keys()
+        return {id_: at for id_ in asked if (at := _survivor(id_, known)) is not None}
 
     async def listed(
         self, prefix: str, limit: int, after: tuple[datetime, str] | None
@@ -112,6 +108,20 @@ class ProfileStore(SweepStore):
             (document["_id"], decode(document["b"]), document["s"])
             for document in await found.to_list(None)
         ]
+
+
+def _survivor(profile_id: str, known: Mapping[str, Kept]) -> tuple[str, Kept] | None:
+    """Where a profile id leads; None for nobody.
+
+    The partition of one may have heard of a merge, and that of the other not yet of the one
+    that it takes back: then both name each other for a moment, and lead nowhere.
+    """
+    kept, seen = known.get(profile_id), set[str]()
+    while kept is not None and kept.into is not None:
+        seen.add(profile_id)
+        profile_id = kept.into
+        kept = None if profile_id in seen else known.get(profile_id)
+    return None if kept is None else (profile_id, kept)
 
 
 def _update(row: Row) -> dict[str, Any]:

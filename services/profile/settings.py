@@ -46,7 +46,7 @@ class ProfileSettings(Settings):
     """How long a delivery is tried; an endpoint that fails for so long altogether is disabled."""
     profile_open_sources: list[str] = Field(default_factory=list)
     """Sources of ``REGULARS_WRITE_KEYS`` that are pages or apps: they cannot say that two known
-    people are one. Those that are declared say it by their kind, ``browser`` or ``mobile``."""
+    people are one. Those that are declared say it by their kind, such as ``browser``."""
     profile_default_region: str = Field("", pattern="^([A-Z]{2})?$")
     """Where phone numbers without a country are from (ISO 3166), for sources that do not say."""
     profile_identity_again_s: float = Field(60.0, gt=0)

@@ -14,7 +14,7 @@ _MERGES = {
 }
 _REFUSALS = {
     "limit": "Together they would have too many identifiers of one type for one person.",
-    "two_vouched": "A browser or an app cannot say that two known people are one.",
+    "two_vouched": "A page, an app or a chat cannot say that two known people are one.",
     "decision": "Somebody decided that they are two people.",
 }
 

@@ -6,8 +6,9 @@ from typing import Protocol
 from schemas.messages import Definition
 from services.profile.resolve.rules.identifiers import Sender
 
-OPEN_KINDS = frozenset({"browser", "mobile"})
-"""Kinds of sources whose key everybody has who has the page or the app."""
+OPEN_KINDS = frozenset({"browser", "mobile", "chatwoot", "intercom", "meta", "mail"})
+"""Kinds of sources in which anybody may say who they are: the key is in the page or the app, or
+a visitor types an address into a chat, or writes one as a mail's From."""
 
 
 class Definitions(Protocol):

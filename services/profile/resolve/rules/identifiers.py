@@ -19,7 +19,7 @@ class Sender(Struct, frozen=True):
     """What is known of an event's source beside its name."""
 
     untrusted: bool = False
-    """A browser or an app: whoever has it in hand may send what they like."""
+    """An open source: whoever has it in hand may send what they like."""
     region: str | None = None
     """Where phone numbers without a country are from (ISO 3166)."""
 

@@ -47,6 +47,9 @@ class ProfileSettings(Settings):
     profile_open_sources: list[str] = Field(default_factory=list)
     """Sources of ``REGULARS_WRITE_KEYS`` that are pages or apps: they cannot say that two known
     people are one. Those that are declared say it by their kind, such as ``browser``."""
+    profile_blocked_identifiers: list[str] = Field(default_factory=list)
+    """Identifiers that mean nobody in this shop, such as the address that its tills write for every
+    guest: ``["email:till@shop.example", "phone:+49301234567"]``. They join nobody from then on."""
     profile_default_region: str = Field("", pattern="^([A-Z]{2})?$")
     """Where phone numbers without a country are from (ISO 3166), for sources that do not say."""
     profile_identity_again_s: float = Field(60.0, gt=0)

@@ -137,6 +137,10 @@ class TestTheIdentifiersOfAnEvent:
         assert link_of(event(anonymous_id=value)) is None
         assert identifiers(user_id=value, anonymous_id="a1") == [anonymous("a1")]
 
+    @pytest.mark.parametrize("text", ["Unknown", "N/A", "NaN", "[object Object]", "false", "nil"])
+    def test_that_broken_pages_write_are_nobodys(self, text: str) -> None:
+        assert link_of(event(user_id=text)) is None
+
     def test_that_mean_nobody_are_kept_as_blocked(self) -> None:
         link = link_of(event(user_id="Guest", anonymous_id="a1"))
         assert link is not None

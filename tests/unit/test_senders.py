@@ -1,12 +1,14 @@
 """Whom resolve believes who somebody is: by what the shop has declared of each source."""
 
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from schemas.messages import Definition
-from services.profile.resolve.rules.identifiers import TRUSTED, Sender
+from schemas.messages import Definition, Event, Identifier
+from services.profile.resolve.rules.identifiers import TRUSTED, Sender, link_again, link_of
+from services.profile.resolve.rules.interactions import draft
 from services.profile.resolve.senders import Declared
 
 
@@ -38,3 +40,43 @@ def test_the_settings_speak_for_sources_that_nobody_declared() -> None:
     assert [senders.of(name) for name in ("shop", "site", "till")] == [
         Sender(region="AT"), Sender(untrusted=True, region="DE"), Sender(region="DE"),
     ]  # fmt: skip
+
+
+TILL = "email:Till@Shop.example"
+
+
+def sold(**traits: str) -> Event:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    return Event(
+        message_id="m-1", type="track", event="Order Completed", anonymous_id="a-1", timestamp=at,
+        received_at=at, source="shop", context={"traits": traits},
+    )  # fmt: skip
+
+
+def test_what_a_shops_tills_write_for_every_guest_names_none_of_them() -> None:
+    sender = Declared(Definitions(), blocked=[TILL, "phone:+49 30 1234567"]).of("shop")
+    said = sold(email="till@shop.example ", phone="030 1234567")
+    link = link_of(said, Sender(region="DE", blocked=sender.blocked))
+    assert link is not None
+    assert (link.nodes, link.devices) == ([], [Identifier("anonymous_id", "a-1")])
+    kept = draft(said, b"{}", link)
+    kept.identifiers, kept.ignored = link.identifiers, link.blocked
+    assert link_again(kept) == link  # When people are decided anew, nobody asks the settings.
+
+
+def test_an_address_that_is_blocked_is_so_under_its_hash() -> None:
+    sender = Declared(Definitions(), blocked=[TILL]).of("shop")
+    hashed = "sha256_email", sha256(b"till@shop.example").hexdigest()
+    said = sold(email="ann@shop.example")
+    said.context["externalIds"] = [{"type": hashed[0], "id": hashed[1]}]
+    link = link_of(said, sender)
+    assert link is not None
+    assert link.identifiers == [
+        Identifier("email", "ann@shop.example"), Identifier("anonymous_id", "a-1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ["email:till", "till@shop.example", "user_id:0", "phone:17"])
+def test_what_is_no_identifier_cannot_be_blocked(wrong: str) -> None:
+    with pytest.raises(ValueError, match="is no identifier"):
+        Declared(Definitions(), blocked=[wrong])

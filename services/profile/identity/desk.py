@@ -71,7 +71,7 @@ class Desk:
         """The person, the devices that they hold, and what was decided of them."""
         person = await self.person(profile_id)
         devices = await self._identities.devices(person.profile_id)
-        nodes = _nodes([held.identifier for held in person.identifiers])
+        nodes = _held(person)
         return person, devices, await self._identities.decisions([*nodes, *devices])
 
     async def decision(self, decision_id: str) -> Decision:
@@ -91,8 +91,9 @@ class Desk:
         if isinstance(off, str):
             side = [each for each in await self._of_profile(person, off) if each in names]
         else:
-            side = _nodes(off)
-            strange = {one.type for one in off if _nodes([one])[0] not in names}
+            named = [held.identifier for held in person.identifiers]
+            side = _nodes(off, named)
+            strange = {one.type for one in off if _nodes([one], named)[0] not in names}
             if strange:
                 kinds = ", ".join(sorted(strange))
                 raise _misfit(f"Not this person's: {kinds}. GET .../identity shows what is.")
@@ -123,7 +124,7 @@ class Desk:
 
     async def part(self, person: Person, other: Person, asked: Asked) -> Decision:
         """Say that two persons are two, whatever comes."""
-        sides = [_nodes([held.identifier for held in each.identifiers]) for each in (person, other)]
+        sides = [_held(person), _held(other)]
         return self._decision("split", (sides[0], sides[1]), asked)
 
     def _decision(
@@ -138,7 +139,7 @@ class Desk:
 
     async def _names(self, person: Person) -> list[Identifier]:
         """What names a person: identifiers; the devices of one whom nothing else names."""
-        nodes = _nodes([held.identifier for held in person.identifiers])
+        nodes = _held(person)
         devices = await self._identities.devices(person.profile_id)
         return nodes + [each for each, device in devices.items() if not device.shared]
 
@@ -149,7 +150,7 @@ class Desk:
                 404, "Not Found", "That is no former profile of this person: see GET .../identity."
             )
         former = (await self._identities.people([profile_id]))[profile_id]
-        nodes = _nodes([held.identifier for held in former.identifiers])
+        nodes = _held(former)
         if nodes:
             return nodes
         devices = await self._identities.devices(person.profile_id)
@@ -228,12 +229,17 @@ def joined(
     return sides[0], sides[1]
 
 
-def _nodes(identifiers: Sequence[Identifier]) -> list[Identifier]:
-    """Each as it is compared; 422 for what is no identifier at all."""
+def _held(person: Person) -> list[Identifier]:
+    """What a person has, as it is compared: also what would name nobody if it came today."""
+    return list(dict.fromkeys(node_of(held.identifier) for held in person.identifiers))
+
+
+def _nodes(identifiers: Sequence[Identifier], held: Sequence[Identifier] = ()) -> list[Identifier]:
+    """Each as it is compared; 422 for what is no identifier at all, and none of those ``held``."""
     nodes: dict[Identifier, None] = {}
     for each in identifiers:
         type = each.type.strip().lower()
-        value = spelled(type, each.value)
+        value = each.value if each in held else spelled(type, each.value)
         if value is None:
             raise _misfit(f"That is no {type} which names anybody.")
         nodes[node_of(Identifier(type, value))] = None

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from schemas.messages import Definition
+from schemas.messages import Definition, Identifier
 from services.profile.resolve.rules.identifiers import Sender
+from services.profile.resolve.rules.spelling import node_of, spelled
 
 OPEN_KINDS = frozenset({"browser", "mobile", "chatwoot", "intercom", "meta", "mail"})
 """Kinds of sources in which anybody may say who they are: the key is in the page or the app, or
@@ -22,11 +23,17 @@ class Declared:
     """Senders by the declared sources; others are trusted, unless the settings name them."""
 
     def __init__(
-        self, definitions: Definitions, untrusted: Collection[str] = (), region: str = ""
+        self,
+        definitions: Definitions,
+        untrusted: Collection[str] = (),
+        region: str = "",
+        blocked: Collection[str] = (),
     ) -> None:
+        """``blocked``: as ``email:till@shop.example``; ValueError for what is no identifier."""
         self._definitions = definitions
         self._untrusted = frozenset(untrusted)
         self._region = region or None
+        self._blocked = frozenset(map(_node, blocked))
         self._revision: int | None = None
         self._senders: dict[str, Sender] = {}
 
@@ -46,4 +53,12 @@ class Declared:
     def _sender(self, source: str, body: Mapping[str, object]) -> Sender:
         region = body.get("default_region")
         open_ = body.get("kind") in OPEN_KINDS or (not body and source in self._untrusted)
-        return Sender(open_, region if isinstance(region, str) else self._region)
+        return Sender(open_, region if isinstance(region, str) else self._region, self._blocked)
+
+
+def _node(text: str) -> Identifier:
+    type, _, value = text.partition(":")
+    known = spelled(type, value)
+    if known is None:
+        raise ValueError(f"Of REGULARS_PROFILE_BLOCKED_IDENTIFIERS {text!r} is no identifier.")
+    return node_of(Identifier(type, known))

@@ -19,7 +19,10 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
     def wire(parts: Parts) -> Wired:
         store = IdentityStore(parts.database)
         senders = Declared(
-            parts.definitions, settings.profile_open_sources, settings.profile_default_region
+            parts.definitions,
+            settings.profile_open_sources,
+            settings.profile_default_region,
+            settings.profile_blocked_identifiers,
         )
         again = timedelta(seconds=settings.profile_identity_again_s)
         handler = ResolveHandler(store, senders, again=again)

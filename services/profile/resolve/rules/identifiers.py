@@ -22,6 +22,8 @@ class Sender(Struct, frozen=True):
     """An open source: whoever has it in hand may send what they like."""
     region: str | None = None
     """Where phone numbers without a country are from (ISO 3166)."""
+    blocked: frozenset[Identifier] = frozenset()
+    """Nodes that name nobody in this shop, such as the address that a till makes up."""
 
 
 TRUSTED = Sender()
@@ -30,24 +32,27 @@ TRUSTED = Sender()
 class _Found:
     """What an event names, in the order of its fields."""
 
-    __slots__ = ("blocked", "good")
+    __slots__ = ("blocked", "good", "nobodys")
 
-    def __init__(self) -> None:
+    def __init__(self, nobodys: frozenset[Identifier]) -> None:
         self.good: list[Identifier] = []
         self.blocked: list[Identifier] = []
+        self.nobodys = nobodys
 
     def judge(self, kind: str, text: str, region: str | None = None) -> None:
         """Take it in as what it is."""
         value = spelled(kind, text, region)
         into, value = (self.blocked, text.strip()) if value is None else (self.good, value)
         identifier = Identifier(kind, value)
+        if self.nobodys and node_of(identifier) in self.nobodys:
+            return  # Nor is it told as ignored: read again, it would be somebody's.
         if identifier not in into:
             into.append(identifier)
 
 
 def link_of(event: Event, sender: Sender = TRUSTED) -> Link | None:
     """What ``event`` says of identity, or None when it carries no usable identifier."""
-    found = _Found()
+    found = _Found(sender.blocked)
     if event.user_id is not None:
         found.judge("user_id", event.user_id)
     for place in _places(event):

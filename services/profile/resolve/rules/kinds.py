@@ -90,8 +90,14 @@ NOT_LINKING = frozenset(
 OWN_BOOKS = frozenset({"customer_id", "contact_id", "order"})
 """Kinds whose values are unique within one source."""
 
-BLOCKED = frozenset({"-1", "null", "anonymous", "void", "test", "undefined", "guest", "none"})
-"""What senders write for "nobody", in lower case: these would join strangers."""
+BLOCKED = frozenset(
+    [
+        *("-1", "null", "nil", "none", "void", "undefined", "nan", "true", "false"),
+        *("anonymous", "guest", "unknown", "test", "n/a", "(not set)", "[object object]"),
+    ]
+)
+"""What senders write for "nobody", in lower case: these would join strangers. What else a shop's
+tills and forms write (an address of its own, say) are its settings' to name."""
 
 BLOCKED_CHARACTERS = "0-"
 """A value of nothing but these is blocked too: the empty text, ``0``, the empty GUID."""

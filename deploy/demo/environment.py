@@ -28,6 +28,8 @@ TOKENS = {
 READER, MARKETER, SUPPORT, ADMIN = "demo-reader", "demo-marketer", "demo-support", "demo-admin"
 _SECRET = "demo-secret-that-signs-unsubscribe-links"
 _WORKER_ID = "demo"
+_NICENESS = 10
+"""Of workers: a read waits a third as long while they are as busy as can be."""
 SECRET_KEY = "secret-key"
 """The file that holds the key for the secrets of sources, the one thing here that is secret."""
 
@@ -46,6 +48,7 @@ def environment(
         "REGULARS_NAMESPACE": settings.namespace,
         # A restarted worker is the same member of its group: it gets its partitions back.
         "REGULARS_WORKER_ID": _WORKER_ID,
+        "REGULARS_WORKER_NICENESS": str(_NICENESS),
         "REGULARS_LOG_FORMAT": "text",
         "REGULARS_WRITE_KEYS": json.dumps({digest(WRITE_KEY): SOURCE}),
         "REGULARS_SECRET_KEYS": json.dumps([secret_key]),

@@ -1,6 +1,7 @@
 """Running a worker in this process, until a signal ends it."""
 
 import logging
+import os
 import sys
 
 import faust
@@ -22,6 +23,7 @@ def run_worker(app: faust.App, settings: Settings) -> None:
             for chatty in ("faust", "mode", "aiokafka"):
                 logging.getLogger(chatty).setLevel(logging.WARNING)
 
+    os.nice(settings.worker_niceness)  # It has no threads yet: they take it from this one.
     app.finalize()
     worker = Worker(app, quiet=True, redirect_stdouts=False)
     worker.spinner = None  # no terminal to draw on: the log is the output

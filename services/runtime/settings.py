@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     """Of the topics that ``regulars topics create`` makes."""
     worker_id: str = ""
     """A name that stays the same over restarts (static group membership); empty: none."""
+    worker_niceness: int = Field(0, ge=0, le=19)
+    """How far a worker lets others go first once it is loaded (nice(2)): where processors are
+    short, whoever asks an API waits for the answer."""
     log_level: str = "INFO"
     log_format: Literal["json", "text"] = "json"
 

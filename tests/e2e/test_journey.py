@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -14,11 +16,12 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from deploy.demo.addresses import MAIL, free_ports
+from deploy.demo.addresses import MAIL, free_ports, name_of
 from deploy.demo.environment import ADMIN, MARKETER, READER, SOURCE, SUPPORT, WRITE_KEY
 from deploy.demo.pipeline import Pipeline
 from deploy.demo.supervisor import Supervisor
 from services.ingest.hooks.signature import sign
+from services.processes import WORKERS
 from tests.faults.cluster import unique_namespace
 from tests.hooking import example, examples
 from tests.unit.test_chat_hooks import CONTACT, by_chatwoot, message
@@ -152,6 +155,7 @@ def regulars(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         mongo_url=stack.mongo_url,
         namespace=unique_namespace(),
         without={"console"},
+        env={"REGULARS_WORKER_NICENESS": "1"},  # no more: other tests may have the processors
     )
     with made:
         yield made
@@ -256,6 +260,19 @@ async def test_the_same_events_again_change_nothing(regulars: Supervisor, shop: 
         await pipeline.quiet()
 
     assert await _state(shop) == before
+
+
+def test_workers_let_everything_else_go_first(regulars: Supervisor) -> None:
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    behind = {
+        name: {
+            os.getpriority(os.PRIO_PROCESS, int(thread.name)) - ours
+            for thread in Path(f"/proc/{regulars.process(name).pid}/task").iterdir()
+        }
+        for name in regulars.names
+    }
+    workers = {name_of(spec) for spec in WORKERS}
+    assert behind == {name: {int(name in workers)} for name in regulars.names}
 
 
 async def test_a_killed_worker_comes_back_and_goes_on(regulars: Supervisor, shop: Client) -> None:

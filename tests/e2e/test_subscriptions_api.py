@@ -91,6 +91,12 @@ async def test_what_does_not_fit_is_refused_with_the_field_and_nothing_is_kept(f
     ):
         answer = await feeding.http.post("/subscriptions", json=body)
         assert (answer.status_code, bool(answer.json()["errors"])) == (422, True)
+    for name in ("plan", "orders.total", "profile_id"):  # it would never be told
+        body = {"url": URL, "changed": ["traits.plan", "order_count", "merged_from", name]}
+        refused = (await feeding.http.post("/subscriptions", json=body)).json()
+        assert (refused["code"], refused["detail"]) == (
+            "unknown_name", f"Nothing is ever told as changed by these names: {name}.",
+        )  # fmt: skip
     assert (await feeding.http.get("/subscriptions")).json()["items"] == []
 
 

@@ -31,6 +31,12 @@ async def test_a_new_rate_values_orders_anew_without_their_history_and_tells_of_
     euros = {"amount": "10.00", "currency": "EUR"}
     assert revenue_base(turn) == [(3, ["revenue_base"], euros, None)]
     assert journal(turn)[0]["cause"]["name"] == "Exchange Rates Changed"
+    assert journal(turn)[0]["before"] == {"revenue_base": None}
+
+    world.declared.rate("2026-02", d27={"USD": "1.5000"})
+    turn = await world.fire(await world.turn())
+    assert revenue_base(turn)[0][2] == {"amount": "8.00", "currency": "EUR"}
+    assert journal(turn)[0]["before"] == {"revenue_base": euros}
 
     world.declared.rate("2026-03", d02={"USD": "1.5"})  # after the order's day
     turn = await world.fire(await world.turn())

@@ -8,6 +8,7 @@ from msgspec import Struct
 from services.profile.build import outbox
 from services.profile.build.inbox import Work
 from services.profile.build.model import Kept, encode
+from services.profile.build.rules.before import Earlier
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.confirming import requests_of
 from services.profile.build.rules.consent import OPEN, Policy, readdressed
@@ -107,6 +108,7 @@ class Changes:
 
     def revalue(self, profile_id: str, work: Work, kept: Kept) -> None:
         """Value the orders at the rates of now, whatever they were valued at."""
+        work.earlier = Earlier(kept)
         if kept.worth is None:
             kept.worth = Worth("", self._rates.base or "", None, [])
         self.announce(profile_id, work, kept, set())

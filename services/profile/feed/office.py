@@ -10,6 +10,7 @@ import msgspec
 from schemas.validation import Fault
 from services.profile.feed.journal import entry_of
 from services.profile.feed.model import MOST_SUBSCRIPTIONS, OVERLAP, TESTED, Delivery, Subscription
+from services.profile.feed.rules import unheard
 from services.profile.feed.secrets import current, new_secret
 from services.profile.feed.sender import outcome_of, post
 from services.profile.feed.shapes import SubscriptionBody, SubscriptionPatch, Tested
@@ -36,7 +37,7 @@ class Office:
 
     async def create(self, body: SubscriptionBody) -> tuple[Subscription, str] | Fault:
         """(the subscription, its secret)."""
-        if refused := self.refusal(body.url):
+        if refused := self.refusal(body.url) or _unheard(body.changed):
             return refused
         if len(await self.subscriptions.all()) >= MOST_SUBSCRIPTIONS:
             detail = f"There are {MOST_SUBSCRIPTIONS} subscriptions already: delete one."
@@ -62,6 +63,8 @@ class Office:
         """As it is then; None if it is gone."""
         values = patch.model_dump(exclude_none=True)
         if patch.url is not None and (refused := self.refusal(patch.url)):
+            return refused
+        if refused := _unheard(patch.changed or ()):
             return refused
         if patch.enabled is True and not subscription.enabled:
             values |= {"reason": "", "disabled_at": None, "enabled_at": self._clock()}
@@ -119,3 +122,11 @@ class Office:
 def _milliseconds(instant: datetime) -> datetime:
     """As exact as it is stored."""
     return instant.replace(microsecond=instant.microsecond // 1_000 * 1_000)
+
+
+def _unheard(names: Sequence[str]) -> Fault | None:
+    wrong = unheard(names)
+    if not wrong:
+        return None
+    detail = f"Nothing is ever told as changed by these names: {', '.join(wrong)}."
+    return Fault("unknown_name", detail)

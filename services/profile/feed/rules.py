@@ -1,6 +1,6 @@
 """Which records are a subscription's own, as what they are sent, and what follows an attempt."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Literal
@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, structs
 
+from schemas.messages import Profile
 from schemas.validation import Fault
 from services.profile.feed.model import (
     PROFILE_CHANGED,
@@ -22,6 +23,22 @@ from services.profile.feed.model import (
 )
 
 _encode = msgspec.json.encode
+
+_KEYED = frozenset({"traits", "counters", "consent", "identifiers", "computed"})
+"""Sections of which each entry is named: ``traits.plan``."""
+_TOLD = (frozenset(Profile.__struct_fields__) - {"profile_id"}) | {"merged_from", "merged_into"}
+_BY_ORDERS = (
+    "order_count", "revenue", "revenue_gross", "average_order_value", "days_between_orders",
+    "first_order_at", "last_order_at",
+)  # fmt: skip
+_NAMED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(_BY_ORDERS, ("orders",)),
+    "favourite_category": ("favourite_category", "orders"),
+    "favourite_brand": ("favourite_brand", "orders"),
+    "revenue_base_missing": ("revenue_base",),
+    "interactions": ("counters",),
+}
+"""Facts that follow from others: by which names of ``changed`` one hears of them."""
 
 
 class _Changed(Struct):
@@ -95,12 +112,23 @@ def wants(subscription: Subscription, told: Told) -> bool:
     if told.type == PROFILE_CHANGED and subscription.changed:
         return "merged_into" in told.names or any(
             name == wanted or name.startswith(wanted + ".")
-            for wanted in subscription.changed
+            for asked in subscription.changed
+            for wanted in _NAMED.get(asked, (asked,))
             for name in told.names
         )
     if told.segment and subscription.segments:
         return told.segment in subscription.segments
     return True
+
+
+def unheard(names: Iterable[str]) -> list[str]:
+    """Those of ``names`` by which nothing is ever told as changed."""
+    wrong = []
+    for name in names:
+        section, dot, _ = name.partition(".")
+        if section not in _TOLD or (dot and section not in _KEYED):
+            wrong.append(name)
+    return wrong
 
 
 def webhook_id(subscription: str, event_id: str) -> str:

@@ -44,7 +44,8 @@ class SubscriptionBody(_Asked):
     changed: list[Name] = Field(
         default=[],
         max_length=50,
-        description="Only changes of these names or sections, such as `traits.plan` or `consent`. "
+        description="Only changes of these names, sections or facts: `traits.plan`, `consent`, "
+        "`order_count`. "
         "Merges are always told.",
     )
     segments: list[Name] = Field(

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from schemas.messages import Interaction
+from schemas.messages import Interaction, Money
 from services.profile.build.model import Computed, ConsentState, Kept, State, Write
 from services.profile.build.parts import Parts
 from services.profile.build.rules.computed import Traits
@@ -25,7 +25,7 @@ from services.profile.build.rules.orders import ORDER_EVENTS
 from services.profile.build.rules.parts import bought, commerce
 from services.profile.build.rules.values import milliseconds, utc
 from services.profile.build.rules.view import consent_of
-from services.profile.commerce.model import has_any
+from services.profile.commerce.model import Worth, has_any
 from services.profile.commerce.rules.fold import EVENTS
 
 TOLD_BYTES = 16_000
@@ -40,6 +40,7 @@ TOLD_NAMES = 200
 
 _NO_LIST = b"[]"
 _LISTS = frozenset({"carts", "wishlists", "subscriptions", "conversations"})
+_HABITS = frozenset({"preferred_hour", "preferred_channel", "locale", "time_zone"})
 _MOVING = ORDER_EVENTS | EVENTS
 """Events that may change orders or lists."""
 _json = msgspec.json.Encoder(order="deterministic").encode
@@ -55,6 +56,7 @@ class Earlier:
         "consent",
         "counters",
         "first_seen",
+        "habits",
         "identifiers",
         "last_seen",
         "lists",
@@ -63,6 +65,7 @@ class Earlier:
         "renewed",
         "traits",
         "whole",
+        "worth",
     )
 
     def __init__(self, kept: Kept) -> None:
@@ -74,6 +77,15 @@ class Earlier:
         self.consent = _pack(state.consent) if state.consent else b""
         self.identifiers: dict[str, set[str]] = state.identifiers.copy()
         self.members: list[str] = kept.members
+        self.worth = kept.worth
+        habits = state.habits
+        self.habits = (
+            habits.hours.first or habits.utc_hours.first,
+            habits.responses.first,
+            habits.locale,
+            habits.time_zone,
+        )
+        """What is published of them, but for favourites, which depend on orders, and devices."""
         self.orders = b"" if state.orders else _NO_LIST
         """As told, if a turn may change them in place and they are not too many."""
         self.lists: Mapping[str, Any] = {}
@@ -142,6 +154,10 @@ def told(
             values[name] = earlier.first_seen
         elif section == "merged_from":
             values[name] = earlier.members
+        elif section in _HABITS:
+            values[name] = _habit(earlier, section)
+        elif section == "revenue_base":
+            values[name] = _worth(earlier.worth)
         elif section in _LISTS or section == "orders" or section == "computed":
             packed = _packed(earlier, name, traits)
             room -= len(packed)
@@ -150,6 +166,22 @@ def told(
         if len(values) >= TOLD_NAMES:
             break
     return values
+
+
+def _habit(earlier: Earlier, name: str) -> int | str | None:
+    hour, channel, locale, zone = earlier.habits
+    if name == "preferred_hour":
+        return int(hour) if hour else None
+    if name == "preferred_channel":
+        return channel or None
+    word = locale if name == "locale" else zone
+    return None if word is None else word.value
+
+
+def _worth(worth: Worth | None) -> Money | None:
+    if worth is None or worth.amount is None:
+        return None
+    return Money(worth.amount, worth.base)
 
 
 def _packed(earlier: Earlier, name: str, traits: Traits) -> bytes:

@@ -57,8 +57,8 @@ class Pairs:
 
     async def of(self, suggestion_ids: Collection[str]) -> dict[str, Pair]:
         """Those of these that are yet to be decided, by their ids."""
-        ones = {each.partition(BETWEEN)[0] for each in suggestion_ids}
-        people = await self._identities.people(ones)
+        both = {id_ for each in suggestion_ids for id_ in each.split(BETWEEN, 1)}
+        people = await self._identities.people(both)
         refused = await self._refused(list(people.values()))
         found = {id_: refused[id_] for id_ in suggestion_ids if id_ in refused}
         for pair in await self.standing(await self._found.of(suggestion_ids)):
@@ -90,27 +90,32 @@ class Pairs:
         ]
 
     async def _refused(self, people: Sequence[Person]) -> dict[str, Pair]:
-        """Of these people's refusals, the pairs in which theirs is the smaller id."""
+        """The pairs that these people's refusals tell of.
+
+        One message is told of with each whom it names, but with whom too many claim a name:
+        so a pair counts whoever of the two knows of it.
+        """
         known = {one.profile_id: one for one in people if _has_account(one)}
         nodes = {id_: _named(one.refusals) for id_, one in known.items()}
         owners, _ = await self._identities.owners(set().union(*nodes.values()))
         others = {
-            id_: {owners[node].profile_id for node in theirs if node in owners}
+            id_: {owners[node].profile_id for node in theirs if node in owners} - {id_}
             for id_, theirs in nodes.items()
         }
-        wanted = {other for id_, ids in others.items() for other in ids if other > id_}
-        found = await self._identities.people(wanted)
-        pairs = {}
+        wanted = set().union(*others.values()) - known.keys()
+        found = known | await self._identities.people(wanted)
+        pairs: dict[str, Pair] = {}
         for id_, one in known.items():
             for other_id in sorted(others[id_]):
                 other = found.get(other_id)
-                if other_id <= id_ or other is None or not _has_account(other):
+                if other is None or not _has_account(other):
                     continue
                 theirs = {n for n in nodes[id_] if n in owners and owners[n].profile_id == other_id}
                 refusals = [each for each in one.refusals if _between(each, theirs)]
                 if refusals:
-                    pair = Pair(one, other, refusals)
-                    pairs[pair.suggestion_id] = pair
+                    pair = Pair(*((one, other) if id_ < other_id else (other, one)))
+                    pair = pairs.setdefault(pair.suggestion_id, pair)
+                    pair.refusals += [each for each in refusals if each not in pair.refusals]
         return pairs
 
 

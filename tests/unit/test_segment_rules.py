@@ -296,6 +296,31 @@ def test_conditions_that_need_the_same_history_share_a_computed_trait() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("op", "spellings"),
+    [
+        ("gt", (10, 10.0, Decimal("10.0"), Decimal("1E+1"))),
+        ("equals", (10.5, Decimal("10.50"))),
+        ("in", (["b", 1.0, "a"], ["a", 1, "b", "b"])),
+        ("between", ([1, 9.5], [Decimal("1.0"), Decimal("9.50")])),
+        ("exists", (True, None)),
+    ],
+)
+def test_a_condition_is_kept_in_one_spelling_so_that_segments_share_its_history(
+    op: str, spellings: tuple[Any, ...]
+) -> None:
+    def stored(value: Any) -> bytes:
+        where = [{"property": "price", "op": op, "value": value}]
+        if value is None:
+            del where[0]["value"]
+        rule = {"event": "Product Viewed", "where": where, "op": "gte", "value": 3}
+        return encode(dump(segment(rule)))
+
+    [body] = {stored(value) for value in spellings}
+    [name] = traits_of(Stored(key="keen", version=1, body=body, at=0).segment().rule)
+    assert name.startswith("ct_")
+
+
 def test_keys_do_not_change_from_release_to_release() -> None:
     assert key({"event": "Order Completed", "op": "gte", "value": 1}) == "ct_ed61062dc8281dd7"
 

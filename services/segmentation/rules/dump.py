@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import json
 
+from schemas.conditions import spelled
 from services.segmentation.model import (
     All,
     Any_,
@@ -41,7 +42,8 @@ def _node(node: Node) -> dict[str, Any]:
     }
     if isinstance(node, BehaviourCondition):
         fields["where"] = [
-            {"property": item.property, "op": item.op, **_given(item.value)} for item in node.where
+            {"property": item.property, "op": item.op, **_given(item.value)}
+            for item in map(spelled, node.where)
         ]
         if not node.where:
             del fields["where"]

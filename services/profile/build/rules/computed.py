@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schemas.messages import ComputedTrait, ComputedValue, PropertyCondition, TraitSources
+from schemas.conditions import spelled
+from schemas.messages import ComputedTrait, ComputedValue, TraitSources
 from services.profile.build.model import FOLD, Computed, State
 from services.profile.build.rules.aggregates import ALL_TIME, WITHIN, Occurrence, Take
 from services.profile.build.rules.conditions import Condition
@@ -130,7 +131,7 @@ def event_key(name: str) -> str:
 
 def digest_of(definition: ComputedTrait) -> str:
     """The same for definitions that mean the same, whatever their versions and spelling."""
-    distinct = {_encoded(item): item for item in map(_plain, definition.where)}
+    distinct = {_encoded(item): item for item in map(spelled, definition.where)}
     return _digest(
         replace(
             definition,
@@ -138,25 +139,6 @@ def digest_of(definition: ComputedTrait) -> str:
             where=tuple(distinct[said] for said in sorted(distinct)),
         )
     )
-
-
-def _plain(condition: PropertyCondition) -> PropertyCondition:
-    """In its one spelling: ``exists`` is true if nothing is said, and a list to choose from has
-    no order."""
-    value = condition.value
-    if isinstance(value, list | tuple):
-        values = list(map(_number, value))
-        if condition.op == "in":
-            by_text = {_encoded(one): one for one in values}
-            values = [by_text[said] for said in sorted(by_text)]
-        return replace(condition, value=values)
-    if condition.op == "exists" and value is True:
-        return replace(condition, value=None)
-    return replace(condition, value=_number(value))
-
-
-def _number(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def carry(state: State, before: Composition, traits: Traits) -> set[str] | None:

@@ -20,7 +20,7 @@ from services.cli import app
 from services.profile.suggestions import rules
 from services.profile.suggestions.cards import card_of
 from services.profile.suggestions.model import Card, Suggestion
-from services.profile.suggestions.rules import THRESHOLD, candidates, suggestions
+from services.profile.suggestions.rules import THRESHOLD, candidates, crowded, suggestions
 
 ANN = Card(
     profile_id="p1", given="ann", family="oneil", street="main street", number="12",
@@ -147,11 +147,27 @@ def test_the_order_of_people_changes_nothing():
     assert suggestions(Random(7).sample(people, len(people))) == expected
 
 
-def test_what_too_many_share_makes_nobody_a_candidate(monkeypatch):
-    shared = [Card(profile_id=f"p{n}", phone="5550100") for n in range(9)]
-    assert len(candidates(shared)) == 36
+def test_of_what_too_many_share_those_are_compared_who_share_more(monkeypatch):
+    alike = [Card(profile_id=f"p{n}", phone="5550100") for n in range(9)]
+    assert (len(candidates(alike)), crowded(alike)) == (36, 0)
     monkeypatch.setattr(rules, "MOST_IN_BLOCK", 8)
-    assert candidates(shared) == set()
+    assert (candidates(alike), crowded(alike)) == (set(), 9)
+
+    crowd = [
+        Card(profile_id=f"c{n:02}", given="anna", family="schmidt", city="berlin",
+             street=f"{n:02} street", number="7")
+        for n in range(20)
+    ]  # fmt: skip
+    moved = like(crowd[4], "moved", street="", number="", postcode="10115")
+    told_by_town = [like(one, one.profile_id, city="bonn") for one in crowd[:5]] + crowd[5:]
+    town = {("c00", "c01"), ("c00", "c04"), ("c03", "c04")}
+    assert candidates([*crowd, moved]) == set()
+    assert town <= candidates([*told_by_town, moved])
+    assert ("c04", "c05") not in candidates([*told_by_town, moved])
+    assert crowded([*told_by_town, moved]) == 21
+    born = [like(crowd[3], "c03", birthday="19800229"), like(crowd[9], "c09", birthday="19800229")]
+    others = [one for one in crowd if one.profile_id not in ("c03", "c09")]
+    assert candidates([*others, *born]) == {("c03", "c09")}
 
 
 # -- cards --------------------------------------------------------------------------------
@@ -229,7 +245,15 @@ def person(profile_id: str, kind: str = "user_id") -> dict[str, Any]:
     return {"profile_id": profile_id, "version": 1, "profile": profile}
 
 
-def test_the_command_compares_those_with_a_user_id_and_trusts_a_whole_export_only(exported):
+SHARED = (
+    "2 people share something with more than 1, too many to compare them all: these were compared "
+    "with those who share more."
+)
+
+
+def test_the_command_compares_those_with_a_user_id_and_trusts_a_whole_export_only(
+    exported, monkeypatch
+):
     gone = {"profile_id": "p4", "version": 2, "merged_into": "p1"}
     Export.lines = [{"topic": "t"}, person("p1"), person("p2"), person("p3", "anonymous_id"), gone]
     asked = ["profile", "suggest", "--url", exported, "--token", "token", "--json"]
@@ -242,6 +266,11 @@ def test_the_command_compares_those_with_a_user_id_and_trusts_a_whole_export_onl
     assert (pair.one, pair.other) == ("p1", "p2")
     shown = CliRunner().invoke(app, asked[:-1])
     assert "1 pairs among 2 people" in shown.stdout
+    assert "too many" not in shown.stderr
+    monkeypatch.setattr(rules, "MOST_IN_BLOCK", 1)
+    told = CliRunner().invoke(app, asked)
+    assert (told.stdout, " ".join(told.stderr.split())) == ("", SHARED)
+    monkeypatch.undo()
     assert Export.queued == []
     queued = CliRunner().invoke(app, [*asked, "--queue"])
     assert "1 of them wait in the console" in queued.stderr

@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.profile.suggestions import rules
 from services.profile.suggestions.cards import card_of
 from services.profile.suggestions.model import Card, Suggestion
-from services.profile.suggestions.rules import THRESHOLD, suggestions
+from services.profile.suggestions.rules import THRESHOLD, crowded, suggestions
 
 _AT_ONCE = 500
 _screen = Console()
@@ -46,6 +47,11 @@ def suggest(
     else:
         _screen.print(_table(found))
         _screen.print(f"{len(found):,} pairs among {len(cards):,} people with a user id.")
+    if many := crowded(cards):
+        _errors.print(
+            f"{many:,} people share something with more than {rules.MOST_IN_BLOCK}, too many to "
+            "compare them all: these were compared with those who share more."
+        )
     if queue:
         try:
             count = _queue(url, token, found)

@@ -21,7 +21,13 @@ THRESHOLD = 12.0
 """Bits from which a pair is suggested: at least 0.99 of such pairs are one person, as measured on
 the FEBRL data sets (docs/suggestions.md)."""
 MOST_IN_BLOCK = 100
-"""People who share a key; more of them are not compared because of it."""
+"""People who share a key; of more those are compared who share something else as well."""
+MOST_NARROWED = 2
+"""How many things else, at most."""
+_NARROWER = (
+    ("birthday",), ("postcode",), ("given", "family"), ("street", "number"), ("city",),
+)  # fmt: skip
+"""Of whom much is shared: by what else they may be told from each other, and yet be one."""
 _LEAST_CHANCE = 1e-6
 
 
@@ -87,16 +93,44 @@ def suggestions(cards: Sequence[Card], threshold: float = THRESHOLD) -> list[Sug
 
 def candidates(cards: Iterable[Card]) -> set[tuple[str, str]]:
     """Pairs that are worth comparing: those who share a key, smaller id first."""
-    blocks = defaultdict[tuple[str, ...], set[str]](set)
-    for card in cards:
-        for key in _keys(card):
-            blocks[key].add(card.profile_id)
     return {
         pair
-        for members in blocks.values()
+        for members in _blocks(cards)
         if len(members) <= MOST_IN_BLOCK
-        for pair in combinations(sorted(members), 2)
+        for pair in combinations(sorted({card.profile_id for card in members}), 2)
     }
+
+
+def crowded(cards: Iterable[Card]) -> int:
+    """How many people share something with so many that not all of those were compared."""
+    blocks = (members for members in _blocks(cards) if len(members) > MOST_IN_BLOCK)
+    return len({card.profile_id for members in blocks for card in members})
+
+
+def _blocks(cards: Iterable[Card]) -> Iterator[list[Card]]:
+    """Those who share a key; where that are too many, those who share one or two things more."""
+    blocks = defaultdict[tuple[str, ...], list[Card]](list)
+    for card in cards:
+        for key in set(_keys(card)):
+            blocks[key].append(card)
+    for members in blocks.values():
+        yield from _narrowed(members, _NARROWER, MOST_NARROWED)
+
+
+def _narrowed(
+    members: list[Card], by: tuple[tuple[str, ...], ...], times: int
+) -> Iterator[list[Card]]:
+    if len(members) > MOST_IN_BLOCK and times:
+        for place, fields in enumerate(by):
+            parts = defaultdict[tuple[str, ...], list[Card]](list)
+            for card in members:
+                shared = tuple(getattr(card, name) for name in fields)
+                if all(shared):
+                    parts[shared].append(card)
+            for part in parts.values():
+                if len(part) < len(members):
+                    yield from _narrowed(part, by[place + 1 :], times - 1)
+    yield members
 
 
 def score(one: Card, other: Card, frequencies: Frequencies) -> Suggestion:

@@ -33,9 +33,12 @@ def fresh(records: Sequence[Record]) -> tuple[list[Record], Origins]:
     new: list[Record] = []
     origins: Origins = {}
     for record in records:
+        source = record.source
+        if source.topic in _OPEN:
+            new.append(record)
+            continue
         origin, number = record.headers.get("origin"), record.headers.get("seq", b"")
-        if origin is not None and number.isdigit() and record.source.topic not in _OPEN:
-            source = record.source
+        if origin is not None and number.isdigit():
             seen = origins.get(source.id)
             if seen is None:
                 seen = origins[source.id] = dict(source.origins)
@@ -50,20 +53,23 @@ def fresh(records: Sequence[Record]) -> tuple[list[Record], Origins]:
 def advances(turn: Turn, records: Sequence[Record], origins: Origins, stage: str) -> list[Advance]:
     """The next checkpoint of each source that the turn touched, its outbox included."""
     by_source: dict[str, Advance] = {}
+    last: Source | None = None
     for record in records:
-        source = record.source
-        advance = by_source.get(source.id) or _advance(by_source, source, origins)
+        if record.source is not last:  # They come in runs.
+            last = record.source
+            advance = _advance(by_source, last, origins)
         if record.offset >= advance.offset:
             advance.offset = record.offset + 1
     for timer in turn.timers:
         _advance(by_source, timer.source, origins)
     for completion in turn.completions:
         _advance(by_source, completion.source, origins)
-    name, known = f"/{stage}", dict[str, tuple[str, bytes]]()
+    name, last = f"/{stage}", None
     for source, message in turn.messages:
-        advance = by_source.get(source.id) or _advance(by_source, source, origins)
+        if source is not last:
+            last, origin = source, ("origin", source.id.encode())
+            advance = _advance(by_source, source, origins)
         advance.seq += 1
-        origin = known.get(source.id) or known.setdefault(source.id, _origin(source))
         numbered = (origin, ("seq", b"%d" % advance.seq))
         if isinstance(message, Output):
             headers = [*message.headers, *numbered]
@@ -74,10 +80,6 @@ def advances(turn: Turn, records: Sequence[Record], origins: Origins, stage: str
         output = deadletter.output_of(rejected, stage, turn.now)
         _advance(by_source, rejected.record.source, origins).outputs.append(output)
     return list(by_source.values())
-
-
-def _origin(source: Source) -> tuple[str, bytes]:
-    return "origin", source.id.encode()
 
 
 def _advance(

@@ -4,10 +4,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from struct import Struct
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.topics import BY_NAME
@@ -17,6 +17,10 @@ from services.runtime.turn import Message, Output
 _encode = msgspec.json.Encoder().encode
 """Of a time: RFC 3339, in quotes. A tenth of what ``isoformat`` takes."""
 
+_words = Struct("<I").iter_unpack
+_M = 0x5BD1E995
+_32 = 0xFFFFFFFF
+
 _BATCH_BYTES = 900_000
 _MAX_BYTES = 12_000_000
 
@@ -24,17 +28,31 @@ _MAX_BYTES = 12_000_000
 @lru_cache(maxsize=200_000)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition that any Kafka client's default partitioner (murmur2) gives ``key``."""
-    return int(murmur2(key) & 0x7FFFFFFF) % partitions
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(key: bytes) -> int:
+    """Kafka's hash of a key, as aiokafka's, in half of the time: a word at once."""
+    whole = len(key) & ~3
+    hashed = 0x9747B28C ^ len(key)
+    for (word,) in _words(key[:whole]):
+        word = word * _M & _32
+        hashed = (hashed * _M ^ (word ^ word >> 24) * _M) & _32
+    if whole < len(key):
+        hashed = (hashed ^ int.from_bytes(key[whole:], "little")) * _M & _32
+    hashed = (hashed ^ hashed >> 13) * _M & _32
+    return hashed ^ hashed >> 15
 
 
 def output_of(message: Message, source: str, extra: tuple[tuple[str, bytes], ...] = ()) -> Output:
     """``message`` as a record with CloudEvents headers (Kafka binding, binary mode)."""
     key = message.key.encode()
+    from_, type_ = _shared(source, message.type)
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", message.id.encode()),
-        _shared("ce_source", source),
-        _shared("ce_type", message.type),
+        from_,
+        type_,
         ("ce_time", _encode(message.time)[1:-1]),
         ("ce_subject", key),
         ("content-type", b"application/json"),
@@ -46,9 +64,9 @@ def output_of(message: Message, source: str, extra: tuple[tuple[str, bytes], ...
 
 
 @lru_cache(maxsize=1_000)
-def _shared(name: str, value: str) -> tuple[str, bytes]:
-    """A header that many records have: made once."""
-    return name, value.encode()
+def _shared(source: str, type: str) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    """Headers that many records have: made once."""
+    return ("ce_source", source.encode()), ("ce_type", type.encode())
 
 
 class Publisher:

@@ -22,7 +22,7 @@ from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import consent_of
 from services.profile.consent import ledger, support
 from services.profile.consent.model import Actor, Statement
-from services.profile.consent.rules import speaks, updated
+from services.profile.consent.rules import may_speak, speaks, updated
 from tests.people import ANN, at, confirmed, did, identified
 
 
@@ -91,6 +91,9 @@ def test_a_category_that_is_no_channel_is_a_purpose_of_the_web():
 )
 def test_interactions_that_speak_of_consent_are_told_by_name_or_content(said, marked):
     assert speaks(said.name, bytes(said.event)) is marked
+    if said.type != "message":
+        context = msgspec.json.decode(said.event).get("context", {})
+        assert may_speak(said.name, context) is marked
 
 
 # -- what stands --------------------------------------------------------------------------

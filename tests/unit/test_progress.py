@@ -41,3 +41,26 @@ def test_a_forwarded_record_stays_as_it_is_but_for_its_number() -> None:
         )
     ]
     assert output.headers == [("ce_id", b"i-1")]
+
+
+def test_what_a_storefront_says_of_origin_and_seq_is_not_believed() -> None:
+    open_ = Source("profile-resolve/events.clicks/0", "events.clicks", 0, origins={"o": 9})
+    said = [Record(open_, n, b"a", b"{}", {"origin": b"o", "seq": b"1"}) for n in (4, 5)]
+    assert progress.fresh(said) == (said, {})
+
+
+def test_sources_that_take_turns_are_numbered_and_moved_on_apart() -> None:
+    other = Source("reporting/profile.interactions/4", "profile.interactions", 4, offset=2, seq=1)
+    records = [record(0), Record(other, 2, b"p2", b"{}", {}), record(1)]
+    turn = Turn(now=datetime(2026, 3, 1, tzinfo=UTC), session=None)
+    for each in records:
+        turn.forward(each.source, Output("t", 0, each.key, each.value, []))
+    here, there = progress.advances(turn, records, {}, "reporting")
+    assert (here.source, here.offset, here.seq) == (HERE, 2, 2)
+    assert (there.source, there.offset, there.seq) == (other, 3, 2)
+
+    def numbers(source: Source, *seqs: bytes) -> list[list[tuple[str, bytes]]]:
+        return [[("origin", source.id.encode()), ("seq", seq)] for seq in seqs]
+
+    assert [one.headers for one in here.outputs] == numbers(HERE, b"1", b"2")
+    assert [one.headers for one in there.outputs] == numbers(other, b"2")

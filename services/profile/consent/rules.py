@@ -5,7 +5,7 @@ ledger lists them: all three read by these rules.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -68,6 +68,11 @@ def speaks(name: str, event: bytes) -> bool:
     if name in _SPOKEN or b'"categoryPreferences"' in event:
         return True
     return name == CONFIRMATION and b'"confirms"' in event
+
+
+def may_speak(name: str, context: Mapping[str, Any]) -> bool:
+    """The same of an event whose ``context`` is decoded: its text need not be searched."""
+    return name in _SPOKEN or "consent" in context
 
 
 def preferences(categories: Any) -> Iterator[Said]:

@@ -6,6 +6,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from schemas.messages import Interaction
+from services.profile.consent.rules import speaks
 from services.profile.resolve import outbox
 from services.profile.resolve.model import Decision, Device, Person, Stored
 from services.profile.resolve.rearranging import Component, Reader, Seeds
@@ -31,7 +32,10 @@ class Anew(Struct):
     @property
     def rewritten(self) -> list[Stored]:
         """What is to be stored of them."""
-        return [interactions.stored(said) for said in self.moved.values()]
+        return [
+            interactions.stored(said, consent=speaks(said.name, bytes(said.event)))
+            for said in self.moved.values()
+        ]
 
 
 async def decide_anew(

@@ -98,7 +98,7 @@ class ResolveHandler:
         for item in items:
             for merge in item.merges:
                 turn.emit(item.record.source, outbox.merged(merge, history=item.draft.history))
-            interaction = interactions.stored(item.draft)
+            interaction = interactions.stored(item.draft, consent=item.consent)
             stored.append(interaction)
             turn.emit(item.record.source, outbox.recorded(interaction))
         for message in told.messages:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from schemas.messages import Interaction
 from schemas.topics import DECISIONS, MESSAGE_CHANGES
 from schemas.validation import Fault
+from services.profile.consent.rules import may_speak, speaks
 from services.profile.resolve.model import Decision, Link, Merge
 from services.profile.resolve.rules import interactions
 from services.profile.resolve.rules.acceptance import (
@@ -49,6 +50,8 @@ class Accepted(Struct, eq=False):
     draft: Interaction
     link: Link | None
     """What it says of identity; None of a step of ours, which names its profile."""
+    consent: bool
+    """It may speak of consent."""
     merges: Sequence[Merge] = ()
 
 
@@ -93,7 +96,8 @@ def read(record: Record, senders: Senders, now: datetime) -> Accepted | Fault | 
     link = link_of(event, senders.of(event.source))
     if link is None:
         return _NOBODY
-    return Accepted(record, interactions.draft(event, body, link), link)
+    draft = interactions.draft(event, body, link)
+    return Accepted(record, draft, link, may_speak(draft.name, event.context))
 
 
 def _read_step(record: Record) -> Accepted | Fault | str:
@@ -106,4 +110,5 @@ def _read_step(record: Record) -> Accepted | Fault | str:
     if step.state not in interactions.STEPS:
         return _NO_INTERACTION
     assert record.value is not None
-    return Accepted(record, interactions.draft_step(step, record.value), None)
+    draft = interactions.draft_step(step, record.value)
+    return Accepted(record, draft, None, speaks(draft.name, record.value))

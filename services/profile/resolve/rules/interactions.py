@@ -6,7 +6,6 @@ from msgspec import Raw
 from msgspec.json import Encoder
 
 from schemas.messages import Event, IdentityMerged, Interaction, MessageChanged
-from services.profile.consent.rules import speaks
 from services.profile.resolve.model import Link, Merge, Stored
 
 NAMES: Mapping[str, str] = {
@@ -83,16 +82,18 @@ def draft_step(step: MessageChanged, body: bytes) -> Interaction:
     )
 
 
-def stored(interaction: Interaction) -> Stored:
-    """The finished interaction, encoded once for the database and the topic."""
-    body = _encoder.encode(interaction)
+def stored(interaction: Interaction, *, consent: bool) -> Stored:
+    """The finished interaction, encoded once for the database and the topic.
+
+    ``consent``: it may speak of it (``services.profile.consent.rules``).
+    """
     return Stored(
         interaction.interaction_id,
         interaction.profile_id,
         interaction.at,
         interaction.name,
-        body,
-        speaks(interaction.name, body),  # It holds the event verbatim.
+        _encoder.encode(interaction),
+        consent,
     )
 
 

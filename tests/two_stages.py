@@ -13,9 +13,10 @@ from zlib import crc32
 
 import msgspec
 
-from schemas.messages import MessageChanged, ProfileChanged
+from schemas.messages import MessageChanged
 from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
+from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.resolve import model
 from services.profile.resolve.handler import ResolveHandler
 from services.runtime.turn import Message, Record, Source, Timer, Turn
@@ -112,13 +113,17 @@ class Between:
 class Stages:
     """Both handlers, their stores, and the topics between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy = OPEN, base: str | None = None) -> None:
         self.people = FakePeople()
         self.open: dict[int, tuple[Transaction, Turn]] = {}
         self.between = Between(self.people)
         self.stored = Stored()
+        self.declared = Declared()
+        self.policy, self.base = policy, base
         limits = Limits(swept=2, rebuilt=6, cached=4)
-        self.build = Build(self.stored, self.between, Declared(), limits)
+        self.build = Build(
+            self.stored, self.between, self.declared, limits, policy=policy, base_currency=base
+        )
         self.sources = [
             Source(f"profile-build/profile.interactions/{number}", "profile.interactions", number)
             for number in range(PARTITIONS)
@@ -126,7 +131,7 @@ class Stages:
         self.queues: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self.timers: dict[tuple[str, str], Timer] = {}
         self.looks: dict[tuple[str, str], Timer] = {}
-        self.changes: list[ProfileChanged] = []
+        self.changes: list[dict[str, Any]] = []
         self.now = HEARD
 
     # -- resolve
@@ -202,7 +207,9 @@ class Stages:
             assert isinstance(message, Message)
             self.between.seqs[source.id] += 1
             if message.topic == "profile.changes":
-                self.changes.append(msgspec.json.decode(message.value, type=ProfileChanged))
+                self.changes.append(msgspec.json.decode(message.value))
+                continue
+            if message.topic == "consent.requests":
                 continue
             partition = crc32(message.key.encode()) % PARTITIONS
             headers = {"ce_type": message.type, "origin": source.id}
@@ -217,6 +224,7 @@ class Stages:
             await self.ends(worker)
         while self.looks:
             await self.looks_again()
+        await self.builds([0], size=3)  # It takes up what was defined.
         while any(self.queues.values()) or self.timers:
             for number in range(len(self.queues) + PARTITIONS):
                 await self.builds([number], size=3)

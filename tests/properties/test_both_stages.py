@@ -1,24 +1,28 @@
 """resolve and build together: in whatever turns, crashes and detours, each profile is its history.
 
-Messages and decisions of people come in any order, to two workers of resolve at once. In the
-end every profile is, byte for byte, the fold over what the oracle calls one person, every
-former id leads there, and what was told last of each is what is stored.
+Messages and decisions of people come in any order, to two workers of resolve at once; traits
+are declared and exchange rates told whenever. In the end every profile is, byte for byte, the
+fold over what the oracle calls one person, every former id leads there, what was told last of
+each is what is stored, and each change tells what the one before it said.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import Interaction, Profile, ProfileChanged
+from schemas.messages import Interaction, Profile
 from services.profile.build.model import State, decode, encode_state
-from services.profile.build.rules.consent import OPEN
+from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.fold import fold
+from services.profile.build.rules.orders import orders_of
 from services.profile.build.rules.view import profile_of
+from services.profile.commerce.rules.rates import Table, valued, worth_of
 from services.profile.resolve.rules.ground import profile_id_of
 from services.runtime.turn import Record
 from tests.identity_oracle import Ruling, Said, world_of
@@ -32,6 +36,7 @@ from tests.identity_stories import (
     decision,
     histories,
 )
+from tests.told import check as check_changes
 from tests.two_stages import Stages, step
 
 # -- what is said ------------------------------------------------------------------------------
@@ -78,7 +83,45 @@ FACTS = st.one_of(
         },
         st.booleans(),
     ),
+    st.builds(
+        lambda state, purpose, by: {
+            "event": "Consent Updated",
+            "properties": {"channel": "email", "state": state, "purpose": purpose, "actor": by},
+        },
+        st.sampled_from(["granted", "pending", "denied", "withdrawn", "?"]),
+        st.sampled_from(["marketing", "newsletter"]),
+        st.sampled_from([None, "Cyd of the shop"]),
+    ),
+    st.builds(
+        lambda name, product: {"event": name, "properties": {"product_id": product, "price": 2}},
+        st.sampled_from(["Product Added", "Product Removed", "Product Added to Wishlist"]),
+        st.sampled_from(["p1", "p2"]),
+    ),
 )
+DAY = 86_400
+CONFIRMED = Policy.of(["email since 2026-03-02"])
+
+
+def declare(stages: Stages) -> None:
+    """Computed traits that are there from the first."""
+    for window in (None, 2 * DAY):
+        every = {"event": "Product Viewed", "window_seconds": window}
+        stages.declared.declare(f"views{window}", **every)
+        stages.declared.declare(
+            f"kinds{window}", **every, aggregate="unique_list", property="category"
+        )
+        stages.declared.declare(
+            f"spent{window}", event="Order Completed", aggregate="sum", property="total",
+            window_seconds=window,
+        )  # fmt: skip
+
+
+RATES = st.tuples(
+    st.just("rate"),
+    st.sampled_from(["2026-02", "2026-03", "2026-05"]),
+    st.sampled_from(["0.9", "1.25", "0"]),
+)
+LATE = st.tuples(st.sampled_from(["declare", "withdraw"]), st.sampled_from(["Order Refunded"]))
 
 
 # -- what must be ------------------------------------------------------------------------------
@@ -102,24 +145,50 @@ def check(stages: Stages, said: Sequence[Said], rulings: Sequence[Ruling]) -> No
         for interaction in history:
             fold(expected, interaction, traits, set())
         assert stored.state(profile_id) == encode_state(expected)
-    last: dict[str, ProfileChanged] = {}
+    by_profile: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for change in stages.changes:
-        assert change.profile_id not in last or change.version > last[change.profile_id].version
-        last[change.profile_id] = change
+        by_profile[change["profile_id"]].append(change)
+        check_cause(stages, change["cause"])
+    for changes in by_profile.values():
+        check_changes(changes, ["computed.late"])
+    last = {profile_id: changes[-1] for profile_id, changes in by_profile.items()}
     for profile_id, person in people.all.items():
         if person.into is None and profile_id not in histories:
             continue  # Nothing is said of whom nothing is known.
         assert followed(last, profile_id) == people.living(profile_id)
+    table = Table.of(stages.base, stages.declared.current)
     for profile_id in histories:
         state = decode(stored.rows[profile_id][0]).state
-        shown = msgspec.json.encode(profile_of(profile_id, state, traits, OPEN))
-        assert last[profile_id].profile == msgspec.json.decode(shown, type=Profile)
+        whole = profile_of(profile_id, state, traits, stages.policy)
+        shown = msgspec.json.encode(valued(whole, worth_of(orders_of(state), table)))
+        published = msgspec.convert(last[profile_id]["profile"], Profile)
+        assert published == msgspec.json.decode(shown, type=Profile)
+        assert last[profile_id].get("merged_from", []) == sorted(people.all[profile_id].members)
 
 
-def followed(last: dict[str, ProfileChanged], profile_id: str) -> str:
+OF_MANY = {"Profile Merged", "Identity Rearranged"}
+OF_NOBODY = {"Computed Traits Changed", "Exchange Rates Changed"}
+
+
+def check_cause(stages: Stages, cause: dict[str, Any]) -> None:
+    """It is something that happened, as it was told."""
+    name, message_id = cause["name"], cause["message_id"]
+    said = stages.people.stored.get(message_id)
+    if name in OF_NOBODY:
+        assert message_id == ""
+    elif name in OF_MANY:
+        assert said is not None or message_id in stages.people.rulings
+    else:
+        assert said is not None
+        told = msgspec.json.decode(said.body, type=Interaction)
+        at = msgspec.convert(cause["at"], datetime)
+        assert (name, at, cause["source"]) == (told.name, told.at, told.source)
+
+
+def followed(last: dict[str, dict[str, Any]], profile_id: str) -> str:
     """Where the redirects that were told lead."""
     for _ in range(20):
-        into = last[profile_id].merged_into
+        into = last[profile_id].get("merged_into")
         if into is None:
             return profile_id
         profile_id = into
@@ -134,6 +203,8 @@ SCHEDULES = st.lists(
         st.tuples(st.just("step"), st.integers(0, 1), st.integers(0, 30)),
         st.tuples(st.just("look")),
         st.tuples(st.just("lose")),
+        RATES,
+        LATE,
         st.tuples(
             st.sampled_from(["build", "build", "build", "fail"]),
             st.lists(st.integers(0, 8), min_size=1, max_size=3),
@@ -145,18 +216,23 @@ SCHEDULES = st.lists(
 
 
 @SLOW
-@given(histories(), st.lists(FACTS, min_size=15, max_size=15), SCHEDULES, st.booleans())
+@given(histories(), st.lists(FACTS, min_size=15, max_size=15), SCHEDULES, st.booleans(),
+       st.sampled_from([(OPEN, None), (CONFIRMED, "USD")]))  # fmt: skip
 async def test_each_profile_is_the_history_of_one_person_and_every_former_id_leads_there(
     history: tuple[list[Said], list[Ruling], list[Said | Ruling]],
     facts: list[dict[str, Any]],
     schedule: list[tuple[Any, ...]],
     tight: bool,
+    how: tuple[Policy, str | None],
 ) -> None:
+    stages = Stages(*how)
+    declare(stages)
     with bounded(tight):
-        await play(history, facts, schedule)
+        await play(stages, history, facts, schedule)
 
 
 async def play(
+    stages: Stages,
     history: tuple[list[Said], list[Ruling], list[Said | Ruling]],
     facts: list[dict[str, Any]],
     schedule: list[tuple[Any, ...]],
@@ -166,7 +242,6 @@ async def play(
     coming = [
         record(one) if isinstance(one, Ruling) else record(one, by_id[one.id]) for one in order
     ]
-    stages = Stages()
     await stages.build.assigned(stages.sources)
     steps = 0
     for what, *how in schedule:
@@ -185,6 +260,13 @@ async def play(
             await stages.looks_again()
         elif what == "lose":
             stages.build.lost(None)
+        elif what == "rate":
+            month, rate = how
+            stages.declared.rate(month, d01={"USD": rate})
+        elif what == "declare":
+            stages.declared.declare("late", event=how[0])
+        elif what == "withdraw":
+            stages.declared.withdraw("late")
         else:
             await stages.builds(how[0], size=how[1], fails=what == "fail")
     await stages.takes(coming)

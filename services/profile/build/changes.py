@@ -7,11 +7,11 @@ from msgspec import Struct
 
 from services.profile.build import outbox
 from services.profile.build.inbox import Work
-from services.profile.build.model import Kept, encode
+from services.profile.build.model import Kept, State, encode
 from services.profile.build.rules.before import Earlier
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.confirming import requests_of
-from services.profile.build.rules.consent import OPEN, Policy, readdressed
+from services.profile.build.rules.consent import OPEN, Policy, overruled, readdressed
 from services.profile.build.rules.mailbox import TOUCHED as MAILBOX
 from services.profile.build.rules.orders import orders_of
 from services.profile.build.rules.parts import forget
@@ -81,8 +81,8 @@ class Changes:
             forget(kept.made, touched)
         if (state.orders or kept.worth is not None) and self._revalue(kept, touched):
             touched.add("revenue_base")
-        if state.consent and work.earlier is not None and not touched.isdisjoint(MAILBOX):
-            touched |= readdressed(work.earlier.addressed(), state, self._policy)
+        if state.consent and work.earlier is not None:
+            self._judge(work.earlier, state, touched)
         if touched:
             kept.version += 1
         stored = encode(kept)
@@ -99,6 +99,13 @@ class Changes:
             if state.consent and not work.history:
                 self._ask(profile_id, work, kept, touched)
         return True
+
+    def _judge(self, earlier: Earlier, state: State, touched: set[str]) -> None:
+        """Add to ``touched`` the consent that nobody spoke of, and is judged otherwise now."""
+        if not touched.isdisjoint(MAILBOX):
+            touched |= readdressed(earlier.addressed(), state, self._policy)
+        if len(state.consent) > 1 and any(name.startswith("consent.") for name in touched):
+            touched |= overruled(earlier.addressed(), state, touched, self._policy)
 
     def _ask(self, profile_id: str, work: Work, kept: Kept, touched: set[str]) -> None:
         """Have confirmed what must be, unless nothing but imported history touched it."""

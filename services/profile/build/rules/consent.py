@@ -77,14 +77,12 @@ OPEN = Policy()
 def hear(state: State, said: Iterable[Said], voice: Voice, touched: set[str]) -> None:
     """Take in what one message says, in any order of messages."""
     for key, word in said:
-        if _hear(state, key, word, voice):
+        kept = _kept(state, key, touched)
+        if kept is not None and _hear(kept, word, voice):
             touched.add("consent." + key)
 
 
-def _hear(state: State, key: str, word: Word, voice: Voice) -> bool:
-    kept = _kept(state, key)
-    if kept is None:
-        return False
+def _hear(kept: ConsentState, word: Word, voice: Voice) -> bool:
     changed = _mark(kept, word, voice)
     heard = (voice.at, _RESTRICTION[word], voice.message_id)
     if kept.state == "none" or heard > (kept.at, _RESTRICTION[kept.state], kept.message_id):
@@ -126,7 +124,7 @@ def confirm(
     key = key_of(channel, confirms.purpose)
     if not confirms.address:
         return
-    kept = _kept(state, key)
+    kept = _kept(state, key, touched)
     if kept is None:
         return
     confirmed = Confirmed(utc(confirms.statement_at), voice.at, voice.message_id)
@@ -140,7 +138,7 @@ def confirm(
         touched.add("consent." + key)
 
 
-def _kept(state: State, key: str) -> ConsentState | None:
+def _kept(state: State, key: str, touched: set[str]) -> ConsentState | None:
     """What is kept of ``key``; None where it is one purpose too many."""
     kept = state.consent.get(key)
     if kept is not None:
@@ -152,6 +150,7 @@ def _kept(state: State, key: str) -> ConsentState | None:
             if key > last:
                 return None
             del state.consent[last]
+            touched.add("consent." + last)
     kept = state.consent[key] = ConsentState("none", NEVER, "", "")
     return kept
 
@@ -234,6 +233,18 @@ def readdressed(before: State, now: State, policy: Policy) -> set[str]:
         if kept.state in _PERMISSIVE
         and parts_of(key)[0] == "email"
         and "pending" in (standing(before, key, policy).state, standing(now, key, policy).state)
+    }
+
+
+def overruled(before: State, now: State, touched: Iterable[str], policy: Policy) -> set[str]:
+    """The names of other purposes that ``touched`` marketing consent has changed the answer of."""
+    channels = {name.removeprefix("consent.") for name in touched if name.startswith("consent.")}
+    return {
+        f"consent.{key}"
+        for key in now.consent
+        if "/" in key
+        and parts_of(key)[0] in channels
+        and standing(before, key, policy) != standing(now, key, policy)
     }
 
 

@@ -161,6 +161,20 @@ async def test_a_device_is_whose_it_was_decided_to_be_also_where_no_message_may_
             check(resolve.people, [*begin, later], [apart, away, his])
 
 
+async def test_a_device_that_was_decided_to_be_somebodys_is_theirs_after_a_login_before() -> None:
+    ann, bob, phone = name("user_id", 1), name("user_id", 2), ("anonymous_id", "a1")
+    hers = Ruling("d1", NOON + timedelta(minutes=5), "join", frozenset({ann}), frozenset({phone}))
+    said = [
+        Said(f"m{minute}", NOON + timedelta(minutes=minute), (*who, phone))
+        for minute, who in ((0, (ann,)), (1, (bob,)), (2, ()), (6, ()))
+    ]
+    for order in permutations([hers, *said]):
+        resolve = Resolve()
+        for each in order:
+            await resolve.take([each])
+        check(resolve.people, said, [hers])
+
+
 @SLOW
 @given(messages(), st.integers(1, 6), st.randoms(use_true_random=False))
 async def test_looking_again_and_hearing_again_change_nothing(

@@ -108,7 +108,7 @@ class Holding(Ground):
             if before < 0:
                 marks[0] = mark
                 self._dirty[named] = None
-        elif before == len(marks) - 1 and self._is_quiet(named, link):
+        elif before == len(marks) - 1 and not device.decided and self._is_quiet(named, link):
             marks.append(mark)
             self.taken[named] = None
             self._put_device(named, device, profile_id)

@@ -141,9 +141,11 @@ def _profiles() -> APIRouter:
         """Those who were seen last come first."""
         after = None if cursor is None else decode_cursor(cursor, Position)
         people: People = request.app.state.people
+        # To the minute; within a page exactly.
         found = await people.profiles.listed(query.strip().lower(), limit + 1, after)
         shown = found[:limit]
         last = (shown[-1][2], shown[-1][0]) if len(found) > limit else None
+        shown.sort(key=lambda each: each[1].state.last_seen or each[2], reverse=True)
         return _page([profile(id_, kept, people.policy) for id_, kept, _ in shown], last)
 
     @router.post("/batch", summary="Many people at once", response_model=answers.Batch)

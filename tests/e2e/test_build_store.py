@@ -217,10 +217,10 @@ async def test_the_customer_list_is_searched_by_email_name_and_user_id_last_seen
         await shop.resolved(
             *(
                 did(
-                    "Identify", second, profile_id=id, type="identify", traits=traits, id=id,
+                    "Identify", 60 * minute, profile_id=id, type="identify", traits=traits, id=id,
                     identifiers=(("user_id", f"U-{id}"),),
                 )
-                for second, (id, traits) in enumerate(
+                for minute, (id, traits) in enumerate(
                     [
                         ("p1", {"email": "Ann@x.io"}),
                         ("p2", {"firstName": "Anna", "lastName": "Li"}),
@@ -238,7 +238,9 @@ async def test_the_customer_list_is_searched_by_email_name_and_user_id_last_seen
 
 async def test_a_list_is_paged_without_gaps_or_repeats_where_people_were_seen_at_once(shop):
     await shop.turn(
-        await shop.resolved(*(did("A", n // 3, id=f"m{n}", profile_id=f"p{n}") for n in range(8)))
+        await shop.resolved(
+            *(did("A", 60 * (n // 3), id=f"m{n}", profile_id=f"p{n}") for n in range(8))
+        )
     )
     seen: list[str] = []
     after = None
@@ -246,6 +248,20 @@ async def test_a_list_is_paged_without_gaps_or_repeats_where_people_were_seen_at
         seen += [id for id, _, _ in page]
         after = (page[-1][2], page[-1][0])
     assert seen == ["p6", "p7", "p3", "p4", "p5", "p0", "p1", "p2"]
+
+
+async def test_what_follows_within_the_minute_changes_nothing_that_is_indexed(shop):
+    async def indexed() -> dict[str, Any]:
+        found = await shop.database["profiles"].find_one({}, {"_id": 0, "v": 0, "b": 0})
+        assert found is not None
+        return found
+
+    await shop.turn(await shop.resolved(did("A", 1), identified(2, email="ann@x.io")))
+    first = await indexed()
+    await shop.turn(await shop.resolved(did("B", 59)))
+    assert (first["s"], await indexed()) == (START, first)
+    await shop.turn(await shop.resolved(did("A", 61)))
+    assert await indexed() == {**first, "s": at(60)}
 
 
 async def test_a_trait_that_was_unset_is_not_found_any_more(shop):

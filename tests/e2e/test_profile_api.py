@@ -269,15 +269,24 @@ async def test_consent_answers_yes_no_and_why(api, spine):
 
 async def test_the_list_shows_survivors_only_and_is_searched_without_case(api, spine):
     shown = await ann(api, spine)
-    await spine.happened(OTHER)
+    await spine.happened(event("m4", 69, event="Product Viewed", anonymous_id="somebody"))
     first = await get(api, "/v1/profiles", limit=1)
     second = await get(api, "/v1/profiles", limit=1, cursor=first["next"])
     Page[answers.Profile].model_validate(second)
     assert second["items"] == [shown]
-    assert (first["items"][0]["last_seen"], second["next"]) == ("2026-03-01T12:00:09Z", None)
+    assert (first["items"][0]["last_seen"], second["next"]) == ("2026-03-01T12:01:09Z", None)
     for query in ("ANN", "ann@ex", "U/1"):
         assert (await get(api, "/v1/profiles", query=query))["items"] == [shown]
     assert (await get(api, "/v1/profiles", query="x"))["items"] == []
+
+
+async def test_within_a_page_whoever_was_seen_last_comes_first_to_the_second(api, spine):
+    seconds = (7, 31, 2, 59, 18)
+    await spine.happened(
+        *(event(f"m{n}", n, event="Product Viewed", anonymous_id=f"a{n}") for n in seconds)
+    )
+    items = (await get(api, "/v1/profiles"))["items"]
+    assert [item["last_seen"][-3:-1] for item in items] == ["59", "31", "18", "07", "02"]
 
 
 async def test_what_does_not_exist_or_fit_is_a_problem(api):

@@ -2,8 +2,9 @@
 
 ``profiles`` ``{_id: profile_id, p: partition of profile.interactions, v: version, i: the
 survivor's id (redirects only), f: fingerprint of its computed traits, e: email, u: user id,
-n: name (each lower case, missing where unknown), s: last seen, r: fingerprint of the exchange
-rates that its orders were valued at (only where there are orders), b: the encoded ``Kept``}``.
+n: name (each lower case, missing where unknown), s: the minute of last seen, r: fingerprint of
+the exchange rates that its orders were valued at (only where there are orders), b: the encoded
+``Kept``}``.
 A redirect stays for ever and has neither ``f`` nor ``s``.
 """
 
@@ -134,7 +135,7 @@ def _update(row: Row) -> dict[str, Any]:
         "p": row.partition,
         "v": kept.version,
         "f": kept.fingerprint,
-        "s": kept.state.last_seen or _NEVER,
+        "s": _minute(kept.state.last_seen),
         "b": row.stored,
     }
     if kept.worth is not None or kept.state.orders:
@@ -148,6 +149,15 @@ def _update(row: Row) -> dict[str, Any]:
         elif kept.version > 1:  # Before that nothing was told of them.
             unknown[field] = ""
     return {"$set": values, "$unset": unknown} if unknown else {"$set": values}
+
+
+def _minute(last_seen: datetime | None) -> datetime:
+    """Where a person stands among those seen last.
+
+    No more exact than people look at lists: an update that moves nothing in any index costs the
+    server half, and most follow another within the minute.
+    """
+    return _NEVER if last_seen is None else last_seen.replace(second=0, microsecond=0)
 
 
 class HistoryStore:

@@ -9,6 +9,7 @@ latest interaction is sent again, meant for build alone, which then reads all of
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from time import monotonic
 
 import msgspec
 from aiokafka import TopicPartition
@@ -21,6 +22,7 @@ from services.profile.build.inbox import RECORDED
 from services.profile.build.renewal import REBUILD
 from services.profile.build.store import ProfileStore
 from services.profile.build.sweep import EVERYTHING
+from services.profile.build.sweep_store import Coverage
 from services.profile.resolve.store import IdentityStore
 from services.runtime.definitions import Definitions
 from services.runtime.mongo import Database
@@ -32,6 +34,8 @@ from services.runtime.turn import Message
 KINDS = ("computed_trait", "trait", "rebuild")
 _LOOK_SECONDS = 0.5
 _SOON_SECONDS = 0.05
+_COUNTING = 0.05
+"""The part of the time for which profiles may be counted: the server has them to write."""
 
 
 class Far(Struct, frozen=True):
@@ -82,12 +86,19 @@ class Desk:
         return generation
 
     async def follow(self, generation: int, seconds: float = _LOOK_SECONDS) -> AsyncIterator[Far]:
-        """How far it is, every ``seconds``, until it is over."""
+        """How far it is, every ``seconds``, until it is over.
+
+        Profiles are counted less often where that takes long, and at the end.
+        """
+        count_again, coverage = 0.0, Coverage(0, 0)
         while True:
             every = await self._profiles.all_progress()
             reached = [one for one in every if one.generation >= generation]
-            coverage = await self._profiles.coverage({one.fingerprint for one in reached})
             over = len(reached) == PROFILE_PARTITIONS and all(one.done for one in reached)
+            started = monotonic()
+            if over or started >= count_again:
+                coverage = await self._profiles.coverage({one.fingerprint for one in reached})
+                count_again = monotonic() + (monotonic() - started) / _COUNTING
             yield Far(len(reached), coverage.done, coverage.of, over)
             if over:
                 return

@@ -194,7 +194,8 @@ ASK = (
 DONE = (
     "Thank you",
     "Your choice is confirmed.",
-    "<p class='quiet'>Every email has a link to end it.</p>",
+    "<p class='quiet'>Every email has a link to end it. If you have ended them since you signed "
+    "up, please sign up again.</p>",
 )
 EXPIRED = (
     "This link is too old",

@@ -115,6 +115,16 @@ def test_a_family_at_one_address_is_not_one_person():
     assert bits(like(ANN, "p1", birthday=""), like(child, birthday="")) < THRESHOLD
 
 
+@pytest.mark.parametrize("shared", [{"email": "fam@x.io"}, {"phone": "+493012345678"}])
+def test_a_family_with_one_mailbox_or_telephone_is_not_one_person(shared: dict[str, str]):
+    mother, father = (
+        Card(profile_id=id_, given=given, family="smith", **shared)
+        for id_, given in (("p1", "ann"), ("p2", "rob"))
+    )
+    assert bits(mother, father) < THRESHOLD
+    assert bits(mother, like(mother, "p2")) >= THRESHOLD
+
+
 def test_a_rare_name_says_more_than_a_common_one():
     def named(given: str, profile_id: str) -> Card:
         return Card(profile_id=profile_id, given=given, family="smith", city="berlin")

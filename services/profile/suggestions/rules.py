@@ -60,7 +60,8 @@ _ADDRESS = frozenset({"street", "number", "city", "region", "postcode"})
 ADDRESS_MOST = 12.0
 """Bits of a whole address: who shares a street mostly shares the city, so they do not add up."""
 HOUSEHOLD = -15.0
-"""Bits for another given name at one address, unless the birthday is the same: a family."""
+"""Bits for another given name at one address, of the post, mail or telephone, unless the birthday
+is the same: a family."""
 
 
 class Frequencies:
@@ -151,7 +152,8 @@ def _related(evidence: Sequence[Agreement]) -> list[Agreement]:
     related = []
     if address > ADDRESS_MOST:
         related.append(Agreement("address", "one", round(ADDRESS_MOST - address, 3)))
-    if address > 0 and levels.get("given") == "different" and levels.get("birthday") != "same":
+    shared = address > 0 or "same" in (levels.get("email"), levels.get("phone"))
+    if shared and levels.get("given") == "different" and levels.get("birthday") != "same":
         related.append(Agreement("household", "different", HOUSEHOLD))
     return related
 

@@ -247,6 +247,9 @@ def exported() -> Iterator[str]:
         server.shutdown()
 
 
+ANNS, OTHER = "p_qbpt26vel4tkp756dlmq", "p_z2us7zkvht5j6m6vb7xa"
+
+
 def person(profile_id: str, kind: str = "user_id") -> dict[str, Any]:
     traits = {"firstName": "Ann", "lastName": "O'Neil", "birthday": "1980-02-29",
               "email": "ann@example.com"}  # fmt: skip
@@ -264,8 +267,8 @@ SHARED = (
 def test_the_command_compares_those_with_a_user_id_and_trusts_a_whole_export_only(
     exported, monkeypatch
 ):
-    gone = {"profile_id": "p4", "version": 2, "merged_into": "p1"}
-    Export.lines = [{"topic": "t"}, person("p1"), person("p2"), person("p3", "anonymous_id"), gone]
+    gone = {"profile_id": "p4", "version": 2, "merged_into": ANNS}
+    Export.lines = [{"topic": "t"}, person(ANNS), person(OTHER), person("p3", "anonymous_id"), gone]
     asked = ["profile", "suggest", "--url", exported, "--token", "token", "--json"]
     cut = CliRunner().invoke(app, asked)
     assert (cut.exit_code, cut.stdout) == (1, "")
@@ -273,9 +276,10 @@ def test_the_command_compares_those_with_a_user_id_and_trusts_a_whole_export_onl
     told = CliRunner().invoke(app, asked)
     assert told.exit_code == 0
     (pair,) = [msgspec.json.decode(line, type=Suggestion) for line in told.stdout.splitlines()]
-    assert (pair.one, pair.other) == ("p1", "p2")
+    assert (pair.one, pair.other) == (ANNS, OTHER)
     shown = CliRunner().invoke(app, asked[:-1])
     assert "1 pairs among 2 people" in shown.stdout
+    assert {ANNS, OTHER} <= {*shown.stdout.split()}
     assert "too many" not in shown.stderr
     monkeypatch.setattr(rules, "MOST_IN_BLOCK", 1)
     told = CliRunner().invoke(app, asked)
@@ -284,6 +288,6 @@ def test_the_command_compares_those_with_a_user_id_and_trusts_a_whole_export_onl
     assert Export.queued == []
     queued = CliRunner().invoke(app, [*asked, "--queue"])
     assert "1 of them wait in the console" in queued.stderr
-    assert Export.queued == [("/v1/identity/suggestions", {"pairs": [["p1", "p2"]]})]
+    assert Export.queued == [("/v1/identity/suggestions", {"pairs": [[ANNS, OTHER]]})]
     refused = CliRunner().invoke(app, [*asked[:4], "--token", "wrong"])
     assert refused.exit_code == 1

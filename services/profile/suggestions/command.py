@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.profile.suggestions import rules
 from services.profile.suggestions.cards import card_of
@@ -14,6 +14,8 @@ from services.profile.suggestions.model import Card, Suggestion
 from services.profile.suggestions.rules import THRESHOLD, crowded, suggestions
 
 _AT_ONCE = 500
+_ID = 22
+"""Characters of a profile id, which must not be cut short: one asks for the person by it."""
 _screen = Console()
 _errors = Console(stderr=True)
 
@@ -110,7 +112,8 @@ class _Queued(msgspec.Struct):
 
 
 def _table(found: list[Suggestion]) -> Table:
-    table = Table("one", "other", "bits", "what speaks for it", "and against", box=None)
+    ids = [Column(name, no_wrap=True, min_width=_ID) for name in ("one", "other")]
+    table = Table(*ids, "bits", "what speaks for it", "and against", box=None)
     for pair in found:
         sides = [
             ", ".join(f"{a.field} {a.level}" for a in pair.evidence if (a.bits > 0) is speaks_for)

@@ -47,7 +47,10 @@ class People:
         return await self.told(profile_id)
 
     async def known(self, profile_ids: Sequence[str]) -> dict[str, tuple[str, Kept]]:
-        """(surviving id, what is kept) by each id that somebody is known by."""
+        """(surviving id, what is kept) by each id that somebody is known by.
+
+        503 while one of them is still stored in another layout.
+        """
         found = await self.profiles.profiles(profile_ids)
         missing = [profile_id for profile_id in profile_ids if profile_id not in found]
         if missing:
@@ -56,6 +59,9 @@ class People:
             moved = {asked: into for asked, into in survivors.items() if into != asked}
             there = await self.profiles.profiles(moved.values()) if moved else {}
             found |= {asked: there[into] for asked, into in moved.items() if into in there}
+        if any(kept.unread for _, kept in found.values()):
+            detail = "It is being computed again after an upgrade. Try again in a moment."
+            raise Problem(503, "Service Unavailable", detail, headers={"Retry-After": "5"})
         return found
 
     async def person(self, profile_id: str) -> Person:

@@ -73,6 +73,8 @@ class Blueprint:
     """The kinds of definitions it follows."""
     layout: int = 1
     """Of its documents: raised when those that are stored would be misread (``layout``)."""
+    renews: bool = False
+    """It finds out by itself which documents are in an older layout, and makes them anew."""
     rest_s: float = 0.0
     """How long it takes no records after it took some: few and large turns, where nobody waits."""
 
@@ -224,7 +226,8 @@ class Host(Service):
 
 async def _claim(database: Database, settings: Settings, blueprint: Blueprint) -> None:
     try:
-        await layout.claim(database, settings, blueprint.name, blueprint.layout)
+        version, renews = blueprint.layout, blueprint.renews
+        await layout.claim(database, settings, blueprint.name, version, renews=renews)
     except layout.Unreadable as error:
         # One line for whoever starts it, and no trace: it is no bug, and trying again is in vain.
         raise SystemExit(str(error)) from None

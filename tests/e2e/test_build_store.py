@@ -10,15 +10,19 @@ import pytest
 from msgspec.json import encode
 
 from schemas.messages import Definition, Interaction
-from services.profile.build import model
-from services.profile.build.changes import Row
+from services.profile.build import documents, model
+from services.profile.build.changes import Limits, Row
 from services.profile.build.handler import Build
 from services.profile.build.inbox import RECORDED
 from services.profile.build.model import Kept, encode_state
+from services.profile.build.rules import computed
 from services.profile.build.store import HistoryStore, ProfileStore
 from services.profile.computed.store import DefinitionStore
+from services.profile.feed.snapshot import Stored as Snapshot
+from services.profile.people import People
 from services.profile.resolve.model import Changes, Person, Stored
 from services.profile.resolve.store import IdentityStore
+from services.runtime.http import Problem
 from services.runtime.mongo import Client, Database, connect, transaction
 from services.runtime.settings import Settings
 from services.runtime.turn import Record, Source, Timer, Turn
@@ -80,9 +84,9 @@ class Shop:
         self.source = Source("profile-build/profile.interactions/3", "profile.interactions", 3)
         self.seq = 0
 
-    def worker(self) -> Build:
+    def worker(self, limits: Limits | None = None) -> Build:
         """A build worker that has just started."""
-        return Build(self.profiles, self.history, self.declared)
+        return Build(self.profiles, self.history, self.declared, limits)
 
     async def resolved(self, *said: Interaction) -> list[Record]:
         """What resolve stores and publishes of these."""
@@ -269,6 +273,65 @@ async def test_a_trait_that_was_unset_is_not_found_any_more(shop):
     assert await found(shop, "ann") == ["p1"]
     await shop.turn(await shop.resolved(identified(2, email=None)))
     assert await found(shop, "ann") == []
+
+
+async def test_what_is_stored_in_an_older_layout_is_computed_again_and_never_misread(
+    shop, monkeypatch
+):
+    order = {"order_id": "o", "revenue": 12.5}
+    said = [did("Order Completed", n, profile_id=f"p{n}", properties=order) for n in range(3)]
+    first = await shop.resolved(*said)
+    await shop.turn(first)
+    gone = Kept(version=4, into="p0")
+    rows = [Row("gone", 3, gone, model.encode(gone), None)]
+    await in_session(shop.client, lambda session: shop.profiles.save(rows, session))
+
+    monkeypatch.setattr(computed, "LAYOUT", 2)  # a version that keeps other states comes
+    monkeypatch.setattr(documents, "STATE", "b2")
+    monkeypatch.setattr(documents, "OLDER", ("b",))
+    shop.build = shop.worker()
+    people = People(shop.profiles, shop.identities)
+    for asked in ("p1", "gone"):
+        with pytest.raises(Problem) as told:
+            await people.profile(asked)
+        assert (told.value.status, told.value.headers) == (503, {"Retry-After": "5"})
+    assert await found(shop) == []  # rather than people of whom nothing is known
+    assert [id for id, _ in await Snapshot(shop.database).after("", 9)] == ["gone"]
+
+    shop.build = shop.worker(Limits(swept=1, rebuilt=2))  # one in a turn
+    await shop.build.assigned([shop.source])
+    late = [did("Cart Viewed", 9, id=f"late{n}", profile_id=f"p{n}") for n in (1, 2)]
+    late = await shop.resolved(*late)
+    turn = await shop.turn(late)
+    [(_, message)] = turn.messages
+    change = msgspec.json.decode(message.value)
+    assert change["version"] == 3  # a gap: nobody goes by what it says that changed
+    assert "before" not in change
+    assert (change["profile"]["interactions"], change["merged_from"]) == (2, ["former"])
+    announced = {}
+    while turn.timers_set:
+        turn = await shop.turn(timers=list(turn.timers_set.values()))
+        changes = [msgspec.json.decode(message.value) for _, message in turn.messages]
+        announced |= {each["profile_id"]: each["version"] for each in changes}
+    assert announced == {"p0": 3, "p2": 3}
+    swept = await shop.states()
+    kinds = await shop.database["profiles"].distinct("b"), await people.profile("gone")
+    assert (len(kinds[0]), kinds[1][0], kinds[1][1].version) == (1, "p0", 3)  # b: of the redirect
+
+    await shop.database["profiles"].delete_many({"_id": {"$ne": "gone"}})
+    shop.build = shop.worker()
+    await shop.turn([*first, *late])
+    assert await shop.states() == swept
+
+    monkeypatch.setattr(computed, "LAYOUT", 3)  # in which all are too large
+    monkeypatch.setattr(documents, "STATE", "b3")
+    shop.build = shop.worker(Limits(state_bytes=10))
+    await shop.build.assigned([shop.source])
+    turn = await shop.turn()
+    while turn.timers_set:  # they are looked at once
+        turn = await shop.turn(timers=list(turn.timers_set.values()))
+    known = await shop.profiles.load(["p0", "p1", "p2"], None)
+    assert [(one.unread, one.version) for one in known.values()] == [(True, 1)] * 3
 
 
 async def test_a_former_id_leads_to_the_person_through_any_number_of_merges(shop):

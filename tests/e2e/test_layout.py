@@ -34,6 +34,21 @@ async def test_a_new_database_is_marked_and_read_by_its_own_version_alone(cluste
     await claim(database, settings, "counter-of-others", 1)  # each worker has its own
 
 
+async def test_a_worker_that_makes_older_documents_anew_starts_on_them_and_no_older_one_after_it(
+    cluster,
+):
+    database, settings = cluster.database("shop"), cluster.settings
+    await claim(database, settings, "counter", 1)
+    await database["checkpoints"].insert_one({"_id": f"{settings.namespace}counter/t/0"})
+    for _ in range(2):
+        await claim(database, settings, "counter", 3, renews=True)
+    with pytest.raises(Unreadable, match="newer"):
+        await claim(database, settings, "counter", 1, renews=True)
+    await database["layouts"].delete_many({})  # as before there were marks
+    with pytest.raises(Unreadable, match="earlier"):
+        await claim(database, settings, "counter", 3, renews=True)
+
+
 async def test_a_database_from_before_the_marks_stops_the_worker_with_one_line(cluster):
     checkpoint = {"_id": f"{cluster.settings.namespace}counter/profile.interactions/0"}
     await cluster.database("toy_counter")["checkpoints"].insert_one(checkpoint)

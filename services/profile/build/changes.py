@@ -32,7 +32,7 @@ class Row(Struct):
     partition: int
     kept: Kept
     stored: bytes
-    """``kept``, encoded."""
+    """``kept``, encoded; empty: what is stored stays, whatever it is."""
     search: Search | None
     """None: as it was."""
 
@@ -135,7 +135,8 @@ class Changes:
     def leave(self, profile_id: str, work: Work, kept: Kept, fingerprint: str) -> None:
         """Keep a profile that cannot be rebuilt as it is, and out of every further sweep."""
         passed = msgspec.structs.replace(kept, fingerprint=fingerprint)
-        row = Row(profile_id, work.source.partition, passed, encode(kept), None)
+        stored = b"" if kept.unread else encode(kept)
+        row = Row(profile_id, work.source.partition, passed, stored, None)
         self.rows.append(row)
 
     def close(self, profile_id: str, work: Work, kept: Kept, into: str) -> None:

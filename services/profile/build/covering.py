@@ -30,6 +30,9 @@ def not_covered(work: Work, kept: Kept) -> list[Interaction]:
 def opened(work: Work, kept: Kept | None) -> Kept:
     """What is to be rebuilt of a profile that is, or is again, one of its own."""
     kept = kept or Kept()
+    if kept.unread:
+        kept.rearranged = kept.rearranged or work.rearranged is not None
+        return kept
     rearranged = kept.rearranged or kept.into is not None or work.rearranged is not None
     return msgspec.structs.replace(kept, into=None, rearranged=rearranged)
 

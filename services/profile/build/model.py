@@ -16,6 +16,8 @@ from services.profile.build.parts import Parts
 from services.profile.commerce.model import Commerce, Worth
 from services.profile.consent.model import Word
 
+LAYOUT = 1
+"""Of ``Kept``: raised when what is stored would be misread, and is to be computed again."""
 FOLD = 2
 """Which fold made a state: raised when it takes more from events than it did, so that every
 profile is computed again."""
@@ -240,6 +242,11 @@ class Kept(Struct, array_like=True, dict=True):
     """What the orders are worth in the base currency, as announced; None without any."""
 
     @property
+    def unread(self) -> bool:
+        """What is stored is in another layout: nothing but the version is known; not stored."""
+        return "unread" in self.__dict__
+
+    @property
     def parts(self) -> Parts:
         """What of the published profile need not be made anew; not stored."""
         parts = self.made
@@ -251,6 +258,14 @@ class Kept(Struct, array_like=True, dict=True):
     def made(self) -> Parts | None:
         """``parts``, if anything was kept there."""
         return self.__dict__.get("parts")
+
+
+def unread(version: int, into: str | None, *, rearranged: bool) -> Kept:
+    """What is known of a profile that is stored in another layout."""
+    kept = Kept(version=version, into=into, rearranged=rearranged)
+    if into is None:  # Of where one went there is no more to know.
+        kept.__dict__["unread"] = True
+    return kept
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -60,7 +60,10 @@ class Renewal:
             touched |= grants_of(kept.state)
         if old.members != kept.members:
             touched.add("merged_from")
-        if old.version:
+        if old.unread:
+            # Nobody knows what differs. Who has the version before this one shall see a gap.
+            kept.version += bool(touched)
+        elif old.version:
             work.earlier = Earlier(old)
             work.earlier.whole, work.earlier.renewed = old.state, renewed
         work.history = is_history(work, old, kept)
@@ -90,7 +93,8 @@ class Renewal:
         for profile_id, kept in sorted(olds.items(), key=lambda item: not works[item[0]].absorbed):
             if budget > 0:
                 taken[profile_id] = kept
-                budget -= kept.state.interactions + 1
+                some = self._limits.rebuilt / self._limits.swept
+                budget -= some if kept.unread else kept.state.interactions + 1
                 continue
             work = works[profile_id]
             if work.absorbed or work.rebuild or work.said:

@@ -3,8 +3,9 @@
 ``profiles`` ``{_id: profile_id, p: partition of profile.interactions, v: version, i: the
 survivor's id (redirects only), f: fingerprint of its computed traits, e: email, u: user id,
 n: name (each lower case, missing where unknown), s: the minute of last seen, r: fingerprint of
-the exchange rates that its orders were valued at (only where there are orders), b: the encoded
-``Kept``}``.
+the exchange rates that its orders were valued at (only where there are orders), x: it was
+rearranged once (only then), b: the encoded ``Kept``}``; ``documents`` says under which name that
+stands in another layout.
 A redirect stays for ever and has neither ``f`` nor ``s``.
 """
 
@@ -12,8 +13,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from services.profile.build import documents
 from services.profile.build.changes import Row
-from services.profile.build.model import Kept, decode
+from services.profile.build.model import Kept
 from services.profile.build.sweep_store import SweepStore
 from services.profile.resolve.store import IdentityStore
 from services.runtime.commands import Change, find, update
@@ -53,8 +55,8 @@ class ProfileStore(SweepStore):
         """The states that exist, by profile id."""
         # One alone is found without a plan.
         wanted = {"_id": profile_ids[0] if len(profile_ids) == 1 else {"$in": list(profile_ids)}}
-        found = await find(self._profiles, wanted, session, {"b": 1})
-        return {document["_id"]: decode(document["b"]) for document in found}
+        found = await find(self._profiles, wanted, session, documents.projection())
+        return {document["_id"]: documents.kept_of(document) for document in found}
 
     async def save(self, rows: Sequence[Row], session: Session) -> None:
         """Write states, whether they existed or not."""
@@ -95,7 +97,7 @@ class ProfileStore(SweepStore):
         ``prefix`` is what an email, user id or name begins with, in lower case; empty: all.
         ``after`` is the position and id of the last one that was seen.
         """
-        wanted: list[dict[str, Any]] = [{"s": {"$gte": _NEVER}}]
+        wanted: list[dict[str, Any]] = [{"s": {"$gte": _NEVER}}, documents.readable()]
         if prefix:
             span = {"$gte": prefix, "$lt": prefix + "\U0010ffff"}
             wanted.append({"$or": [{field: span} for field in ("e", "u", "n")]})
@@ -103,10 +105,11 @@ class ProfileStore(SweepStore):
             at, profile_id = after
             later_on = [{"s": {"$lt": at}}, {"s": at, "_id": {"$gt": profile_id}}]
             wanted.append({"$or": later_on})
-        found = self._profiles.find({"$and": wanted}, {"b": 1, "s": 1}).max_time_ms(5_000)
+        shown = {**documents.projection(), "s": 1}
+        found = self._profiles.find({"$and": wanted}, shown).max_time_ms(5_000)
         found = found.sort([("s", -1), ("_id", 1)]).limit(limit)
         return [
-            (document["_id"], decode(document["b"]), document["s"])
+            (document["_id"], documents.kept_of(document), document["s"])
             for document in await found.to_list(None)
         ]
 
@@ -128,26 +131,29 @@ def _survivor(profile_id: str, known: Mapping[str, Kept]) -> tuple[str, Kept] | 
 def _update(row: Row) -> dict[str, Any]:
     kept, search = row.kept, row.search
     if kept.into is not None:
-        gone = dict.fromkeys(("f", "e", "u", "n", "s", "r"), "")
-        values = {"p": row.partition, "v": kept.version, "i": kept.into, "b": row.stored}
+        gone = dict.fromkeys(("f", "e", "u", "n", "s", "r", *documents.OLDER), "")
+        values = {"p": row.partition, "v": kept.version, "i": kept.into}
+        values[documents.STATE] = row.stored
         return {"$set": values, "$unset": gone}
     values = {
         "p": row.partition,
         "v": kept.version,
         "f": kept.fingerprint,
         "s": _minute(kept.state.last_seen),
-        "b": row.stored,
     }
+    unknown = dict.fromkeys(documents.OLDER, "")
+    if row.stored:
+        values[documents.STATE] = row.stored
+    if kept.rearranged:
+        values["x"] = True
     if kept.worth is not None or kept.state.orders:
         values["r"] = _UNVALUED if kept.worth is None else kept.worth.rates
-    if search is None:
-        return {"$set": values}
-    unknown = {}
-    for field, value in (("e", search.email), ("u", search.user_id), ("n", search.name)):
-        if value:
-            values[field] = value
-        elif kept.version > 1:  # Before that nothing was told of them.
-            unknown[field] = ""
+    if search is not None:
+        for field, value in (("e", search.email), ("u", search.user_id), ("n", search.name)):
+            if value:
+                values[field] = value
+            elif kept.version > 1:  # Before that nothing was told of them.
+                unknown[field] = ""
     return {"$set": values, "$unset": unknown} if unknown else {"$set": values}
 
 

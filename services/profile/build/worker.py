@@ -9,6 +9,7 @@ from faust import Service
 from services.profile.build.changes import Limits
 from services.profile.build.handler import NAME, TOPICS, Build
 from services.profile.build.inbox import read
+from services.profile.build.model import LAYOUT
 from services.profile.build.readiness import Herald, Readiness
 from services.profile.build.rules import devices
 from services.profile.build.rules.consent import Policy
@@ -61,6 +62,8 @@ def create_worker(settings: ProfileSettings | None = None) -> faust.App:
         topics=TOPICS,
         port=settings.profile_build_worker_port,
         wire=wire,
+        layout=LAYOUT,
+        renews=True,
         kinds=("computed_trait", "trait", "rebuild", "rates"),
     )
     return host(blueprint, settings)

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct, field
 
 from schemas.messages import Profile
-from services.profile.build.model import Kept, decode
+from services.profile.build import documents
+from services.profile.build.model import Kept
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.view import profile_of
@@ -67,9 +68,12 @@ class Stored:
 
     async def after(self, profile_id: str, limit: int) -> Sequence[tuple[str, Kept]]:
         """Up to ``limit`` profiles and redirects behind an id."""
-        query = {"_id": {"$gt": profile_id}}
-        found = self._profiles.find(query, {"b": 1}, batch_size=limit).sort("_id", 1).limit(limit)
-        return [(document["_id"], decode(document["b"])) for document in await found.to_list(None)]
+        # Who is yet to be computed again after an upgrade comes with the stream.
+        there = [documents.readable(), {"i": {"$exists": True}}]
+        query = {"_id": {"$gt": profile_id}, "$or": there}
+        found = self._profiles.find(query, documents.projection(), batch_size=limit)
+        found = found.sort("_id", 1).limit(limit)
+        return [(one["_id"], documents.kept_of(one)) for one in await found.to_list(None)]
 
 
 async def pages(

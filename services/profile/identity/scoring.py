@@ -48,7 +48,9 @@ class Scorer:
         wanted, found = sorted(profile_ids), dict[str, Facts]()
         for start in range(0, len(wanted), _AT_ONCE):
             there = await self._profiles.profiles(wanted[start : start + _AT_ONCE])
-            found |= {asked: _facts(id_, kept) for asked, (id_, kept) in there.items()}
+            found |= {
+                asked: _facts(id_, kept) for asked, (id_, kept) in there.items() if not kept.unread
+            }
             await asyncio.sleep(0)
         return found
 

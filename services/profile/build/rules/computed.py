@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from schemas.conditions import spelled
 from schemas.messages import ComputedTrait, ComputedValue, TraitSources
-from services.profile.build.model import FOLD, Computed, State
+from services.profile.build.model import FOLD, LAYOUT, Computed, State
 from services.profile.build.rules.aggregates import ALL_TIME, WITHIN, Occurrence, Take
 from services.profile.build.rules.conditions import Condition
 from services.profile.build.rules.publication import value_of, zero_of
@@ -73,7 +73,8 @@ class Traits:
         generation: int = 0,
     ) -> None:
         """``beside``: whatever else profiles are told by, so that they are behind without it."""
-        basis = _digest([FOLD, sorted((sources or {}).items()), beside, generation])
+        made = FOLD if LAYOUT == 1 else [FOLD, LAYOUT]
+        basis = _digest([made, sorted((sources or {}).items()), beside, generation])
         digests = {key: digest_of(definitions[key]) for key in sorted(definitions)}
         self.keys = tuple(digests)
         self.fingerprint = _digest([basis, digests])

@@ -240,6 +240,17 @@ async def test_the_customer_list_is_searched_by_email_name_and_user_id_last_seen
     assert await found(shop, "an.") == []
 
 
+async def test_emails_user_ids_and_names_are_found_by_one_index_and_those_of_before_go(shop):
+    profiles = shop.database["profiles"]
+    for field in "eun":
+        await profiles.create_index(field, name=f"by_{field}", sparse=True)
+    await shop.profiles.prepare()
+    assert set(await profiles.index_information()) == {"_id_", "stale", "rates", "seen", "found"}
+    for field in "eun":
+        plan = await profiles.find({field: {"$gte": "ann", "$lt": "ann~"}}).explain()
+        assert plan["queryPlanner"]["winningPlan"]["inputStage"]["indexName"] == "found"
+
+
 async def test_a_list_is_paged_without_gaps_or_repeats_where_people_were_seen_at_once(shop):
     await shop.turn(
         await shop.resolved(

@@ -10,6 +10,7 @@ A redirect stays for ever and has neither ``f`` nor ``s``.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,12 +20,14 @@ from services.profile.build.model import Kept
 from services.profile.build.sweep_store import SweepStore
 from services.profile.resolve.store import IdentityStore
 from services.runtime.commands import Change, find, update
-from services.runtime.mongo import Database, Session, create_collection
+from services.runtime.mongo import Database, PyMongoError, Session, create_collection
 
 _MESSAGE_BYTES = 15_000_000
 """Of states written at once: a command holds 16 MB."""
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """The ``s`` of a person who has done nothing themselves."""
+_FORMER_INDEXES = {"by_e", "by_u", "by_n"}
+"""Of earlier versions."""
 _UNVALUED = "="
 """The ``r`` of orders that were stored while no base currency was set."""
 
@@ -46,8 +49,12 @@ class ProfileStore(SweepStore):
             [("p", 1), ("r", 1)], name="rates", partialFilterExpression={"r": {"$exists": True}}
         )
         await self._profiles.create_index([("s", -1), ("_id", 1)], name="seen", sparse=True)
-        for field in ("e", "u", "n"):
-            await self._profiles.create_index(field, name=f"by_{field}", sparse=True)
+        # One for the three: what moves anything in an index pays for each that there is.
+        found_by = dict.fromkeys(("e", "u", "n"), 1)
+        await self._profiles.create_index("$**", name="found", wildcardProjection=found_by)
+        for former in (await self._profiles.index_information()).keys() & _FORMER_INDEXES:
+            with suppress(PyMongoError):  # Another process has dropped it, or will.
+                await self._profiles.drop_index(former)
 
     # -- the handler's protocol --------------------------------------------------------------
 

@@ -222,3 +222,20 @@ async def test_a_login_that_comes_late_says_since_when_a_device_was_whose() -> N
         for each in order:
             await resolve.take([each])
         check(resolve.people, said)
+
+
+async def test_an_order_kept_without_its_lead_draws_its_refund_in_once_both_are_named_again() -> (
+    None
+):
+    """As orders of an anonymous visitor were kept by the versions before there were leads."""
+    phone, order = name("anonymous_id", 1), ("order", "server/o1")
+    placed, refund = Said("m1", NOON, (phone, order)), Said("m3", NOON, (order,))
+    updated = Said("m2", NOON, (phone, order))
+    for come in permutations([refund, updated]):
+        resolve = Resolve()
+        await resolve.take([placed])
+        del resolve.people.by[Identifier(*order)]
+        for each in come:
+            await resolve.take([each])
+        check(resolve.people, [placed, updated, refund])
+        assert list(resolve.people.histories().values()) == [{"m1", "m2", "m3"}]

@@ -22,6 +22,8 @@ class FakePeople:
         self.rulings: dict[str, Decision] = {}
         self.read = 0
         """How many interactions were read back."""
+        self.written: set[Any] = set()
+        """What the last turn wrote: ids of interactions and profiles, identifiers."""
 
     async def known(self, interaction_ids: Collection[str], session: Any) -> set[str]:
         return set(interaction_ids) & self.stored.keys()
@@ -54,8 +56,13 @@ class FakePeople:
     async def save(self, stored: Sequence[Stored], changes: Changes, session: Any) -> None:
         assert not changes.owners.keys() & self.by.keys(), "inserted twice"
         assert changes.moved.keys() <= self.by.keys(), "changed what is not there"
+        persons = [person.profile_id for person in (*changes.created, *changes.changed)]
+        self.written = {*changes.owners, *changes.moved, *persons, *changes.redirected}
+        self.written |= {*changes.touched, *(one.interaction_id for one in changes.rewritten)}
+        self.written |= {one.interaction_id for one in stored}
         created = {person.profile_id for person in changes.created}
         assert not created & self.all.keys(), "created twice"
+        assert {*persons} - created <= self.all.keys(), "changed who is not there"
         for former, into in changes.absorbed.items():
             for has in self.by.values():
                 if has.profile_id == former:

@@ -9,14 +9,14 @@ each is what is stored, and each change tells what the one before it said.
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import Interaction, Profile
+from schemas.messages import Identifier, Interaction, Profile
 from services.profile.build.model import State, decode, encode_state
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.fold import fold
@@ -167,6 +167,7 @@ def check(stages: Stages, said: Sequence[Said], rulings: Sequence[Ruling]) -> No
 
 
 OF_MANY = {"Profile Merged", "Identity Rearranged"}
+LOOKED_AGAIN = "identity"
 OF_NOBODY = {"Computed Traits Changed", "Exchange Rates Changed"}
 
 
@@ -177,7 +178,7 @@ def check_cause(stages: Stages, cause: dict[str, Any]) -> None:
     if name in OF_NOBODY:
         assert message_id == ""
     elif name in OF_MANY:
-        assert said is not None or message_id in stages.people.rulings
+        assert said is not None or message_id in {*stages.people.rulings, LOOKED_AGAIN}
     else:
         assert said is not None
         told = msgspec.json.decode(said.body, type=Interaction)
@@ -290,3 +291,24 @@ async def test_what_another_worker_attributed_while_a_device_changed_hands_is_pu
     await stages.begins(1, [record(his), record(bob)])
     await stages.quiet()
     check(stages, [ann, hers, his, bob], [])
+
+
+async def test_who_is_given_a_device_and_merged_at_once_has_it_after_both() -> None:
+    phone, ann, bob = ("anonymous_id", "a1"), ("email", "ann@shop.com"), ("user_id", "bob")
+    cyd = ("user_id", "cyd")
+    said = [
+        Said("m0", NOON, (ann, phone)),
+        Said("m1", NOON + timedelta(minutes=1), (bob, phone)),
+        Said("m2", NOON, (cyd,)),
+        Said("m3", NOON, (cyd, ann)),
+    ]
+    hers = Ruling("d1", NOON, "split", frozenset({bob}), frozenset({phone}))
+    stages = Stages()
+    await stages.build.assigned(stages.sources)
+    await stages.takes([record(one) for one in said[:3]])
+    await stages.begins(0, [record(hers)])
+    await stages.begins(1, [record(said[3])])
+    await stages.quiet()
+    check(stages, said, [hers])
+    people = stages.people
+    assert people.by[Identifier(*phone)].profile_id == people.living(profile_id_of("m0"))

@@ -90,7 +90,6 @@ def _describe(
     helds = [_held(brought[node], node, outcome) for node in group.nodes if node in brought]
     before = past.people.get(profile_id)
     named = past.decided.named
-    devices = {found.device} if found.device is not None else set()
     person = Person(
         profile_id,
         identifiers=sorted(
@@ -102,12 +101,12 @@ def _describe(
         connected=group.connected,
         bridged=group.bridged,
         refusals=sorted(group.refusals, key=lambda one: (one.at, one.message_id))[:MOST_REFUSALS],
-        decided=not named.isdisjoint(group.nodes | devices),
-        devices=before.devices + 1 if before else 1,
+        decided=not named.isdisjoint(group.nodes),
+        devices=before.devices if before else 1,
     )
     if before is None:
         result.created.add(profile_id)
-    if before is None or replace(before, devices=person.devices) != person:
+    if before != person:
         result.people[profile_id] = person
     for member in members:
         former = past.people[member]
@@ -226,8 +225,6 @@ def _devices(
                 device.profile_id = (before or device).profile_id
         elif named in led or named in own:
             device.profile_id = led.get(named) or own[named]
-        elif named in past.anew:
-            device.profile_id = ""
         if device != before:
             result.devices[named] = device
             if before is None:

@@ -7,7 +7,7 @@ import sys
 import faust
 import mode.loop
 
-from services.runtime import log
+from services.runtime import log, memory
 from services.runtime.settings import Settings
 
 
@@ -23,7 +23,9 @@ def run_worker(app: faust.App, settings: Settings) -> None:
             for chatty in ("faust", "mode", "aiokafka"):
                 logging.getLogger(chatty).setLevel(logging.WARNING)
 
-    os.nice(settings.worker_niceness)  # It has no threads yet: they take it from this one.
+    # It has no threads yet: they take it from this one.
+    os.nice(settings.worker_niceness)
+    memory.keep()
     app.finalize()
     worker = Worker(app, quiet=True, redirect_stdouts=False)
     worker.spinner = None  # no terminal to draw on: the log is the output

@@ -1,6 +1,6 @@
 """What build tells of consent that nobody spoke of: another word has decided it."""
 
-from services.profile.build.rules.consent import MOST_PURPOSES
+from services.profile.build.rules.hearing import MOST_PURPOSES
 from tests.build_world import World, journal
 from tests.people import did
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.messages import ComputedTrait, Interaction, PropertyCondition, TraitSources
 from services.profile.build.model import Kept, State, decode, encode, encode_state
-from services.profile.build.rules import aggregates, consent, edits, windows
+from services.profile.build.rules import aggregates, consent, edits, hearing, windows
 from services.profile.build.rules import habits as habit_rules
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
@@ -190,7 +190,7 @@ def bounded(most: int) -> Iterator[None]:
         patch.object(windows, "MAX_WINDOW", most),
         patch.object(aggregates, "MAX_ITEMS", most),
         patch.object(aggregates, "MAX_VALUES", most),
-        patch.multiple(consent, MOST_PURPOSES=most, MOST_ADDRESSES=most),
+        patch.multiple(hearing, MOST_PURPOSES=most, MOST_ADDRESSES=most),
         patch.object(edits, "MOST_EDITS", most),
         patch.multiple(habit_rules, MOST_NAMES=most, MOST_DEVICES=most),
     ):

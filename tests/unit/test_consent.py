@@ -11,14 +11,13 @@ from services.profile.build.model import Kept, State
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.confirming import requests_of
 from services.profile.build.rules.consent import (
-    MOST_ADDRESSES,
-    MOST_PURPOSES,
     OPEN,
     Policy,
     permission,
     readdressed,
 )
 from services.profile.build.rules.fold import fold
+from services.profile.build.rules.hearing import MOST_ADDRESSES, MOST_PURPOSES
 from services.profile.build.rules.view import consent_of
 from services.profile.consent import ledger, support
 from services.profile.consent.model import Actor, Statement
@@ -104,6 +103,32 @@ def test_what_nobody_can_understand_is_no_permission_until_a_clear_word_follows(
     assert answer(*unclear) == (False, "unclear", "consent_not_understood")
     assert answer(prefers(1, email="yes")) == (False, "unclear", "consent_not_understood")
     assert answer(*unclear, said_of(3, **GRANT)) == (True, "granted", "consent_granted")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        did("Unsubscribed", 2), did("Email Marked as Spam", 2),
+        said_of(2, channel="email", state="denied"),
+    ],
+)  # fmt: skip
+def test_what_a_page_repeats_lifts_no_refusal_that_it_has_not_heard_of(refusal):
+    told = (prefers(1, email=True), refusal, prefers(3, email=True))
+    word = answer(prefers(1, email=True), refusal)
+    assert word[1] in ("withdrawn", "denied")
+    assert answer(*told) == answer(*told, confirm=["email"]) == word
+    assert answer(*told, said_of(4, **GRANT)) == (True, "granted", "consent_granted")
+    assert answer(*told, said_of(4, **GRANT), prefers(5, email=True))[0]
+    chosen = {"context": {"consent": {"categoryPreferences": {"email": True}}}}
+    assert answer(*told, did("Segment Consent Preference Updated", 4, **chosen))[0]
+
+
+def test_a_page_may_be_told_otherwise_again_and_again():
+    on, off = {"email": True, "analytics": True}, {"email": False, "analytics": False}
+    told = (prefers(1, **on), prefers(2, **off), prefers(3, **on))
+    assert answer(*told) == (True, "granted", "consent_granted")
+    no = said_of(2, channel="web", purpose="analytics", state="withdrawn")
+    assert answer(no, *told, channel="web", purpose="analytics")[0]
 
 
 def test_two_words_at_one_instant_permit_nothing_and_say_that_they_conflict():
@@ -223,7 +248,7 @@ def test_what_was_refused_at_the_very_instant_of_the_grant_is_not_confirmed_by_i
 def test_a_grant_over_a_source_that_needs_no_confirmation_holds_beside_one_that_does():
     till = said_of(1, **GRANT)
     till.source = "till"
-    said = (till, prefers(5, email=True))
+    said = (till, said_of(5, **GRANT))
     assert answer(*said, confirm=["email@shop"]) == (True, "granted", "consent_granted")
     assert answer(*said, did("Unsubscribed", 3), confirm=["email@shop"]) == PENDING
 

@@ -166,7 +166,8 @@ def test_at_the_same_instant_a_withdrawal_wins_over_a_grant():
 
 
 def test_a_later_grant_renews_consent():
-    state = folded(did("Unsubscribed", 5), did("Page Viewed", 6, context=consent(email=True)))
+    grant = {"channel": "email", "state": "granted"}
+    state = folded(did("Unsubscribed", 5), did("Consent Updated", 6, properties=grant))
     answer = permission(state, "email")
     assert (answer.allowed, answer.reason, answer.since) == (True, "consent_granted", at(6))
 

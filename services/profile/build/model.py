@@ -18,7 +18,7 @@ from services.profile.consent.model import Word
 
 LAYOUT = 1
 """Of ``Kept``: raised when what is stored would be misread, and is to be computed again."""
-FOLD = 2
+FOLD = 3
 """Which fold made a state: raised when it takes more from events than it did, so that every
 profile is computed again."""
 
@@ -105,6 +105,16 @@ class Confirmed(Struct, array_like=True, gc=False):
         return self.of, self.at, self.message_id
 
 
+class Firm(Struct, array_like=True, gc=False):
+    """A word on consent that was said by itself, and not with whatever a page tells."""
+
+    state: Word
+    at: datetime
+    message_id: str
+    source: str
+    by: str
+
+
 class ConsentState(Struct, array_like=True, gc=False):
     """The last word on one channel and purpose, and what decides whether it suffices."""
 
@@ -124,6 +134,10 @@ class ConsentState(Struct, array_like=True, gc=False):
     """Source -> the latest grant that came over it."""
     confirmed: dict[str, Confirmed] | None = None
     """By the digest of the address that it was confirmed at; None: never."""
+    repeated: bool = False
+    """The last word is one that a page repeats with every event."""
+    firm: Firm | None = None
+    """The last one that is not."""
 
 
 class Chosen(Struct, array_like=True, gc=False):

@@ -42,6 +42,8 @@ CONFIRMATION = "Message Clicked"
 STEPS = MESSAGE_WITHDRAWALS | {CONFIRMATION}
 """Every step of a message that may speak of consent."""
 UPDATED = "Consent Updated"
+CHOSEN = frozenset({UPDATED, "Segment Consent Preference Updated"})
+"""Events that are sent because somebody has chosen: their preferences are no repetition."""
 
 _SPOKEN = WITHDRAWALS | MESSAGE_WITHDRAWALS | {UPDATED}
 _CODE = re.compile(r"[a-z0-9][a-z0-9_]{0,49}")

@@ -5,38 +5,20 @@ one holds; what cannot be understood, or must be confirmed and is not, is no per
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
-from schemas.messages import Confirmation
-from services.profile.build.model import Confirmed, ConsentState, State
+from services.profile.build.model import ConsentState, Firm, State
+from services.profile.build.rules.hearing import NEVER
 from services.profile.build.rules.mailbox import mailbox
 from services.profile.build.rules.values import utc
-from services.profile.consent.model import MARKETING, Said, Word, key_of, parts_of
+from services.profile.consent.model import MARKETING, Word, key_of, parts_of
 from services.profile.consent.rules import WEB
 
-MOST_ADDRESSES = 5
-"""Of one purpose, at which it was confirmed; of more, those confirmed last are kept."""
-MOST_PURPOSES = 20
-"""Of one person, beside marketing; of more, the first by name are kept, whatever the order."""
-
-_RESTRICTION: dict[Word, int] = {
-    "none": -1, "granted": 0, "pending": 1, "unclear": 2, "denied": 3, "withdrawn": 4,
-}  # fmt: skip
 _PERMISSIVE = frozenset({"granted", "pending"})
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Voice(NamedTuple):
-    """The message that says a word, by whom (``Actor.kind``), and over which source."""
-
-    at: datetime
-    message_id: str
-    source: str
-    by: str = "person"
 
 
 class Policy(Struct, frozen=True):
@@ -74,87 +56,6 @@ OPEN = Policy()
 """Nothing needs to be confirmed."""
 
 
-def hear(state: State, said: Iterable[Said], voice: Voice, touched: set[str]) -> None:
-    """Take in what one message says, in any order of messages."""
-    for key, word in said:
-        kept = _kept(state, key, touched)
-        if kept is not None and _hear(kept, word, voice):
-            touched.add("consent." + key)
-
-
-def _hear(kept: ConsentState, word: Word, voice: Voice) -> bool:
-    changed = _mark(kept, word, voice)
-    heard = (voice.at, _RESTRICTION[word], voice.message_id)
-    if kept.state == "none" or heard > (kept.at, _RESTRICTION[kept.state], kept.message_id):
-        together = kept.state != "none" and kept.at == voice.at
-        kept.conflict = together and (kept.conflict or kept.state != word)
-        kept.state, kept.at, kept.message_id = word, voice.at, voice.message_id
-        kept.source, kept.by = voice.source, voice.by
-        return True
-    if kept.at == voice.at and kept.state != word and not kept.conflict:
-        kept.conflict = changed = True
-    return changed
-
-
-def _mark(kept: ConsentState, word: Word, voice: Voice) -> bool:
-    """Keep the latest grant of each source, refusal and withdrawal; True if one is new."""
-    if word == "pending":
-        return False
-    if word == "granted":
-        old = kept.grants.get(voice.source)
-        if old is not None and old >= voice.at:
-            return False
-        kept.grants[voice.source] = voice.at
-        return True
-    changed = False
-    if kept.refused_at is None or kept.refused_at < voice.at:
-        kept.refused_at, changed = voice.at, True
-    if word == "withdrawn" and (kept.withdrawn_at is None or kept.withdrawn_at < voice.at):
-        kept.withdrawn_at, changed = voice.at, True
-    return changed
-
-
-def confirm(
-    state: State, channel: str, confirms: Confirmation, voice: Voice, touched: set[str]
-) -> None:
-    """Take in that the person has confirmed a statement, which need not be known yet.
-
-    It holds for the address that the link was sent to; without one it confirms nothing.
-    """
-    key = key_of(channel, confirms.purpose)
-    if not confirms.address:
-        return
-    kept = _kept(state, key, touched)
-    if kept is None:
-        return
-    confirmed = Confirmed(utc(confirms.statement_at), voice.at, voice.message_id)
-    known = kept.confirmed or {}
-    old = known.get(confirms.address)
-    if old is None or old.order < confirmed.order:
-        known[confirms.address] = confirmed
-        if len(known) > MOST_ADDRESSES:
-            del known[min(known, key=lambda address: (known[address].order, address))]
-        kept.confirmed = known
-        touched.add("consent." + key)
-
-
-def _kept(state: State, key: str, touched: set[str]) -> ConsentState | None:
-    """What is kept of ``key``; None where it is one purpose too many."""
-    kept = state.consent.get(key)
-    if kept is not None:
-        return kept
-    if "/" in key:
-        purposes = [known for known in state.consent if "/" in known]
-        if len(purposes) >= MOST_PURPOSES:
-            last = max(purposes)
-            if key > last:
-                return None
-            del state.consent[last]
-            touched.add("consent." + last)
-    kept = state.consent[key] = ConsentState("none", NEVER, "", "")
-    return kept
-
-
 class Permission(Struct, frozen=True):
     """May we message this person on this channel now, and why (not)."""
 
@@ -190,16 +91,33 @@ def standing(state: State, key: str, policy: Policy = OPEN) -> Permission:
     withdrawn = _withdrawn(state, key)
     if withdrawn is not None and withdrawn >= kept.at:
         return Permission(False, "withdrawn", withdrawn, "marketing_withdrawn")
-    word, reason = kept.state, f"consent_{kept.state}"
-    if word == "unclear":
-        reason = "consent_not_understood"
-    elif word in _PERMISSIVE:
+    last: ConsentState | Firm = kept
+    word, reason = kept.state, _reason(kept.state)
+    if word in _PERMISSIVE:
         word, reason = _granted(state, key, refused_at(state, key) or NEVER, policy)
-    elif kept.conflict:
+        firm = _overruling(kept, key) if reason != "consent_confirmed" else None
+        if firm is not None:
+            last, word, reason = firm, firm.state, _reason(firm.state)
+    elif kept.conflict and word != "unclear":
         reason = "consent_conflicting"
     return Permission(
-        word == "granted", word, kept.at, reason, kept.message_id, kept.source, kept.by
+        word == "granted", word, last.at, reason, last.message_id, last.source, last.by
     )
+
+
+def _reason(word: Word) -> str:
+    return "consent_not_understood" if word == "unclear" else f"consent_{word}"
+
+
+def _overruling(kept: ConsentState, key: str) -> Firm | None:
+    """The refusal that what a page repeats does not lift: it has not heard of it.
+
+    Of what a site may do with a visit the page itself is told, so there its last word holds.
+    """
+    firm = kept.firm
+    if not kept.repeated or firm is None or firm.state in _PERMISSIVE:
+        return None
+    return None if parts_of(key)[0] == WEB else firm
 
 
 def refused_at(state: State, key: str) -> datetime | None:

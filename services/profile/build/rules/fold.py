@@ -14,7 +14,7 @@ from msgspec import Raw, Struct, field
 
 from schemas.messages import Interaction, MessageChanged
 from services.profile.build.model import State
-from services.profile.build.rules import consent
+from services.profile.build.rules import hearing
 from services.profile.build.rules.aggregates import Occurrence
 from services.profile.build.rules.body import (
     NOTHING,
@@ -125,7 +125,7 @@ def _event(
     """``how``: when it happened, what is declared, and what of that is about such events."""
     (at, traits, concerned), name = how, said.name
     if name in spoken.WITHDRAWALS:
-        consent.hear(state, _WITHDRAWN, _voice(said, at), touched)
+        hearing.hear(state, _WITHDRAWN, _voice(said, at), touched)
     special = said.type == "track" and (name in _ALWAYS_READ or commerce.names_a_list(said))
     wanted = concerned is not None and concerned.needs_body
     properties: dict[str, Any] = {}
@@ -188,7 +188,9 @@ def _tell(
         preferences = _consent_decoder.decode(context.consent).category_preferences
         if not isinstance(preferences, dict):
             _flag(state, "unreadable_body")
-        consent.hear(state, spoken.preferences(preferences), _voice(said, at), touched)
+        by, repeated = spoken.kind_of(said.name, said.history), said.name not in spoken.CHOSEN
+        voice = hearing.Voice(at, said.interaction_id, said.source, by, repeated)
+        hearing.hear(state, spoken.preferences(preferences), voice, touched)
     own = body.traits if said.type == "identify" else NOTHING
     if context.traits is NOTHING and own is NOTHING:
         return
@@ -222,7 +224,7 @@ def _special(
     words = spoken.updated(properties)
     if not words or any(word == "unclear" for _, word in words):
         _flag(state, "consent_not_understood")
-    consent.hear(state, words, _voice(said, at, properties), touched)
+    hearing.hear(state, words, _voice(said, at, properties), touched)
 
 
 def _message_step(state: State, said: Interaction, at: datetime, touched: set[str]) -> None:
@@ -238,18 +240,18 @@ def _message_step(state: State, said: Interaction, at: datetime, touched: set[st
     if answers:
         respond(state.habits, step.channel, touched)
     if speaks and said.name in spoken.MESSAGE_WITHDRAWALS:
-        consent.hear(state, [(step.channel, "withdrawn")], _voice(said, at), touched)
+        hearing.hear(state, [(step.channel, "withdrawn")], _voice(said, at), touched)
     elif speaks and step.confirms is not None:
-        consent.confirm(state, step.channel, step.confirms, _voice(said, at), touched)
+        hearing.confirm(state, step.channel, step.confirms, _voice(said, at), touched)
 
 
 def _voice(
     said: Interaction, at: datetime, properties: dict[str, Any] | None = None
-) -> consent.Voice:
+) -> hearing.Voice:
     by: str = spoken.kind_of(said.name, said.history)
     if properties is not None:
         by = spoken.actor_of(said.name, said.history, properties).kind
-    return consent.Voice(at, said.interaction_id, said.source, by)
+    return hearing.Voice(at, said.interaction_id, said.source, by)
 
 
 def _message_computed(

@@ -134,10 +134,8 @@ class ConsentState(Struct, array_like=True, gc=False):
     """Source -> the latest grant that came over it."""
     confirmed: dict[str, Confirmed] | None = None
     """By the digest of the address that it was confirmed at; None: never."""
-    repeated: bool = False
-    """The last word is one that a page repeats with every event."""
     firm: Firm | None = None
-    """The last one that is not."""
+    """The last word that no page repeats with every event."""
 
 
 class Chosen(Struct, array_like=True, gc=False):

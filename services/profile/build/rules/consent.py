@@ -92,7 +92,8 @@ def standing(state: State, key: str, policy: Policy = OPEN) -> Permission:
     if withdrawn is not None and withdrawn >= kept.at:
         return Permission(False, "withdrawn", withdrawn, "marketing_withdrawn")
     last: ConsentState | Firm = kept
-    word, reason = kept.state, _reason(kept.state)
+    word: Word = kept.state
+    reason = _reason(word)
     if word in _PERMISSIVE:
         word, reason = _granted(state, key, refused_at(state, key) or NEVER, policy)
         firm = _overruling(kept, key) if reason != "consent_confirmed" else None
@@ -115,7 +116,7 @@ def _overruling(kept: ConsentState, key: str) -> Firm | None:
     Of what a site may do with a visit the page itself is told, so there its last word holds.
     """
     firm = kept.firm
-    if not kept.repeated or firm is None or firm.state in _PERMISSIVE:
+    if firm is None or firm.state in _PERMISSIVE:
         return None
     return None if parts_of(key)[0] == WEB else firm
 

@@ -52,7 +52,7 @@ def _hear(kept: ConsentState, word: Word, voice: Voice) -> bool:
         together = kept.state != "none" and kept.at == voice.at
         kept.conflict = together and (kept.conflict or kept.state != word)
         kept.state, kept.at, kept.message_id = word, voice.at, voice.message_id
-        kept.source, kept.by, kept.repeated = voice.source, voice.by, voice.repeated
+        kept.source, kept.by = voice.source, voice.by
         return True
     if kept.at == voice.at and kept.state != word and not kept.conflict:
         kept.conflict = changed = True

@@ -124,6 +124,12 @@ def of_orders() -> st.SearchStrategy[list[Said]]:
     return messages(most=8, names=names, things=things, together=1)
 
 
+def of_few() -> st.SearchStrategy[list[Said]]:
+    """What few people say of few names: so that much of it is about the same."""
+    names = st.one_of(few("user_id", 2), few("email", 2), few("loyalty_card", 2))
+    return messages(most=6, names=names, things=few("anonymous_id", 2))
+
+
 @st.composite
 def histories(draw, said=None) -> tuple[list[Said], list[Ruling], list[Said | Ruling]]:
     """Messages and decisions, and both as they come: one speaks of what is known by then."""

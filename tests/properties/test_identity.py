@@ -29,6 +29,7 @@ from tests.identity_stories import (
     histories,
     messages,
     name,
+    of_few,
     of_orders,
 )
 from tests.identity_world import FakePeople
@@ -137,6 +138,34 @@ async def test_an_order_that_names_nobody_is_whose_its_device_was_and_so_is_its_
     for start in range(0, len(order), size):
         await resolve.take(order[start : start + size])
     check(resolve.people, said, decided)
+
+
+@SLOW
+@given(histories(of_few()), st.integers(1, 3), st.booleans())
+async def test_who_have_few_names_between_them_are_those_of_the_definitions(
+    history: tuple[list[Said], list[Ruling], list[Said | Ruling]], size: int, tight: bool
+) -> None:
+    said, decided, order = history
+    resolve = Resolve()
+    with bounded(tight):
+        for start in range(0, len(order), size):
+            await resolve.take(order[start : start + size])
+        check(resolve.people, said, decided)
+
+
+async def test_what_a_page_said_first_and_a_server_after_it_is_known_to_both() -> None:
+    ann, bob = name("email", 1), name("user_id", 2)
+    said = [
+        Said("m1", NOON, (ann,), untrusted=True),
+        Said("m2", NOON, (ann,)),
+        Said("m3", NOON, (bob,)),
+        Said("m4", NOON, (bob, ann), untrusted=True),
+    ]
+    for order in permutations(said):
+        resolve = Resolve()
+        for each in order:
+            await resolve.take([each])
+        check(resolve.people, said)
 
 
 async def test_what_is_said_of_an_order_leaves_who_is_decided_not_to_have_it() -> None:

@@ -87,14 +87,15 @@ def _describe(
     profile_id, members = ids
     brought, outcome = evidence
     group = found.group or Group()
-    helds = [_held(brought[node], node, outcome) for node in group.nodes if node in brought]
+    helds = sorted(
+        (_held(brought[node], node, outcome) for node in group.nodes if node in brought),
+        key=lambda one: (one.at, one.message_id, rank(one.type), one.value),
+    )
     before = past.people.get(profile_id)
     named = past.decided.named
     person = Person(
         profile_id,
-        identifiers=sorted(
-            helds, key=lambda one: (one.at, one.message_id, rank(one.type), one.value)
-        ),
+        identifiers=helds,
         members=members,
         merges=_merges(past, ids, helds),
         since=before.since if before else min(_times(found, past.links), default=None),

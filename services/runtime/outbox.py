@@ -12,12 +12,15 @@ from services.runtime.backoff import Backoff
 from services.runtime.checkpoints import Advance, Checkpoints
 from services.runtime.failpoint import Failpoint
 from services.runtime.mongo import PyMongoError
-from services.runtime.publish import Publisher
+from services.runtime.publish import Packed, Publisher
 from services.runtime.trouble import Unpublished
+from services.runtime.turn import Output
 
 log = structlog.get_logger()
 
 _PATIENCE_SECONDS = 10.0
+
+Packing = asyncio.Future[Packed]
 
 
 class Outbox:
@@ -32,10 +35,18 @@ class Outbox:
         self._failpoint = failpoint
         self._task: asyncio.Task[None] | None = None
 
-    def publish(self, advances: Sequence[Advance], at: int) -> None:
-        """Start publishing under the stamp ``at``; ``published`` tells when it is done."""
-        if any(advance.outputs for advance in advances):
-            self._task = asyncio.ensure_future(self._publish(advances, at))
+    def pack(self, advances: Sequence[Advance], at: int) -> Packing | None:
+        """Start packing their records under the stamp ``at``, while they are being stored."""
+        if not any(advance.outputs for advance in advances):
+            return None
+        packing = asyncio.ensure_future(self._publisher.pack(_outputs(advances), at))
+        packing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return packing
+
+    def publish(self, advances: Sequence[Advance], packing: Packing | None) -> None:
+        """Start publishing what is packed; ``published`` tells when it is done."""
+        if packing is not None:
+            self._task = asyncio.ensure_future(self._publish(advances, packing))
 
     async def published(self) -> None:
         """Wait until every record is acknowledged; raises ``Unpublished`` after a while.
@@ -60,16 +71,16 @@ class Outbox:
         (result,) = await asyncio.gather(task, return_exceptions=True)
         return result is None
 
-    async def _publish(self, advances: Sequence[Advance], at: int) -> None:
+    async def _publish(self, advances: Sequence[Advance], packing: Packing) -> None:
         started, backoff = monotonic(), Backoff()
-        outputs = [output for advance in advances for output in advance.outputs]
         while True:
             try:
-                await self._publisher.publish(outputs, at)
+                await self._publisher.post(await packing)
                 break
             except (KafkaError, OSError) as error:
                 log.warning("publish failed", stage=self._stage, error=type(error).__name__)
             at = await self._again(advances, backoff)
+            packing = asyncio.ensure_future(self._publisher.pack(_outputs(advances), at))
         self._failpoint.reached("published")
         metrics.STAGE_TURN.labels(self._stage, "publish").observe(monotonic() - started)
 
@@ -81,3 +92,7 @@ class Outbox:
                 return await self._checkpoints.stamp([advance.source for advance in advances])
             except PyMongoError as error:
                 log.warning("no stamp", stage=self._stage, error=type(error).__name__)
+
+
+def _outputs(advances: Sequence[Advance]) -> list[Output]:
+    return [output for advance in advances for output in advance.outputs]

@@ -69,6 +69,10 @@ def _shared(source: str, type: str) -> tuple[tuple[str, bytes], tuple[str, bytes
     return ("ce_source", source.encode()), ("ce_type", type.encode())
 
 
+Packed = dict[tuple[str, int], list[BatchBuilder]]
+"""What is to be sent to each topic and partition, in this order."""
+
+
 class Publisher:
     """A producer with acks from all replicas. Safe to use from many tasks."""
 
@@ -109,25 +113,40 @@ class Publisher:
         await self.publish([output_of(message, f"/{self._name}")])
 
     async def publish(self, outputs: Iterable[Output], at: int | None = None) -> None:
-        """Publish in order within each partition; returns when all are acknowledged.
+        """``pack`` and ``post`` at once."""
+        await self.post(await self.pack(outputs, at))
+
+    async def pack(self, outputs: Iterable[Output], at: int | None = None) -> Packed:
+        """Make batches of records, which takes a while, before they may be sent.
 
         ``at`` is the timestamp of the records (milliseconds since 1970), None for now. A
         broker refuses (``InvalidTimestampError``) what reaches a stamped topic too late.
-
-        Within a partition a batch is sent only after the one before it was acknowledged:
-        were a later one to overtake a failed one, readers that drop by ``seq`` would take
-        the repetition for a duplicate. After an error the producer is renewed, since an
-        idempotent one cannot go on, and the caller publishes the whole again.
         """
         by_partition = defaultdict[tuple[str, int], list[Output]](list)
         for output in outputs:
             by_partition[output.topic, output.partition].append(output)
-        if not by_partition:
+        packed: Packed = {}
+        if by_partition:
+            producer = await self._started()
+            for lane, records in by_partition.items():
+                packed[lane] = _batches(producer, records, at)
+                await asyncio.sleep(0)
+        return packed
+
+    async def post(self, packed: Packed) -> None:
+        """Publish in order within each partition; returns when all are acknowledged.
+
+        Within a partition a batch is sent only after the one before it was acknowledged:
+        were a later one to overtake a failed one, readers that drop by ``seq`` would take
+        the repetition for a duplicate. After an error the producer is renewed, since an
+        idempotent one cannot go on, and the caller packs and posts the whole again.
+        """
+        if not packed:
             return
         producer = await self._started()
         lanes = [
-            asyncio.ensure_future(self._publish_lane(producer, lane, records, at))
-            for lane, records in by_partition.items()
+            asyncio.ensure_future(self._post_lane(producer, lane, batches))
+            for lane, batches in packed.items()
         ]
         try:
             await asyncio.gather(*lanes)
@@ -138,21 +157,12 @@ class Publisher:
             await self._renew(producer)
             raise
 
-    async def _publish_lane(
-        self,
-        producer: AIOKafkaProducer,
-        lane: tuple[str, int],
-        records: Sequence[Output],
-        at: int | None,
+    async def _post_lane(
+        self, producer: AIOKafkaProducer, lane: tuple[str, int], batches: Sequence[BatchBuilder]
     ) -> None:
         name, partition = self._settings.topic(lane[0]), lane[1]
-        batch = producer.create_batch()
-        for record in records:
-            if _append(batch, record, at) is None:
-                await (await producer.send_batch(batch, name, partition=partition))
-                batch = producer.create_batch()
-                _append(batch, record, at)
-        await (await producer.send_batch(batch, name, partition=partition))
+        for batch in batches:
+            await (await producer.send_batch(batch, name, partition=partition))
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._renewing:
@@ -173,6 +183,17 @@ class Publisher:
                 closing = asyncio.create_task(failed.stop())  # waits for what it still holds
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
+
+
+def _batches(
+    producer: AIOKafkaProducer, records: Sequence[Output], at: int | None
+) -> list[BatchBuilder]:
+    batches = [producer.create_batch()]
+    for record in records:
+        if _append(batches[-1], record, at) is None:
+            batches.append(producer.create_batch())
+            _append(batches[-1], record, at)
+    return batches
 
 
 def _append(batch: BatchBuilder, record: Output, at: int | None) -> object | None:

@@ -218,11 +218,12 @@ class Stage(Service):
             await self._outbox.published()  # or the commit would overwrite what may be needed
             self._failpoint.reached("stored")
             at = stamp()
+            packing = self._outbox.pack(advances, at)
             await self._commit(advances, at)
         self._failpoint.reached("committed")
         self._moved_on(advances)
         self._waiting.done(records, completions)
-        self._outbox.publish(advances, at)
+        self._outbox.publish(advances, packing)
         await self._handler.committed(turn)
         await self._timers.committed(turn)
         metrics.turn_taken(

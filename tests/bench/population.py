@@ -86,7 +86,7 @@ def _somebody(number: int, since: datetime, template: Document) -> Somebody:
     partition = partition_of(profile_id.encode(), PROFILE_PARTITIONS)
     stands = {"_id": profile_id, "p": partition, "u": user.value, "b": encode(profile)}
     return {
-        "interactions": [row_of(interactions.stored(said))],
+        "interactions": [row_of(interactions.stored(said, consent=False))],
         "identifiers": [
             holding_of(user, Owner(profile_id)),
             holding_of(device, Device(profile_id, marks=[mark])),

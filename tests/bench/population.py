@@ -35,7 +35,7 @@ Somebody = dict[str, list[Document]]
 async def kept(space: Namespace) -> list[Document]:
     """What build keeps of some people, as stored."""
     found = space.client[space.settings.database("profile")]["profiles"].find({"i": None})
-    return await found.limit(_TEMPLATES).to_list(None)  # type: ignore[no-any-return]
+    return await found.limit(_TEMPLATES).to_list(None)
 
 
 async def settle(space: Namespace, size: int, templates: Sequence[Document]) -> None:

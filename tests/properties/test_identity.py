@@ -115,42 +115,42 @@ async def test_whatever_comes_in_whatever_order_the_people_are_those_of_the_defi
         check(resolve.people, said)
 
 
-@SLOW
-@given(histories(), st.integers(1, 6), st.booleans())
-async def test_what_people_decide_holds_whatever_comes_before_or_after(
-    history: tuple[list[Said], list[Ruling], list[Said | Ruling]], size: int, tight: bool
-) -> None:
+History = tuple[list[Said], list[Ruling], list[Said | Ruling]]
+"""What is said, what is decided, and both in the order in which they come."""
+
+
+async def play(history: History, size: int, *, tight: bool = False) -> None:
+    """Have it come in batches, and look whether everybody is who the definitions say."""
     said, decided, order = history
     resolve = Resolve()
     with bounded(tight):
         for start in range(0, len(order), size):
             await resolve.take(order[start : start + size])
         check(resolve.people, said, decided)
+
+
+@SLOW
+@given(histories(), st.integers(1, 6), st.booleans())
+async def test_what_people_decide_holds_whatever_comes_before_or_after(
+    history: History, size: int, tight: bool
+) -> None:
+    await play(history, size, tight=tight)
 
 
 @SLOW
 @given(histories(of_orders()), st.integers(1, 3))
 async def test_an_order_that_names_nobody_is_whose_its_device_was_and_so_is_its_refund(
-    history: tuple[list[Said], list[Ruling], list[Said | Ruling]], size: int
+    history: History, size: int
 ) -> None:
-    said, decided, order = history
-    resolve = Resolve()
-    for start in range(0, len(order), size):
-        await resolve.take(order[start : start + size])
-    check(resolve.people, said, decided)
+    await play(history, size)
 
 
 @SLOW
 @given(histories(of_few()), st.integers(1, 3), st.booleans())
 async def test_who_have_few_names_between_them_are_those_of_the_definitions(
-    history: tuple[list[Said], list[Ruling], list[Said | Ruling]], size: int, tight: bool
+    history: History, size: int, tight: bool
 ) -> None:
-    said, decided, order = history
-    resolve = Resolve()
-    with bounded(tight):
-        for start in range(0, len(order), size):
-            await resolve.take(order[start : start + size])
-        check(resolve.people, said, decided)
+    await play(history, size, tight=tight)
 
 
 async def test_what_a_page_said_first_and_a_server_after_it_is_known_to_both() -> None:

@@ -52,30 +52,26 @@ async def test_everything_is_taken_at_once_while_there_is_room() -> None:
     assert consumer.journal == ["take", "take", "take"]
 
 
-async def test_a_feed_that_rests_holds_the_consumer_each_time_something_came() -> None:
-    consumer = Consumer([record(0)], [], [record(1)])
+async def rested(*gives: Sequence[Record]) -> list[str]:
+    """What happens to the consumer while a feed that rests takes the records 0 and 1 from it."""
+    consumer = Consumer(*gives)
     feed = Feed(consumer.take, consumer.held, rest_s=0.001)
-
     first = await feed.fetch(10, 10.0, NOBODY())
     await consumer.given.wait()
     second = await feed.fetch(10, 10.0, NOBODY())
     await feed.stop()
-
     assert [it.offset for it in first + second] == [0, 1]
-    assert consumer.journal == ["take", "hold", "go on", "take", "take", "hold", "go on", "take"]
+    return consumer.journal
+
+
+async def test_a_feed_that_rests_holds_the_consumer_each_time_something_came() -> None:
+    journal = await rested([record(0)], [], [record(1)])
+    assert journal == ["take", "hold", "go on", "take", "take", "hold", "go on", "take"]
 
 
 async def test_a_feed_rests_not_while_the_broker_has_more_than_an_answer_carries() -> None:
-    consumer = Consumer([record(0, 600_000)], [record(1)])
-    feed = Feed(consumer.take, consumer.held, rest_s=0.001)
-
-    first = await feed.fetch(10, 10.0, NOBODY())
-    await consumer.given.wait()
-    second = await feed.fetch(10, 10.0, NOBODY())
-    await feed.stop()
-
-    assert [it.offset for it in first + second] == [0, 1]
-    assert consumer.journal == ["take", "take", "hold", "go on", "take"]
+    journal = await rested([record(0, 600_000)], [record(1)])
+    assert journal == ["take", "take", "hold", "go on", "take"]
 
 
 async def test_with_too_much_waiting_the_consumer_is_held_until_there_is_room() -> None:

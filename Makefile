@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= live
 WEBHOOKS ?=
+EXAMPLES ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-reset test check format lock docs bench
+.PHONY: help setup demo up demo-reset test explore check format lock docs bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +35,9 @@ demo-reset: setup ## delete what demo and up have stored
 
 test: setup ## every test, on its own servers and ports
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+explore: setup ## each property with EXAMPLES random examples: what "make test" never tries
+	@REGULARS_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --maxprocesses 4 tests/properties
 
 check: setup ## ruff, mypy, import-linter, generated files
 	@$(BIN)/ruff check .

@@ -1,14 +1,12 @@
 """What people say of who they are, as hypothesis makes it up, and how it is written."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
 import msgspec
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from schemas.messages import Identifier, IdentityDecision
@@ -167,10 +165,6 @@ def decision(ruling: Ruling) -> bytes:
         b=side(ruling.b),
     )
     return msgspec.json.encode(said)
-
-
-EXAMPLES = int(os.environ.get("REGULARS_TEST_EXAMPLES", "200"))
-SLOW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @contextmanager

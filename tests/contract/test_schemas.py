@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect as shapes
 
@@ -17,6 +17,7 @@ from schemas import generate, topics, validation
 from schemas.jsonschema import DOCUMENTED, MESSAGES
 from schemas.messages import Event
 from tests.contract.conformance import SCHEMAS, asyncapi, problems, references, validator
+from tests.tried import tried
 
 STRUCTS = {struct.__name__: struct for struct in DOCUMENTED}
 GOOD = sorted((SCHEMAS / "examples" / "good").glob("*.json"))
@@ -163,7 +164,7 @@ def structs(struct: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("name", sorted(STRUCTS))
-@settings(max_examples=40, deadline=None)
+@tried(40)
 @given(data=st.data())
 def test_whatever_a_message_says_is_read_back_and_fits_its_schema(
     name: str, data: st.DataObject

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import (
@@ -34,6 +34,7 @@ from services.segmentation.rules.parse import parse
 from services.segmentation.rules.plan import plan_of
 from services.segmentation.rules.standing import Occasion, decide
 from services.segmentation.work import Saved
+from tests.tried import tried
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -627,7 +628,7 @@ steps = st.one_of(
 
 
 @given(st.lists(steps, max_size=14))
-@settings(max_examples=200, deadline=None)
+@tried(200)
 async def test_whatever_happens_memberships_end_as_a_full_recompute(story: list[Any]) -> None:
     """And while a computed trait is not ready, only who is erased leaves what asks about it."""
     world = World(chunk=2)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import Identifier, Order, OrderLine, Refund
@@ -32,6 +32,7 @@ from tests.hooking import (
     source,
     translation,
 )
+from tests.tried import tried
 
 SECRET = "shpss_current"
 EXAMPLES = examples("shopify")
@@ -171,7 +172,7 @@ EDITED.headers["x-shopify-webhook-id"] = "wh-0007"  # type: ignore[index]
 EDITED.headers["x-shopify-triggered-at"] = "2026-03-20T08:00:00Z"  # type: ignore[index]
 
 
-@settings(max_examples=150, deadline=None)
+@tried(150)
 @given(
     told=st.permutations([*STORY, EDITED]),
     again=st.lists(st.sampled_from([*STORY, EDITED]), max_size=6),

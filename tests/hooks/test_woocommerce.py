@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import Order
@@ -31,6 +31,7 @@ from tests.hooking import (
     source,
     translation,
 )
+from tests.tried import tried
 
 SECRET = "ck_hook"
 EXAMPLES = examples("woocommerce")
@@ -129,7 +130,7 @@ def worth(orders: list[Order]) -> list[Any]:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@tried(100)
 @given(
     told=st.permutations(STORY),
     again=st.lists(st.sampled_from(STORY), max_size=4),

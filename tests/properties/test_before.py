@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import Interaction, Profile
@@ -15,6 +15,7 @@ from services.runtime.turn import Message, Turn
 from tests.build_world import World, again
 from tests.properties.test_fold import HISTORIES, bounded
 from tests.told import check
+from tests.tried import tried
 
 
 def announced(turn: Turn) -> list[dict[str, Any]]:
@@ -23,7 +24,7 @@ def announced(turn: Turn) -> list[dict[str, Any]]:
     return [msgspec.json.decode(one.value or b"") for one in said if one.type == CHANGED]
 
 
-@settings(max_examples=100, deadline=None)
+@tried(100)
 @given(HISTORIES, st.integers(1, 5), st.booleans(), st.sampled_from([1, 2, 1_000]))
 async def test_before_is_what_the_version_before_said_and_the_rest_is_what_is_stored(
     said: list[Interaction], size: int, merge: bool, most: int

@@ -29,7 +29,6 @@ from tests.identity_oracle import Ruling, Said, world_of
 from tests.identity_stories import (
     DECIDED,
     NOON,
-    SLOW,
     SOURCE,
     body,
     bounded,
@@ -37,6 +36,7 @@ from tests.identity_stories import (
     histories,
 )
 from tests.told import check as check_changes
+from tests.tried import tried
 from tests.two_stages import Stages, step
 
 # -- what is said ------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ SCHEDULES = st.lists(
 )
 
 
-@SLOW
+@tried(200)
 @given(histories(), st.lists(FACTS, min_size=15, max_size=15), SCHEDULES, st.booleans(),
        st.sampled_from([(OPEN, None), (CONFIRMED, "USD")]))  # fmt: skip
 async def test_each_profile_is_the_history_of_one_person_and_every_former_id_leads_there(

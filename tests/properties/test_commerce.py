@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import Interaction
@@ -16,6 +16,7 @@ from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import profile_of
 from services.profile.commerce.rules import carts, subscriptions, wishlists
 from tests.shopping import CART_EVENTS, SHOPPING, numbered
+from tests.tried import tried
 
 NONE = Traits({})
 
@@ -38,7 +39,7 @@ def state_of(said: list[Interaction]) -> State:
     return state
 
 
-@settings(max_examples=300, deadline=None)
+@tried(300)
 @given(
     st.lists(SHOPPING, max_size=14).map(numbered),
     st.randoms(use_true_random=False),
@@ -85,7 +86,7 @@ def replayed(history: list[Interaction], most: int) -> dict[str, dict[str, int]]
     return {cart: lines for cart, lines in inside.items() if lines}
 
 
-@settings(max_examples=500, deadline=None)
+@tried(500)
 @given(
     st.lists(CART_EVENTS, max_size=14).map(numbered),
     st.randoms(use_true_random=False),
@@ -101,7 +102,7 @@ def test_carts_hold_what_a_replay_in_the_order_of_events_puts_into_them(history,
     assert inside == replayed(history, most)
 
 
-@settings(max_examples=300, deadline=None)
+@tried(300)
 @given(st.lists(SHOPPING, max_size=14).map(numbered))
 def test_whatever_changes_in_the_published_profile_is_named(history):
     state = State()

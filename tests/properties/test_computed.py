@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import ComputedTrait, Interaction
@@ -16,6 +16,7 @@ from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
 from tests.people import START, at, did
 from tests.properties.test_fold import bounded
+from tests.tried import tried
 
 AGGREGATES = [
     "sum", "average", "min", "max", "first", "last", "most_frequent", "unique_list",
@@ -68,7 +69,7 @@ def published(trait: ComputedTrait, history: list[Interaction]) -> Any:
 
 
 @given(cases(), st.randoms(use_true_random=False))
-@settings(max_examples=500, deadline=None)
+@tried(500)
 def test_a_computed_trait_is_what_the_judge_says_of_all_its_events(case, random):
     trait, events, most = case
     history = [said(trait, number, event) for number, event in enumerate(events)]

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import ALL
@@ -18,6 +18,7 @@ from services.ingest.dead_letters.rules import Place, read
 from services.ingest.dead_letters.shapes import whole_of
 from services.ingest.dead_letters.store import document_of, letter_of
 from services.ingest.sources.model import Source
+from tests.tried import tried
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOPICS = [topic.name for topic in ALL]
@@ -55,7 +56,7 @@ def letters(topic: str, key: bytes | None, value: bytes | None, headers: Any) ->
     return letter
 
 
-@settings(max_examples=300, deadline=None)
+@tried(300)
 @given(
     st.sampled_from(["events.rejected", "events.orders.dead", "profile.interactions.dead"]),
     st.none() | st.binary(max_size=8),

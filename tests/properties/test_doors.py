@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.validation import Fault
@@ -11,6 +11,7 @@ from services.ingest.plans.bounds import check_schema, compiled
 from services.ingest.sources.model import KeyHash, Source
 from services.runtime.keys import digest
 from tests.ingesting import Published, Shelf, client_of
+from tests.tried import tried
 from tests.unit.test_ingest_rules import NOW
 from tests.unit.test_till import SALE, TILL_KEY
 
@@ -42,7 +43,7 @@ SALES = st.fixed_dictionaries(
 
 
 @given(said=st.lists(SALES, max_size=4), at=st.integers(0, 4))
-@settings(deadline=None, max_examples=40)
+@tried(40)
 async def test_a_good_sale_survives_any_neighbours(said: list[dict[str, Any]], at: int) -> None:
     shelf, published = Shelf(), Published()
     key = KeyHash(id="k1", hash=digest(TILL_KEY), created_at=NOW)
@@ -71,7 +72,7 @@ SCHEMAS = st.recursive(
 
 
 @given(schema=st.dictionaries(KEYWORDS, SCHEMAS, max_size=4), said=SCHEMAS)
-@settings(deadline=None, max_examples=120)
+@tried(120)
 def test_any_schema_is_refused_or_judges_anything(schema: dict[str, Any], said: Any) -> None:
     fault = check_schema(schema)
     if fault is None:

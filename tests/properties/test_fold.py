@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import ComputedTrait, Interaction, PropertyCondition, TraitSources
@@ -18,6 +18,7 @@ from services.profile.consent.model import parts_of
 from services.profile.consent.rules import speaks
 from tests.people import at, confirmed, did, ordered
 from tests.shopping import SHOPPING, numbered
+from tests.tried import tried
 
 TRAITS = Traits(
     {
@@ -204,7 +205,7 @@ def state_of(said: list[Interaction]) -> State:
     return state
 
 
-@settings(max_examples=300, deadline=None)
+@tried(300)
 @given(HISTORIES, st.randoms(use_true_random=False), st.integers(1, 6))
 def test_any_order_and_any_batches_give_the_same_bytes(history, random, batch):
     expected = encode_state(state_of(history))
@@ -217,7 +218,7 @@ def test_any_order_and_any_batches_give_the_same_bytes(history, random, batch):
     assert encode_state(kept.state) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@tried(300)
 @given(
     st.lists(VIEWS | habits() | identifies(), max_size=14).map(numbered),
     st.randoms(use_true_random=False),
@@ -229,7 +230,7 @@ def test_no_bound_depends_on_the_order_either(history, random, most):
         assert encode_state(state_of(random.sample(history, len(history)))) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@tried(300)
 @given(HISTORIES, st.randoms(use_true_random=False), st.integers(1, 3))
 def test_the_ledger_alone_tells_what_stands_and_never_permits_on_a_tie(history, random, most):
     with bounded(most):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.validation import Fault
@@ -16,6 +16,7 @@ from services.ingest.hooks.registry import BY_KIND
 from services.ingest.model import Accepted, Receipt, Shared
 from services.ingest.rules import accept
 from tests.hooking import NOW, Tray, doorway, source
+from tests.tried import tried
 
 KINDS = ["sendgrid", "ses", "mailgun", "postmark", "chatwoot", "intercom", "meta"]
 WHO = {"id": "9", "email": "ann@shop.example", "type": "contact", "name": "Ann"}
@@ -205,7 +206,7 @@ def test_the_sample_is_understood(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@tried(150)
 def test_no_hook_stumbles(kind: str, data: st.DataObject) -> None:
     body = data.draw(bodies(kind))
     options = {"topic_arns": ["t"]} if kind == "ses" else {}
@@ -223,7 +224,7 @@ def test_no_hook_stumbles(kind: str, data: st.DataObject) -> None:
 
 
 @given(kind=st.sampled_from(KINDS), data=st.data())
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@tried(60)
 async def test_nothing_unsigned_comes_in_and_nothing_breaks(kind: str, data: st.DataObject) -> None:
     tray = Tray()
     async with doorway(tray, source(kind, {}, {})) as client:

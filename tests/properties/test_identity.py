@@ -20,7 +20,6 @@ from tests.identity_stories import (
     DECIDED,
     HEARD,
     NOON,
-    SLOW,
     SOURCE,
     Senders,
     body,
@@ -33,6 +32,7 @@ from tests.identity_stories import (
     of_orders,
 )
 from tests.identity_world import FakePeople
+from tests.tried import tried
 
 
 class Resolve:
@@ -102,7 +102,7 @@ def standing(people: FakePeople) -> object:
     return deepcopy((people.stored, ids, owners))
 
 
-@SLOW
+@tried(200)
 @given(messages(), st.lists(st.integers(0, 25), max_size=4), st.booleans())
 async def test_whatever_comes_in_whatever_order_the_people_are_those_of_the_definitions(
     said: list[Said], cuts: list[int], tight: bool
@@ -129,7 +129,7 @@ async def play(history: History, size: int, *, tight: bool = False) -> None:
         check(resolve.people, said, decided)
 
 
-@SLOW
+@tried(200)
 @given(histories(), st.integers(1, 6), st.booleans())
 async def test_what_people_decide_holds_whatever_comes_before_or_after(
     history: History, size: int, tight: bool
@@ -137,7 +137,7 @@ async def test_what_people_decide_holds_whatever_comes_before_or_after(
     await play(history, size, tight=tight)
 
 
-@SLOW
+@tried(200)
 @given(histories(of_orders()), st.integers(1, 3))
 async def test_an_order_that_names_nobody_is_whose_its_device_was_and_so_is_its_refund(
     history: History, size: int
@@ -145,7 +145,7 @@ async def test_an_order_that_names_nobody_is_whose_its_device_was_and_so_is_its_
     await play(history, size)
 
 
-@SLOW
+@tried(200)
 @given(histories(of_few()), st.integers(1, 3), st.booleans())
 async def test_who_have_few_names_between_them_are_those_of_the_definitions(
     history: History, size: int, tight: bool
@@ -208,7 +208,7 @@ async def test_a_device_that_was_decided_to_be_somebodys_is_theirs_after_a_login
         check(resolve.people, said, [hers])
 
 
-@SLOW
+@tried(200)
 @given(messages(), st.integers(1, 6), st.randoms(use_true_random=False))
 async def test_looking_again_and_hearing_again_change_nothing(
     said: list[Said], size: int, random: Random

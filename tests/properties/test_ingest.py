@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import Event
 from schemas.validation import check, check_body
 from tests.ingesting import Shelf, client_of
+from tests.tried import tried
 
 SCALARS = (
     st.none()
@@ -45,7 +46,7 @@ GOOD: dict[str, Any] = {"type": "page", "userId": "good"}
 
 
 @given(said=st.lists(ANYTHING | NEAR_EVENTS, max_size=4), at=st.integers(0, 4), sent=SCALARS)
-@settings(deadline=None, max_examples=300)
+@tried(300)
 async def test_a_valid_event_survives_any_neighbours(said: list[Any], at: int, sent: Any) -> None:
     shelf = Shelf()
     batch = [*said[:at], GOOD | {"messageId": "the-good-one"}, *said[at:]]
@@ -65,7 +66,7 @@ async def test_a_valid_event_survives_any_neighbours(said: list[Any], at: int, s
 
 
 @given(said=ANYTHING | NEAR_EVENTS, call=st.sampled_from(["track", "identify", "alias", "group"]))
-@settings(deadline=None, max_examples=200)
+@tried(200)
 async def test_a_single_call_is_taken_or_refused_and_never_a_fault_of_ours(
     said: Any, call: str
 ) -> None:
@@ -81,7 +82,7 @@ async def test_a_single_call_is_taken_or_refused_and_never_a_fault_of_ours(
     | st.text().map(str.encode)
     | ANYTHING.map(json.dumps).map(str.encode)
 )
-@settings(deadline=None, max_examples=200)
+@tried(200)
 async def test_any_bytes_are_answered(body: bytes) -> None:
     async with client_of(Shelf()) as client:
         for path in ("batch", "track"):

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import Interaction
@@ -11,6 +11,7 @@ from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.orders import net_of, net_revenue, orders_of
 from tests.people import ordered
+from tests.tried import tried
 
 NONE = Traits({})
 CENTS = st.integers(0, 20_000).map(lambda cents: Decimal(cents) / 100)
@@ -58,7 +59,7 @@ def paid_back(draw: st.DrawFn) -> tuple[list[Interaction], list[Interaction]]:
     return whole, cut
 
 
-@settings(max_examples=300, deadline=None)
+@tried(300)
 @given(sales(), paid_back(), st.randoms(use_true_random=False))
 def test_any_split_and_order_of_refunds_leaves_the_same_net_revenue(sale, refunds, random):
     whole, cut = refunds
@@ -66,7 +67,7 @@ def test_any_split_and_order_of_refunds_leaves_the_same_net_revenue(sale, refund
     assert left(random.sample(said, len(said))) == left([sale, *whole])
 
 
-@settings(max_examples=300, deadline=None)
+@tried(300)
 @given(sales(), paid_back())
 def test_net_revenue_is_never_below_nothing_nor_above_what_was_sold(sale, refunds):
     [order] = orders_of(folded([sale, *refunds[1]]))
@@ -91,7 +92,7 @@ def turns(draw: st.DrawFn) -> list[Interaction]:
     return said
 
 
-@settings(max_examples=300, deadline=None)
+@tried(300)
 @given(turns(), st.randoms(use_true_random=False))
 def test_the_last_word_by_event_time_says_whether_an_order_stands(said, random):
     [order] = orders_of(folded(random.sample(said, len(said))))

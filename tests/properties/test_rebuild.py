@@ -1,8 +1,6 @@
 """Whatever turns, merges and new traits come: each profile equals the fold over its history."""
 
-import os
-
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.messages import Interaction
@@ -12,8 +10,8 @@ from services.profile.build.rules.fold import fold
 from services.runtime.turn import Record, Source, Timer
 from tests.build_world import ORIGIN, World, again
 from tests.people import did, identified, ordered
+from tests.tried import tried
 
-EXAMPLES = int(os.environ.get("REGULARS_TEST_EXAMPLES", "300"))
 PEOPLE = ["A", "B", "C", "D"]
 
 said = st.tuples(st.just("says"), st.sampled_from(PEOPLE), st.integers(0, 20))
@@ -199,7 +197,7 @@ REVIVED_BEFORE_IT_IS_CLOSED = [
 ]  # fmt: skip
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@tried(300)
 @given(STORIES)
 @example(FORWARDED_AFTER_A_FOLD)
 @example(CLOSED_AFTER_ITS_SURVIVOR)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import Cause
@@ -30,6 +30,7 @@ from tests.properties.segment_worlds import (
     segment_of,
     windowed,
 )
+from tests.tried import tried
 
 TICK = timedelta(microseconds=1)
 
@@ -41,7 +42,7 @@ def cases(draw: Any) -> tuple[dict[str, Any], Person]:
 
 
 @given(cases())
-@settings(max_examples=400, deadline=None)
+@tried(400)
 def test_a_rule_answers_as_the_judge_does(case: tuple[dict[str, Any], Person]) -> None:
     rule, person = case
     compiled = compile_segment("s", 1, segment_of(rule))
@@ -52,7 +53,7 @@ def test_a_rule_answers_as_the_judge_does(case: tuple[dict[str, Any], Person]) -
 
 
 @given(cases())
-@settings(max_examples=400, deadline=None)
+@tried(400)
 def test_nothing_changes_before_the_next_flip(case: tuple[dict[str, Any], Person]) -> None:
     rule, person = case
     compiled = compile_segment("s", 1, segment_of(rule))
@@ -69,7 +70,7 @@ def test_nothing_changes_before_the_next_flip(case: tuple[dict[str, Any], Person
 
 @pytest.mark.parametrize("aggregate", [*AMOUNTS_OF, "unique_count", *VALUES_OF])
 @given(st.data())
-@settings(max_examples=80, deadline=None)
+@tried(80)
 def test_an_aggregate_answers_as_the_judge_does_and_flips_when_it_does(
     aggregate: str, data: Any
 ) -> None:
@@ -91,7 +92,7 @@ def test_an_aggregate_answers_as_the_judge_does_and_flips_when_it_does(
 
 
 @given(cases())
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_following_the_flips_meets_every_change(case: tuple[dict[str, Any], Person]) -> None:
     rule, person = case
     compiled = compile_segment("s", 1, segment_of(rule))
@@ -114,7 +115,7 @@ def test_following_the_flips_meets_every_change(case: tuple[dict[str, Any], Pers
 
 
 @given(rules)
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_a_definition_survives_being_written_down(rule: dict[str, Any]) -> None:
     segment = segment_of(rule)
 
@@ -125,7 +126,7 @@ def test_a_definition_survives_being_written_down(rule: dict[str, Any]) -> None:
 
 
 @given(cases())
-@settings(max_examples=100, deadline=None)
+@tried(100)
 def test_reasons_name_every_condition(case: tuple[dict[str, Any], Person]) -> None:
     rule, person = case
     found = reasons(compile_segment("s", 1, segment_of(rule)), person, micros(START))
@@ -188,7 +189,7 @@ delays = st.sampled_from([0, 0, 60_000_000, 86_400_000_000])
 
 
 @given(journeys(), st.data())
-@settings(max_examples=300, deadline=None)
+@tried(300)
 def test_asking_only_what_a_change_touches_equals_asking_everything(
     journey: tuple[dict[str, Segment], list[tuple[int, Person, int]]], data: Any
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from fastapi import FastAPI
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.hooks.event import encode, fitted
@@ -23,6 +23,7 @@ from services.ingest.model import Receipt, Shared
 from services.ingest.rules import accept
 from tests.hooking import NOW, Tray, calling, door, example, examples, source
 from tests.properties.test_ingest import ANYTHING, SCALARS
+from tests.tried import tried
 
 SECRET = "s"
 RECEIPT = Receipt("shop", NOW, lambda: "made-up")
@@ -96,7 +97,7 @@ SAID = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(
     body=SAID,
     kind=st.sampled_from(KINDS),

@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import MessageChanged, Order, OrderLine, Refund, SegmentChanged
 from services.reporting.handler import ReportingHandler
 from services.runtime.turn import Record
 from tests.reporting import NOW, FakeStore, Log, Rows, money, turn
+from tests.tried import tried
 
 PEOPLE = [f"p{n}" for n in range(4)]
 AMOUNTS = ["0", "0.01", "12.50", "19.99", "100", "0.00125", "123456789012.34"]
@@ -231,7 +232,7 @@ async def tables(history: History, shuffle: random.Random) -> Rows:
     return store.rows()
 
 
-@settings(max_examples=100, deadline=None)
+@tried(100)
 @given(lives, events, memberships, steps, st.randoms(use_true_random=False))
 async def test_however_the_log_is_delivered_the_tables_equal_a_batch_recompute(
     lives: Any, events: Any, memberships: Any, steps: Any, shuffle: random.Random

@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.profile.feed.handler import Look
 from services.profile.feed.model import Delivery
 from services.runtime.turn import Timer
 from tests.handlers.test_feed_handler import SUBSCRIPTION, World, caught
+from tests.tried import tried
 
 PEOPLE = "abc"
 said = st.tuples(st.just("said"), st.text(PEOPLE, min_size=1, max_size=6))
@@ -138,7 +139,7 @@ async def play(story: Story, steps: list[Any]) -> None:
     await story.drain()
 
 
-@settings(max_examples=200, deadline=None)
+@tried(200)
 @given(STORIES)
 async def test_everything_arrives_and_each_persons_in_order(steps: list[Any]) -> None:
     story = Story()

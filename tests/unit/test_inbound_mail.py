@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.validation import Fault
@@ -21,6 +21,7 @@ from services.ingest.model import Accepted, Receipt, Shared
 from services.ingest.rules import accept
 from tests.hooking import Tray, doorway, source
 from tests.posting import knowing, posted
+from tests.tried import tried
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
@@ -258,7 +259,7 @@ LINES = st.sampled_from(
 
 
 @given(lines=st.lists(LINES, max_size=25))
-@settings(deadline=None, max_examples=300)
+@tried(300)
 def test_no_mail_breaks_the_door(lines: list[bytes]) -> None:
     raw = b"From: a@b.example\n" + b"\n".join(lines)
     outcome = Mail().translate(posted(raw, headers=RFC822), {})

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect as shapes
 
@@ -14,6 +14,7 @@ from schemas.catalogue import NAMES
 from schemas.properties.registry import STRUCTS
 from schemas.properties.tidy import folded, tidy
 from schemas.validation import check_order, doubts
+from tests.tried import tried
 
 
 def tidied(name: str, said: dict[str, Any], currency: str | None = None) -> dict[str, Any]:
@@ -179,7 +180,7 @@ PROPERTIES = st.dictionaries(KEYS, ANYTHING, max_size=6) | st.fixed_dictionaries
 
 
 @given(name=st.sampled_from(sorted(NAMES)), said=PROPERTIES)
-@settings(deadline=None, max_examples=300)
+@tried(300)
 def test_what_is_tidy_stays_as_it_is(name: str, said: dict[str, Any]) -> None:
     tidy(name, said, "EUR")
     once = deepcopy(said)
@@ -188,7 +189,7 @@ def test_what_is_tidy_stays_as_it_is(name: str, said: dict[str, Any]) -> None:
 
 
 @given(said=PROPERTIES)
-@settings(deadline=None, max_examples=300)
+@tried(300)
 def test_the_money_of_every_order_that_is_taken_can_be_read_exactly(said: dict[str, Any]) -> None:
     tidy("Order Completed", said)
     if check_order("Order Completed", said) is not None:

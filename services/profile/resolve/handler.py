@@ -25,7 +25,7 @@ from services.profile.resolve.inbox import (
     rulings_of,
 )
 from services.profile.resolve.model import Changes, Link, Stored
-from services.profile.resolve.rearranging import History, Limits, Reader, Seeds
+from services.profile.resolve.rearranging import History, Limits, Reader, Seeds, decisions_about
 from services.profile.resolve.rules import interactions
 from services.profile.resolve.rules.decisions import decided
 from services.profile.resolve.rules.identity import Graph
@@ -192,7 +192,7 @@ class ResolveHandler:
         unowned = any(owner.contested and not owner.profile_id for owner in owners.values())
         if contested or unowned or any(device.decided for device in devices.values()):
             theirs = {node_of(held.identifier) for each in contested for held in each.identifiers}
-            found = await people.decisions(theirs | named, session)
+            found = await decisions_about(theirs | named, people, session)
             known.decided = decided(found)
         return known
 

@@ -53,6 +53,23 @@ class History(Protocol):
         """(profile id, encoded Interaction) of all attributed to these ids."""
 
 
+async def decisions_about(
+    named: Collection[Identifier], history: History, session: Any
+) -> list[Decision]:
+    """The decisions that name any of these, or anybody whom those name, and so on.
+
+    Two people may be one by decisions alone, through names that nobody has said yet.
+    """
+    found: dict[str, Decision] = {}
+    asked: set[Identifier] = set()
+    while named:
+        asked.update(named)
+        new = await history.decisions(named, session)
+        found |= {one.decision_id: one for one in new}
+        named = {each for one in new for each in (*one.a, *one.b)} - asked
+    return list(found.values())
+
+
 class Limits(Struct, frozen=True):
     """How much is read for one decision; beyond it, what came first stands."""
 
@@ -119,6 +136,7 @@ class Reader:
         wanted |= await reading.around_devices({*seeds.devices, *seen})
         for decision in seeds.decisions:
             wanted |= await reading.around_decision(decision)
+            wanted |= await reading.decided([*decision.a, *decision.b])
         while True:
             while wanted:
                 wanted = await reading.read(wanted)
@@ -186,10 +204,7 @@ class _Reading:
         await self._known(named)
         await self._known(leads(self.past.devices))
         around = await self.owners(nodes - crowd)
-        for decision in await self._history.decisions(list(named), self._session):
-            if decision.decision_id not in self.decisions:
-                self.decisions[decision.decision_id] = decision
-                around |= await self.around_decision(decision)
+        around |= await self.decided(named)
         for person in new.values():
             if len(person.refusals) < MOST_REFUSALS:
                 refused = [one for each in person.refusals for one in each.identifiers]
@@ -210,6 +225,15 @@ class _Reading:
                 if device.lead is not None:
                     around |= await self.around_devices([device.lead.anchor])
         return {self._graph.survivor(profile_id) for profile_id in around if profile_id}
+
+    async def decided(self, named: Collection[Identifier]) -> set[str]:
+        """Learn what people decided of these; whom it names."""
+        around: set[str] = set()
+        for decision in await decisions_about(named, self._history, self._session):
+            if decision.decision_id not in self.decisions:
+                self.decisions[decision.decision_id] = decision
+                around |= await self.around_decision(decision)
+        return around
 
     async def around_decision(self, decision: Decision) -> set[str]:
         """Everybody whom it names."""

@@ -85,6 +85,8 @@ def check(people: FakePeople, said: Sequence[Said], rulings=()) -> None:
             assert people.by[node_of(held.identifier)].profile_id == person.profile_id
     for has in people.by.values():
         assert not has.profile_id or people.all[has.profile_id].into is None
+        if isinstance(has, Device) and has.profile_id:
+            assert people.all[has.profile_id].devices  # Or a merge would leave it behind.
     for order, has in people.by.items():
         if isinstance(has, Device) and has.lead and not has.marks:
             led_by = has.lead.message_id
@@ -178,6 +180,41 @@ async def test_what_is_said_of_an_order_leaves_who_is_decided_not_to_have_it() -
         for each in come:
             await resolve.take([each])
         check(resolve.people, [placed, login, *refunds], [hers_no_more])
+
+
+async def test_a_device_goes_with_its_person_from_merge_to_merge() -> None:
+    ann, hers, user = name("email", 1), name("email", 2), name("user_id", 1)
+    names = [(ann,), (hers, ("anonymous_id", "a1")), (hers, ann), (user,), (user, hers)]
+    said = [Said(f"m{at}", NOON + timedelta(minutes=at), each) for at, each in enumerate(names)]
+    for order in permutations(said):
+        await play((said, [], list(order)), 1)
+
+
+async def test_a_device_that_late_evidence_has_given_goes_with_its_person_too() -> None:
+    card, ann, bob, cyd = ("loyalty_card", "l1"), *(name("email", number) for number in (1, 2, 3))
+    said = [
+        Said("m1", NOON, (ann, card)),
+        Said("m2", NOON - timedelta(minutes=1), (("anonymous_id", "a1"),)),
+        Said("m3", HEARD, (ann, cyd)),
+        Said("m4", NOON, (bob, card, ("anonymous_id", "a2"))),
+        Said("m5", HEARD, (ann, ("anonymous_id", "a1"))),
+    ]
+    for order in permutations(said):
+        await play((said, [], list(order)), 1, tight=True)
+
+
+async def test_decisions_that_meet_in_a_name_nobody_has_said_make_one_person_of_their_ends() -> (
+    None
+):
+    user, visitor, phone = name("user_id", 1), ("anonymous_id", "a1"), ("anonymous_id", "a2")
+    joins = [
+        Ruling("d1", NOON, "join", frozenset({visitor}), frozenset({user})),
+        Ruling("d2", HEARD, "join", frozenset({phone}), frozenset({user})),
+    ]
+    said = [Said("m1", NOON, (visitor,)), Said("m2", NOON, (phone,)), Said("m3", NOON, (user,))]
+    for number in range(1, len(said) + 1):
+        for order in permutations([*joins, *said[:number]]):
+            await play((said[:number], joins, list(order)), 1)
 
 
 async def test_a_device_is_whose_it_was_decided_to_be_also_where_no_message_may_name_them() -> None:

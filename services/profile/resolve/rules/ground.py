@@ -74,6 +74,7 @@ class Ground:
     def former(self, person: Person) -> Person:
         """A stored person as this batch has left it, before it is stored."""
         person.into = self._redirected.get(person.profile_id, person.into)
+        person.devices += person.profile_id in self._touched
         return person
 
     def replace(self, result: Rearranged) -> None:

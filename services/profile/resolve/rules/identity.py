@@ -241,6 +241,7 @@ class Graph(Holding):
         survivor.refusals.extend(each for each in person.refusals if each not in survivor.refusals)
         survivor.decided = survivor.decided or person.decided
         survivor.bridged = survivor.bridged or person.bridged
+        survivor.devices += person.devices
         if person.connected is not None:
             survivor.connected = max(survivor.connected or person.connected, person.connected)
         self.touch(person)

@@ -231,7 +231,7 @@ def _devices(
             if before is None:
                 result.fresh.add(named)
             holder = device.profile_id
-            if holder in past.people and holder not in result.people:
-                # Whoever is given a device is written: see the store.
-                person = past.people[holder]
+            person = result.people.get(holder) or past.people.get(holder)
+            if person is not None:
+                # Whoever is given a device is written, and known to have one: see the store.
                 result.people[holder] = replace(person, devices=person.devices + 1)

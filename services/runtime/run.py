@@ -7,7 +7,7 @@ import sys
 import faust
 import mode.loop
 
-from services.runtime import log, memory
+from services.runtime import log, memory, threads
 from services.runtime.settings import Settings
 
 
@@ -26,6 +26,7 @@ def run_worker(app: faust.App, settings: Settings) -> None:
     # It has no threads yet: they take it from this one.
     os.nice(settings.worker_niceness)
     memory.keep()
+    threads.share()
     app.finalize()
     worker = Worker(app, quiet=True, redirect_stdouts=False)
     worker.spinner = None  # no terminal to draw on: the log is the output

@@ -22,7 +22,7 @@ from pymongo.write_concern import WriteConcern
 
 from services.profile.build.store import ProfileStore
 from services.profile.resolve.store import IdentityStore
-from services.runtime import memory
+from services.runtime import memory, threads
 from services.runtime.publish import partition_of
 
 Outputs = dict[int, list[tuple[bytes, bytes, list[tuple[str, bytes]]]]]
@@ -57,6 +57,7 @@ class Bare:
     def __init__(self, given: StageLimit) -> None:
         self._given = given
         memory.keep()  # As a worker.
+        threads.share()
         client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(given.mongo_url)
         self._client = client
         self._database = client[given.database]

@@ -41,6 +41,8 @@ class Stored(Struct, Generic[T], frozen=True, kw_only=True):
     at: datetime
     """When it was last changed."""
     body: T | None
+    former: T | None = None
+    """Of a deleted one, what is still told of it."""
     published: bool = False
 
 
@@ -71,8 +73,16 @@ class Register(Generic[T]):
     """Changes the definitions of one kind."""
 
     def __init__(
-        self, kind: Kind, shelf: Shelf[T], sender: Sender, clock: Callable[[], datetime]
+        self,
+        kind: Kind,
+        shelf: Shelf[T],
+        sender: Sender,
+        clock: Callable[[], datetime],
+        *,
+        remains: Callable[[T], T | None] = lambda body: None,
     ) -> None:
+        """``remains``: what is still told of a deleted one; None: that there is none."""
+        self._remains = remains
         self._kind = kind
         self._shelf = shelf
         self._sender = sender
@@ -99,7 +109,8 @@ class Register(Generic[T]):
                 return None
             version = 1 if before is None else before.version + 1
             at = milliseconds(self._clock())  # what MongoDB keeps of a time
-            stored = Stored[T](name=name, version=version, at=at, body=after)
+            former = self._remains(body) if after is None and body is not None else None
+            stored = Stored[T](name=name, version=version, at=at, body=after, former=former)
             if await self._shelf.put(stored):
                 return await self._told(stored)
         raise Busy
@@ -129,30 +140,29 @@ class Register(Generic[T]):
         latest: Stored[T] | None = stored
         while latest is not None:
             stored = latest
-            await self._sender.send(_message(self._kind, stored))
+            await self._sender.send(self._message(stored))
             await self._shelf.published(stored)
             # A newer one may have been published before ours, and the topic keeps the last.
             latest = await self._shelf.get(stored.name)
             if latest is not None and latest.version <= stored.version:
                 latest = None
 
-
-def _message(kind: Kind, stored: Stored[T]) -> Message:
-    value = None
-    if stored.body is not None:
-        definition = Definition(
-            kind=kind,
-            name=stored.name,
-            version=stored.version,
-            updated_at=stored.at,
-            body=msgspec.to_builtins(stored.body),
+    def _message(self, stored: Stored[T]) -> Message:
+        kind, body, value = self._kind, stored.body or stored.former, None
+        if body is not None:
+            definition = Definition(
+                kind=kind,
+                name=stored.name,
+                version=stored.version,
+                updated_at=stored.at,
+                body=msgspec.to_builtins(body),
+            )
+            value = _encoder.encode(definition)
+        return Message(
+            topic=DEFINITIONS.name,
+            key=f"{kind}/{stored.name}",
+            value=value,
+            type="regulars.definition.changed.v1",
+            id=f"{kind}/{stored.name}/{stored.version}",
+            time=stored.at,
         )
-        value = _encoder.encode(definition)
-    return Message(
-        topic=DEFINITIONS.name,
-        key=f"{kind}/{stored.name}",
-        value=value,
-        type="regulars.definition.changed.v1",
-        id=f"{kind}/{stored.name}/{stored.version}",
-        time=stored.at,
-    )

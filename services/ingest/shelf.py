@@ -1,7 +1,7 @@
 """Definitions on MongoDB (``register.Shelf``): one collection for each kind.
 
-``{_id: name, version, at, body, deleted, published}``; ``body`` is the definition's Struct as
-JSON, in binary.
+``{_id: name, version, at, body, former, deleted, published}``; ``body``, and ``former`` of a
+deleted one, is the definition's Struct as JSON, in binary.
 """
 
 from typing import Any, Generic, TypeVar
@@ -42,6 +42,7 @@ class Definitions(Generic[T]):
             "version": stored.version,
             "at": stored.at,
             "body": None if stored.body is None else _encode(stored.body),
+            "former": None if stored.former is None else _encode(stored.former),
             "deleted": stored.body is None,
             "published": False,
         }
@@ -67,6 +68,10 @@ class Definitions(Generic[T]):
             name=document["_id"],
             version=document["version"],
             at=document["at"],
-            body=None if document["body"] is None else self._decoder.decode(document["body"]),
+            body=self._decoded(document["body"]),
+            former=self._decoded(document.get("former")),
             published=document["published"],
         )
+
+    def _decoded(self, body: bytes | None) -> T | None:
+        return None if body is None else self._decoder.decode(body)

@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.messages import Definition, Event, Identifier
+from services.ingest.sources.model import Source, remains
 from services.profile.resolve.rules.identifiers import TRUSTED, Sender, link_again, link_of
 from services.profile.resolve.rules.interactions import draft
 from services.profile.resolve.senders import Declared
@@ -23,7 +25,10 @@ class Definitions:
         self.current = {("source", "shop"): said}
 
 
-@pytest.mark.parametrize("kind", ["browser", "mobile", "chatwoot", "intercom", "meta", "mail"])
+OPEN = ["browser", "mobile", "chatwoot", "intercom", "meta", "mail", "of a later version"]
+
+
+@pytest.mark.parametrize("kind", OPEN)
 def test_where_anybody_may_say_who_they_are_nobody_vouches_for_it(kind: str) -> None:
     assert Declared(Definitions(kind=kind)).of("shop") == Sender(untrusted=True)
 
@@ -40,6 +45,16 @@ def test_the_settings_speak_for_sources_that_nobody_declared() -> None:
     assert [senders.of(name) for name in ("shop", "site", "till")] == [
         Sender(region="AT"), Sender(untrusted=True, region="DE"), Sender(region="DE"),
     ]  # fmt: skip
+
+
+def test_a_source_is_believed_no_more_once_it_is_deleted() -> None:
+    pages = Source(name="shop", kind="browser", default_region="AT", secrets={"a": ("b",)})
+    told = msgspec.to_builtins(remains(pages))
+    assert Declared(Definitions(**told)).of("shop") == Sender(untrusted=True, region="AT")
+    assert "secrets" not in told
+    server = msgspec.to_builtins(remains(Source(name="shop")))
+    assert Declared(Definitions(**server)).of("shop") == TRUSTED
+    assert Declared(Definitions(**server), ["shop"]).of("shop") == Sender(untrusted=True)
 
 
 TILL = "email:Till@Shop.example"

@@ -3,22 +3,27 @@
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+import msgspec
 import pytest
 from cryptography.fernet import Fernet
 
+from schemas.messages import Definition
 from schemas.validation import Fault
 from services.ingest.sources.directory import Directory, Unknown
 from services.ingest.sources.model import (
     KeyHash,
     Source,
+    remains,
     standing,
     with_key,
     with_secret,
     without_key,
     without_secret,
 )
+from services.ingest.sources.register import Register, Stored
 from services.ingest.sources.seals import NoSecretKeys, Seals
 from services.runtime.keys import digest
+from services.runtime.turn import Message
 from tests.ingesting import Published
 
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -160,9 +165,50 @@ def test_a_deleted_source_opens_nothing() -> None:
     directory = directory_of(published, clock)
     published.put(Source(name="web", keys=(key("fresh"),)))
     assert directory.by_key("fresh") is not None
-    published.drop("web")
-    assert directory.by_key("fresh") is None
-    assert directory.by_name("web") is None
+    for gone in (published.drop, lambda name: published.put(remains(Source(name=name)))):
+        gone("web")
+        assert directory.by_key("fresh") is None
+        assert directory.by_name("web") is None
+        assert directory.names() == ["storefront"]
+
+
+class Kept:
+    """Stored sources, and what was sent of them."""
+
+    def __init__(self) -> None:
+        self.latest: Stored | None = None
+        self.sent: list[Message] = []
+
+    async def get(self, name: str) -> Stored | None:
+        return self.latest
+
+    async def put(self, stored: Stored) -> bool:
+        self.latest = stored
+        return True
+
+    async def unpublished(self) -> list[Stored]:
+        return []
+
+    async def published(self, stored: Stored) -> None: ...
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+
+async def test_of_a_deleted_source_its_kind_is_told_so_that_nobody_believes_it_later() -> None:
+    kept = Kept()
+    register = Register(kept, kept, lambda: NOON)
+    pages = Source(name="web", kind="browser", keys=(key("fresh"),), default_region="AT")
+    for body in (pages, None):
+        await register.change("web", lambda _, body=body: body)
+    left = Source(name="web", kind="browser", enabled=False, default_region="AT", deleted=True)
+    assert kept.latest == Stored(name="web", version=2, at=NOON, body=None, former=left)
+    last = kept.sent[-1]
+    assert last.key == "source/web"
+    assert last.value is not None
+    assert msgspec.json.decode(last.value, type=Definition) == Definition(
+        kind="source", name="web", version=2, updated_at=NOON, body=msgspec.to_builtins(left)
+    )
 
 
 def test_a_key_ends_at_its_instant_without_any_change() -> None:

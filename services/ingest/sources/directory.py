@@ -133,7 +133,10 @@ def _published(definitions: DefinitionsView) -> dict[str, Source]:
     for (kind, name), definition in definitions.current.items():
         if kind == KIND:
             try:
-                found[name] = msgspec.convert(definition.body, Source)
+                source = msgspec.convert(definition.body, Source)
             except msgspec.ValidationError as error:
                 log.error("source does not fit", source=name, error=str(error))
+                continue
+            if not source.deleted:
+                found[name] = source
     return found

@@ -78,6 +78,22 @@ class Source(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Events that a process takes at once after a silence; None: see ``limiter``."""
     plan: str | None = None
     """The name of its tracking plan."""
+    deleted: bool = False
+    """There is none any more, and this is what is known of what it sent."""
+
+
+def remains(source: Source) -> Source:
+    """What is told of a deleted source: how its events go on being read, should they come again.
+
+    Who does not know ``deleted`` sees one that is switched off, without keys.
+    """
+    return Source(
+        name=source.name,
+        kind=source.kind,
+        enabled=False,
+        default_region=source.default_region,
+        deleted=True,
+    )
 
 
 def standing(source: Source, at: datetime) -> tuple[KeyHash, ...]:

@@ -8,7 +8,7 @@ from schemas.validation import Fault
 from services.ingest import register
 from services.ingest.register import Busy, Sender, Shelf
 from services.ingest.sources.directory import KIND
-from services.ingest.sources.model import Source
+from services.ingest.sources.model import Source, remains
 
 __all__ = ["Busy", "Change", "Register", "Stored"]
 
@@ -22,4 +22,4 @@ class Register(register.Register[Source]):
     """Changes sources."""
 
     def __init__(self, shelf: Shelf[Source], sender: Sender, clock: Callable[[], datetime]) -> None:
-        super().__init__(KIND, shelf, sender, clock)
+        super().__init__(KIND, shelf, sender, clock, remains=remains)

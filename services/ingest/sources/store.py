@@ -1,8 +1,8 @@
 """What ingest keeps of its sources in MongoDB (database ``ingest``).
 
 ``sources``
-    ``{_id: name, version, at, body, deleted, published}``: the sources as they were last
-    changed; ``body`` is ``model.Source`` as JSON, in binary. Write keys are hashed in it and
+    ``{_id: name, version, at, body, former, deleted, published}``: the sources as they were last
+    changed; ``body``, and ``former`` of what is told of a deleted one, is ``model.Source`` as JSON, in binary. Write keys are hashed in it and
     secrets sealed.
 ``activity``
     ``{_id: source/hour/run, source, hour, last_seen, accepted, ...}``: the counts of one hour

@@ -7,9 +7,17 @@ from schemas.messages import Definition, Identifier
 from services.profile.resolve.rules.identifiers import Sender
 from services.profile.resolve.rules.spelling import node_of, spelled
 
-OPEN_KINDS = frozenset({"browser", "mobile", "chatwoot", "intercom", "meta", "mail"})
-"""Kinds of sources in which anybody may say who they are: the key is in the page or the app, or
-a visitor types an address into a chat, or writes one as a mail's From."""
+BELIEVED_KINDS = frozenset(
+    [
+        *("server", "store", "history", "shopify", "woocommerce", "webhook"),
+        *("sendgrid", "ses", "mailgun", "postmark"),
+    ]
+)
+"""Kinds of sources that say who somebody is: a shop's own systems, and its providers.
+
+In all others (``browser``, ``mobile``, ``chatwoot``, ``intercom``, ``meta``, ``mail``) anybody
+may say who they are: the key is in the page or the app, or a visitor types an address into a
+chat, or writes one as a mail's From. A kind that is not known here is one of those."""
 
 
 class Definitions(Protocol):
@@ -20,7 +28,8 @@ class Definitions(Protocol):
 
 
 class Declared:
-    """Senders by the declared sources; others are trusted, unless the settings name them."""
+    """Senders by the declared sources, those that were deleted included: what they sent may come
+    again. Others are trusted, unless the settings name them."""
 
     def __init__(
         self,
@@ -52,7 +61,9 @@ class Declared:
 
     def _sender(self, source: str, body: Mapping[str, object]) -> Sender:
         region = body.get("default_region")
-        open_ = body.get("kind") in OPEN_KINDS or (not body and source in self._untrusted)
+        open_ = body.get("kind", "server") not in BELIEVED_KINDS
+        if not body or body.get("deleted"):
+            open_ = open_ or source in self._untrusted
         return Sender(open_, region if isinstance(region, str) else self._region, self._blocked)
 
 

@@ -159,10 +159,22 @@ class Split(Struct, frozen=True):
     reason: str
 
 
+class Refused(Struct, frozen=True):
+    """A message of which only the first ``kept`` identifiers are one person's."""
+
+    identifiers: list[Identifier]
+    kept: int
+    explanation: str
+    at: datetime
+    message_id: str
+    source: str = ""
+
+
 class Identity(Struct, frozen=True):
     identifiers: list[HeldIdentifier]
     merges: list[Merge]
     splits: list[Split] = []
+    refusals: list[Refused] = []
 
 
 class Interaction(Struct, frozen=True):

@@ -79,6 +79,14 @@ IDENTITY: dict[str, Any] = {
         }
     ],
     "splits": [{"at": MERGED, "actor": "bea", "reason": "Mother and daughter."}],
+    "refusals": [
+        {
+            "identifiers": [{"type": "user_id", "value": "u-a"},
+                            {"type": "email", "value": f"{number}@x.io"}],
+            "kept": 1, "reason": "limit", "explanation": "Too many of one type.", "at": MERGED,
+            "message_id": f"m-{number}", "source": "crm",
+        } for number in range(6, 17)
+    ],
 }  # fmt: skip
 
 
@@ -171,6 +179,10 @@ async def test_a_merge_is_undone_from_the_customers_page(stub: Stub, visitor: Us
     await visitor.open("/customers/p_a")
     await sees(visitor, "Merged with p_old on 2 Mar 2026", "Decided by sam: She told us.")
     await sees(visitor, "Kept apart from somebody since", "Decided by bea: Mother and daughter.")
+    await sees(
+        visitor, "email 9@x.io was named with user id u-a, and is not linked",
+        "Too many of one type.", "By message m-9 from crm", "And 1 more that are not linked.",
+    )  # fmt: skip
     stub.outcomes[f"POST {UNMERGE}"] = UNMERGED
     hint = "Both are then as if they had never been one, and nothing that comes joins them again."
     do(visitor, "submit", "form", hint, {"reason": "A colleague."})

@@ -5,18 +5,20 @@ from contextlib import contextmanager
 from functools import partial
 
 from services.console import words
-from services.console.answers import Identifier, Identity, Merge, Split
+from services.console.answers import Identifier, Identity, Merge, Refused, Split
 from services.console.client import Apis, Trouble
 from services.console.elements import Text, banner, box, card
 from services.console.pages.deciding import Deciding
 
 _UNDONE = "Both are then as if they had never been one, and nothing that comes joins them again."
 _TICKED = "Tick what is another person's. It is taken off, and nothing that comes joins it again."
+_MOST = 10
+"""Refused links that are shown."""
 _JOINED = "Both are then one person, whatever the limits say. An undo takes it back."
 
 
 def show(apis: Apis, profile_id: str, found: Identity | Trouble) -> None:
-    """Their identifiers, each merge with its reason and a way to undo it, and splits."""
+    """Their identifiers, each merge with a way to undo it, splits, and what did not link."""
     with card("Why this is one person"):
         if isinstance(found, Trouble):
             banner(found.message)
@@ -36,6 +38,7 @@ def show(apis: Apis, profile_id: str, found: Identity | Trouble) -> None:
             _merge(apis, profile_id, merge, number)
         for split in found.splits:
             _split(split)
+        _refusals(found.refusals)
         _joining(apis, profile_id)
 
 
@@ -84,6 +87,20 @@ def _split(split: Split) -> None:
     with box("div", "merge"):
         Text("p", f"Kept apart from somebody since {words.moment(split.at)}")
         Text("p", _by(split.actor, split.reason), "note")
+
+
+def _refusals(refused: list[Refused]) -> None:
+    """The latest first."""
+    for one in sorted(refused, key=lambda one: (one.at, one.message_id), reverse=True)[:_MOST]:
+        with box("div", "merge"):
+            names = [f"{words.code(each.type)} {each.value}" for each in one.identifiers]
+            kept, left = ", ".join(names[: one.kept]), ", ".join(names[one.kept :])
+            Text("p", f"{left} was named with {kept}, and is not linked")
+            Text("p", one.explanation, "note")
+            source = f" from {one.source}" if one.source else ""
+            Text("p", f"By message {one.message_id}{source}, {words.moment(one.at)}", "note")
+    if len(refused) > _MOST:
+        Text("p", f"And {len(refused) - _MOST} more that are not linked.", "note")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
@@ -104,6 +105,9 @@ def body(said: Said) -> bytes:
         "anonymousId": first.get("anonymous_id"),
         "context": context,
     }
+    claimed = [value for kind, value in said.names if kind == "user_id"][1:]
+    if claimed:  # which an alias alone can say
+        event |= {"type": "alias", "event": None, "properties": {}, "previousId": claimed[0]}
     return json.dumps({key: value for key, value in event.items() if value is not None}).encode()
 
 
@@ -126,6 +130,20 @@ def of_few() -> st.SearchStrategy[list[Said]]:
     """What few people say of few names: so that much of it is about the same."""
     names = st.one_of(few("user_id", 2), few("email", 2), few("loyalty_card", 2))
     return messages(most=6, names=names, things=few("anonymous_id", 2))
+
+
+@st.composite
+def of_aliases(draw) -> list[Said]:
+    """What few people say of few names, and a believed source of two accounts that are one."""
+    said = []
+    for one in draw(of_few()):
+        users = [name for name in one.names if name[0] == "user_id"]
+        other = draw(few("user_id", 3))
+        if users and not one.untrusted and other not in users and draw(st.booleans()):
+            names = (*one.names[: -len(one.devices) or None], other)
+            one = replace(one, names=(*names, *one.devices, ("anonymous_id", other[1])))
+        said.append(one)
+    return said
 
 
 @st.composite

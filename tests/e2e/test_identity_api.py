@@ -304,6 +304,29 @@ async def test_two_accounts_with_one_address_are_suggested_until_somebody_decide
     await post(api, path, {"verdict": verdict, "reason": "Again."}, 404)
 
 
+async def test_a_sixth_address_is_nobodys_and_an_alias_of_two_accounts_is_suggested(api, spine):
+    await spine.happened(
+        *(named("ann", number, email=f"{number}@x.io") for number in range(6)),
+        event("a1", 7, "alias", user_id="ann", previous_id="bob", source="crm"),
+        event("b1", 8, "identify", user_id="bob", source="crm"),
+    )
+    ann, bob = await person(api, "user_id/ann"), await person(api, "user_id/bob")
+    account = {"type": "user_id", "value": "ann"}
+    refusals = (await get(api, f"/v1/profiles/{ann['profile_id']}/identity"))["refusals"]
+    assert [(one["identifiers"], one["kept"], one["reason"]) for one in refusals] == [
+        ([account, {"type": "email", "value": "5@x.io"}], 1, "limit"),
+        ([account, {"type": "user_id", "value": "bob"}], 1, "limit"),
+    ]
+    assert (await api.get("/v1/profiles/by/email/5@x.io")).status_code == 404
+    (waits,) = (await get(api, "/v1/identity/suggestions"))["items"]
+    assert {one["profile_id"] for one in waits["people"]} == {ann["profile_id"], bob["profile_id"]}
+    assert [one["message_id"] for one in waits["evidence"]] == ["a1"]
+    path = f"/v1/identity/suggestions/{waits['suggestion_id']}"
+    await post(api, path, {"verdict": "accept", **WHY})
+    assert await person(api, "user_id/ann") == await person(api, "user_id/bob")
+    assert (await get(api, "/v1/identity/suggestions"))["items"] == []
+
+
 async def test_what_cannot_be_decided_is_a_problem_that_says_why(api, spine):
     await spine.happened(*KNOWN, event("x1", 9, "page", anonymous_id="a"),
                          event("x2", 9, "page", anonymous_id="b"))  # fmt: skip

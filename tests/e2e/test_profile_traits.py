@@ -90,6 +90,17 @@ def identify(message_id: str, seconds: float, source: str = "shop", **traits: An
 ANN = "/v1/profiles/by/user_id/ann"
 
 
+@pytest.mark.parametrize("arrival", [["m1", "m2", "m3"], ["m3", "m2", "m1"]])
+async def test_words_of_one_instant_stand_in_one_order_and_the_same_holds(api, spine, arrival):
+    for id_ in arrival:
+        await spine.happened(identify(id_, 1, plan=f"of {id_}"))
+    ann = await get(api, ANN)
+    words = (await get(api, f"/v1/profiles/{ann['profile_id']}/traits/plan/history"))["items"]
+    told = [(one["message_id"], one["holds"]) for one in words]
+    assert told == [("m1", False), ("m2", False), ("m3", True)]
+    assert ann["traits"]["plan"] == "of m3"
+
+
 # -- whom to believe ----------------------------------------------------------------------
 
 

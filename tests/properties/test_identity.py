@@ -28,7 +28,7 @@ from tests.identity_stories import (
     histories,
     messages,
     name,
-    of_few,
+    of_aliases,
     of_orders,
 )
 from tests.identity_world import FakePeople
@@ -148,7 +148,7 @@ async def test_an_order_that_names_nobody_is_whose_its_device_was_and_so_is_its_
 
 
 @tried(200)
-@given(histories(of_few()), st.integers(1, 3), st.booleans())
+@given(histories(of_aliases()), st.integers(1, 3), st.booleans())
 async def test_who_have_few_names_between_them_are_those_of_the_definitions(
     history: History, size: int, tight: bool
 ) -> None:

@@ -158,7 +158,36 @@ class TestTheIdentifiersOfAnEvent:
     def test_of_an_alias_link_the_previous_id_as_an_anonymous_one(self) -> None:
         link = link_of(event(type="alias", event=None, previous_id="old", user_id="u1"))
         assert link is not None
-        assert (link.identifiers, link.rule) == ([user("u1"), anonymous("old")], "alias")
+        assert (link.nodes, link.devices, link.rule) == (
+            [user("u1"), user("old")], [anonymous("old")], "alias",
+        )  # fmt: skip
+
+    def test_of_an_alias_claim_an_account_only_where_a_believed_source_names_two(self) -> None:
+        alias = {"type": "alias", "event": None, "anonymous_id": "a1"}
+        assert identifiers(**alias, previous_id="u1", user_id="u1") == [
+            user("u1"), anonymous("a1"), anonymous("u1"),
+        ]  # fmt: skip
+        for user_id in (None, "guest"):
+            assert identifiers(**alias, previous_id="u2", user_id=user_id) == [
+                anonymous("a1"), anonymous("u2"),
+            ]  # fmt: skip
+        open_ = link_of(event(**alias, previous_id="u2", user_id="u1"), Sender(untrusted=True))
+        assert open_ is not None
+        assert open_.nodes == [user("u1")]
+
+    def test_of_an_alias_the_account_that_it_claims_is_the_first_to_be_let_go(self) -> None:
+        said = event(
+            type="alias", event=None, previous_id="u2", user_id="u1",
+            context={"traits": {"email": "a@x.io"}},
+        )  # fmt: skip
+        link = link_of(said)
+        assert link is not None
+        assert link.identifiers == [user("u1"), email("a@x.io"), user("u2"), anonymous("u2")]
+        kept = draft(said, b"{}", link)
+        for accepted in (2, 3):  # and read again, whether it was let go or not
+            kept.identifiers = link.identifiers[:accepted] + link.devices
+            kept.ignored = link.identifiers[accepted:-1]
+            assert link_again(kept) == link
 
     def test_take_the_phone_number_of_a_person_in_one_form(self) -> None:
         traits = {"phone": "030 12345678"}
@@ -169,6 +198,24 @@ class TestTheIdentifiersOfAnEvent:
         assert nowhere is not None
         assert german.identifiers == [Identifier("phone", "+493012345678"), anonymous("a1")]
         assert (nowhere.identifiers, nowhere.blocked) == ([anonymous("a1")], [])
+
+    @pytest.mark.parametrize(
+        ("number", "found"),
+        [
+            (4915112345678, "+4915112345678"),
+            (15112345678, "+4915112345678"),
+            (3012345678, "+493012345678"),
+            *((wrong, None) for wrong in (-15112345678, 7, 0, True, 15112345678.5, 10**40)),
+        ],
+    )
+    def test_take_a_phone_number_that_is_a_json_number(
+        self, number: float, found: str | None
+    ) -> None:
+        said = link_of(
+            event(anonymous_id="a1", context={"traits": {"phone": number}}), Sender(region="DE")
+        )
+        assert said is not None
+        assert said.nodes == ([Identifier("phone", found)] if found else [])
 
     def test_take_external_ids_as_what_they_are(self) -> None:
         named = [
@@ -252,6 +299,10 @@ class TestAPhoneNumber:
         [
             ("+49 (30) 123-45678", None, "+493012345678"),
             ("0049 30 12345678", "DE", "+493012345678"),
+            ("4915112345678", "DE", "+4915112345678"),
+            ("436641234567", "AT", "+436641234567"),
+            ("4921123456", "DE", "+494921123456"),  # an area's number: 49 may be its beginning
+            ("4915112345678", None, None),
             ("030 12345678", None, None),
             ("12", "DE", None),
             ("0" * 12, "DE", None),

@@ -2,8 +2,8 @@
 
 ``sources``
     ``{_id: name, version, at, body, former, deleted, published}``: the sources as they were last
-    changed; ``body``, and ``former`` of what is told of a deleted one, is ``model.Source`` as JSON, in binary. Write keys are hashed in it and
-    secrets sealed.
+    changed; ``body``, and ``former`` of what is told of a deleted one, is ``model.Source`` as
+    JSON, in binary. Write keys are hashed in it and secrets sealed.
 ``activity``
     ``{_id: source/hour/run, source, hour, last_seen, accepted, ...}``: the counts of one hour
     and one run of a process (``activity.Hour``); 90 days.

@@ -70,5 +70,5 @@ def _day(value: Any) -> str:
 
 
 def _digits(value: Any) -> str:
-    digits = "".join(c for c in str(value) if c.isdecimal()) if isinstance(value, str) else ""
+    digits = "".join(c for c in folded(value) if c.isdecimal())
     return digits[-10:] if len(digits) >= _FEWEST_DIGITS else ""

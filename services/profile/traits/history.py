@@ -39,7 +39,8 @@ def routes() -> APIRouter:
             str | None, Query(max_length=2_000, description="`next` of the page before.")
         ] = None,
     ) -> Response:
-        """What was said under former ids is part of it.
+        """What was said under former ids is part of it. Words of one millisecond come in the
+        order of their message ids, whenever they arrived; of one instant the last one holds.
 
         It is read from the timeline, 5,000 interactions for a page: a page may be short, or
         empty, and have a `next` all the same.

@@ -49,6 +49,11 @@ class _Found:
         if identifier not in into:
             into.append(identifier)
 
+    def claim(self, kind: str, text: str) -> None:
+        """The same of what may be something else: nothing, unless it can be this kind."""
+        if spelled(kind, text) is not None:
+            self.judge(kind, text)
+
 
 def link_of(event: Event, sender: Sender = TRUSTED) -> Link | None:
     """What ``event`` says of identity, or None when it carries no usable identifier."""
@@ -60,9 +65,12 @@ def link_of(event: Event, sender: Sender = TRUSTED) -> Link | None:
     if event.anonymous_id is not None:
         found.judge("anonymous_id", event.anonymous_id)
     if event.type == "alias" and event.previous_id is not None:
-        # Nobody says which kind of id it was. Two user ids never join, so that it can
+        # Nobody says which kind of id it was. Two user ids never join, so what joins can
         # only be a device that the person held.
         found.judge("anonymous_id", event.previous_id)
+        if found.good[:1] and found.good[0].type == "user_id" and not sender.untrusted:
+            # Should it be an account's, too, the limit refuses the two, and people decide.
+            found.claim("user_id", event.previous_id)
     if "device" in event.context:
         _device(event.context["device"], found)
     if "externalIds" in event.context:
@@ -71,7 +79,7 @@ def link_of(event: Event, sender: Sender = TRUSTED) -> Link | None:
     if not good:
         return None
     if len(good) > 1:
-        good.sort(key=_rank)  # Stable: among equals, the event's own fields come first.
+        good = _inorder(good, event.type)
     nodes, devices = _parted(good)
     return Link(
         message_id=event.message_id,
@@ -89,7 +97,7 @@ def link_of(event: Event, sender: Sender = TRUSTED) -> Link | None:
 def link_again(said: Interaction) -> Link:
     """What a stored interaction said of identity when it came, whatever became of it."""
     let_go = [one for one in said.ignored if spelled(one.type, one.value) == one.value]
-    found = sorted(said.identifiers + let_go, key=_rank)
+    found = _inorder(said.identifiers + let_go, said.type)
     nodes, devices = _parted(found)
     return Link(
         message_id=said.interaction_id,
@@ -116,6 +124,19 @@ def _parted(found: list[Identifier]) -> tuple[list[Identifier], list[Identifier]
         else:
             nodes[node_of(one)] = None
     return list(nodes), devices
+
+
+def _inorder(found: list[Identifier], call: str) -> list[Identifier]:
+    """By trust. Stable: among equals, the event's own fields come first.
+
+    Of an alias a second user id is what it claims, and the first to be let go.
+    """
+    found = sorted(found, key=_rank)
+    if call != "alias":
+        return found
+    claimed = [one for one in found if one.type == "user_id"][1:]
+    personal = [one for one in found if one not in claimed and not is_device(one.type)]
+    return [*personal, *claimed, *(one for one in found if is_device(one.type))]
 
 
 def _rank(identifier: Identifier) -> int:
@@ -148,6 +169,8 @@ def _contacts(place: Any, sender: Sender, found: _Found) -> None:
             found.judge("email", email.strip().lower())
         else:
             found.judge("email", address)
+    if isinstance(phone, int) and not isinstance(phone, bool) and phone > 0:
+        phone = str(phone)
     # What is no number is no identifier either, and stays a trait.
     if isinstance(phone, str) and phone and spelled("phone", phone, sender.region):
         found.judge("phone", phone, sender.region)

@@ -40,17 +40,36 @@ def phone_number(text: str, region: str | None = None) -> str | None:
     """A number as E.164 has it, or None if there is no such number.
 
     ``region`` (ISO 3166, two letters) is where a number without a country is from; without
-    it, such a number tells nobody.
+    it, such a number tells nobody. A mobile number may have the region's own country in front
+    without a ``+``, as what is sent as a JSON number has.
     """
     if len(text) > _LONGEST_PHONE:
         return None
+    number = _bare_mobile(text, region) or _parsed(text, region)
+    if number is None:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _bare_mobile(text: str, region: str | None) -> phonenumbers.PhoneNumber | None:
+    """Where numbers have no fixed length, that country would be read as an area."""
+    if region is None or not (text.isascii() and text.isdigit()):
+        return None
+    country = phonenumbers.country_code_for_region(region)
+    if not country or not text.startswith(str(country)):
+        return None
+    number = _parsed("+" + text, None)
+    if number is None or phonenumbers.number_type(number) != phonenumbers.PhoneNumberType.MOBILE:
+        return None
+    return number
+
+
+def _parsed(text: str, region: str | None) -> phonenumbers.PhoneNumber | None:
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
-    if not phonenumbers.is_valid_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return number if phonenumbers.is_valid_number(number) else None
 
 
 def usable(value: str) -> bool:

@@ -16,6 +16,12 @@ from services.runtime.http import Problem
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
+_TOO_LARGE = (
+    "Since an upgrade this profile is too large to be stored, and takes nothing more. Its timeline "
+    "can be read (/interactions). An unmerge, or fewer computed traits, makes it smaller: it is "
+    "then computed again."
+)
+
 
 class People:
     """Profiles as build keeps them and persons as resolve does, under any of their ids."""
@@ -28,10 +34,16 @@ class People:
         self.policy = policy
 
     async def profile(self, profile_id: str) -> tuple[str, Kept]:
-        """(surviving id, what is kept); 404 if nobody is known by that id."""
-        found = (await self.known([profile_id])).get(profile_id)
+        """(surviving id, what is kept); 404 if nobody is known by that id.
+
+        503 while it is stored in another layout; 422 where it is too large for this one.
+        """
+        found = (await self._found([profile_id])).get(profile_id)
         if found is None:
             raise Problem(404, "Not Found", "There is no profile with this id.")
+        if found[1].too_large:
+            code = {"code": "profile_too_large"}
+            raise Problem(422, "Unprocessable Content", _TOO_LARGE, extra=code)
         return found
 
     async def told(self, profile_id: str) -> bytes:
@@ -49,8 +61,13 @@ class People:
     async def known(self, profile_ids: Sequence[str]) -> dict[str, tuple[str, Kept]]:
         """(surviving id, what is kept) by each id that somebody is known by.
 
-        503 while one of them is still stored in another layout.
+        503 while one of them is still stored in another layout. Those that are too large for
+        this one are left out.
         """
+        found = await self._found(profile_ids)
+        return {asked: one for asked, one in found.items() if not one[1].too_large}
+
+    async def _found(self, profile_ids: Sequence[str]) -> dict[str, tuple[str, Kept]]:
         found = await self.profiles.profiles(profile_ids)
         missing = [profile_id for profile_id in profile_ids if profile_id not in found]
         if missing:
@@ -59,7 +76,7 @@ class People:
             moved = {asked: into for asked, into in survivors.items() if into != asked}
             there = await self.profiles.profiles(moved.values()) if moved else {}
             found |= {asked: there[into] for asked, into in moved.items() if into in there}
-        if any(kept.unread for _, kept in found.values()):
+        if any(kept.unread and not kept.too_large for _, kept in found.values()):
             detail = "It is being computed again after an upgrade. Try again in a moment."
             raise Problem(503, "Service Unavailable", detail, headers={"Retry-After": "5"})
         return found

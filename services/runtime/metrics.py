@@ -122,7 +122,8 @@ COMPUTED_TRAITS = Gauge(
 )
 PROFILES_RECOMPUTED = Counter(
     "regulars_profile_recomputed_total",
-    "Profiles brought up to definitions: carried (no history was needed) or rebuilt.",
+    "Profiles brought up to definitions: carried (no history was needed), rebuilt, or left as "
+    "they were, since they would be too large to be stored.",
     ["way"],
 )
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from msgspec.json import encode
+from prometheus_client import REGISTRY
 
 from schemas.messages import Definition, Interaction
 from services.profile.build import documents, model
@@ -70,6 +71,10 @@ class Declared:
         self.current["computed_trait", key] = Definition(
             kind="computed_trait", name=key, version=1, updated_at=START, body=body
         )
+
+
+def recomputed(way: str) -> float:
+    return REGISTRY.get_sample_value("regulars_profile_recomputed_total", {"way": way}) or 0
 
 
 class Shop:
@@ -336,13 +341,29 @@ async def test_what_is_stored_in_an_older_layout_is_computed_again_and_never_mis
 
     monkeypatch.setattr(computed, "LAYOUT", 3)  # in which all are too large
     monkeypatch.setattr(documents, "STATE", "b3")
-    shop.build = shop.worker(Limits(state_bytes=10))
+    shop.build, before = shop.worker(Limits(state_bytes=10)), recomputed("left")
     await shop.build.assigned([shop.source])
     turn = await shop.turn()
     while turn.timers_set:  # they are looked at once
         turn = await shop.turn(timers=list(turn.timers_set.values()))
     known = await shop.profiles.load(["p0", "p1", "p2"], None)
     assert [(one.unread, one.version) for one in known.values()] == [(True, 1)] * 3
+    assert recomputed("left") - before == 3
+    with pytest.raises(Problem) as told:
+        await people.profile("p1")
+    assert (told.value.status, told.value.extra["code"]) == (422, "profile_too_large")
+    assert (await people.known(["p1", "gone"])).keys() == set()
+    more = await shop.resolved(did("Cart Viewed", 10, id="more", profile_id="p1"))
+    turn = await shop.turn(more)
+    assert [item.reason for item in turn.rejected] == ["profile_too_large"]
+
+    shop.build = shop.worker()  # and once more where they are not, as after an unmerge
+    monkeypatch.setattr(computed, "LAYOUT", 4)
+    await shop.build.assigned([shop.source])
+    turn = await shop.turn()
+    while turn.timers_set:
+        turn = await shop.turn(timers=list(turn.timers_set.values()))
+    assert (await people.profile("p1"))[1].state.interactions == 3
 
 
 async def test_a_former_id_leads_to_the_person_through_any_number_of_merges(shop):

@@ -32,6 +32,37 @@ async def test_orders_are_told_of_up_to_forty():
     assert "orders" not in before(await world.turn(world.says(orders[41])))
 
 
+def looked(seconds: float, brand: str, **agent: Any):
+    return did("Product Viewed", seconds, properties={"brand": brand}, context=agent)
+
+
+async def test_favourites_and_devices_are_told_of_as_the_version_before_had_them():
+    world = World()
+    phone, tablet = ({"device": {"type": "ios", "model": name}} for name in ("iPhone", "iPad"))
+    await world.turn(world.says(looked(1, "b", **phone)))
+    told = before(await world.turn(world.says(looked(2, "c", **tablet), looked(3, "c"))))
+    assert (told["favourite_brand"], [one["model"] for one in told["devices"]]) == (
+        "b", ["iPhone"],
+    )  # fmt: skip
+    bought = [{"product_id": "p", "price": 1, "quantity": 1, "brand": "d"}]
+    told = before(await world.turn(world.says(ordered(4, order_id="o", products=bought))))
+    assert told["orders"] is None
+    views = [looked(second, "e") for second in (5, 6, 7)]
+    told = before(await world.turn(world.says(*views)))
+    assert told["favourite_brand"] == "d"  # bought, which says more
+    many = [ordered(number, order_id=f"o{number}", products=[]) for number in range(8, 49)]
+    await world.turn(world.says(*many))
+    views = [looked(second, "f") for second in range(50, 54)]
+    told = before(await world.turn(world.says(ordered(60, order_id="x", products=[]), *views)))
+    assert not told.keys() & {"orders", "favourite_brand"}
+    assert (
+        before(await world.turn(world.says(*(looked(s, "g") for s in range(61, 66)))))[
+            "favourite_brand"
+        ]
+        == "d"
+    )
+
+
 async def test_computed_traits_are_told_of_up_to_a_hundred_entries():
     for definition, entries in (
         ({"window_seconds": 999}, "times"),

@@ -70,6 +70,8 @@ class Changes:
         self._cache = cache
         self._limits = limits
         self.rows: list[Row] = []
+        self.left = 0
+        """Profiles that could not be rebuilt: too large."""
 
     def announce(self, profile_id: str, work: Work, kept: Kept, touched: set[str]) -> bool:
         """Store a profile and, where anything is ``touched``, tell of it as a new version.
@@ -88,8 +90,7 @@ class Changes:
         stored = encode(kept)
         if len(stored) > self._limits.state_bytes:
             self._cache.evict(profile_id)
-            for record in work.records:
-                self._turn.reject(record, "profile_too_large")
+            self.refuse(work)
             return False
         search = search_of(state) if kept.version <= 1 or _is_searched(touched) else None
         self._put(profile_id, work, kept, (stored, search))
@@ -99,6 +100,11 @@ class Changes:
             if state.consent and not work.history:
                 self._ask(profile_id, work, kept, touched)
         return True
+
+    def refuse(self, work: Work) -> None:
+        """Take nothing of what comes for a profile that is too large."""
+        for record in work.records:
+            self._turn.reject(record, "profile_too_large")
 
     def _judge(self, earlier: Earlier, state: State, touched: set[str]) -> None:
         """Add to ``touched`` the consent that nobody spoke of, and is judged otherwise now."""
@@ -134,6 +140,7 @@ class Changes:
 
     def leave(self, profile_id: str, work: Work, kept: Kept, fingerprint: str) -> None:
         """Keep a profile that cannot be rebuilt as it is, and out of every further sweep."""
+        self.left += 1
         passed = msgspec.structs.replace(kept, fingerprint=fingerprint)
         stored = b"" if kept.unread else encode(kept)
         row = Row(profile_id, work.source.partition, passed, stored, None)

@@ -3,7 +3,8 @@
 The state stands under the name of its layout (``b``, ``b2``, ``b3``...), so no version reads, or
 writes over, what it does not understand. Of a document that has no state in our layout we know the
 version, where it went and whether it was rearranged: whoever comes upon it computes it again from
-its interactions, and a sweep comes upon all, since the layout is in each fingerprint.
+its interactions, and a sweep comes upon all, since the layout is in each fingerprint. One that is
+then too large to be stored says in which layout (``l``), so that nobody waits for it.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ OLDER = tuple(_name(layout) for layout in range(1, LAYOUT))
 
 def projection() -> dict[str, int]:
     """What ``kept_of`` needs of a document."""
-    return {STATE: 1, "v": 1, "i": 1, "x": 1}
+    return {STATE: 1, "v": 1, "i": 1, "x": 1, "l": 1}
 
 
 def kept_of(document: Mapping[str, Any]) -> Kept:
@@ -32,7 +33,9 @@ def kept_of(document: Mapping[str, Any]) -> Kept:
     stored = document.get(STATE)
     if stored is not None:
         return decode(stored)
-    return unread(document["v"], document.get("i"), rearranged="x" in document)
+    left = document.get("l") == STATE
+    into = document.get("i")
+    return unread(document["v"], into, rearranged="x" in document, too_large=left)
 
 
 def readable() -> dict[str, Any]:

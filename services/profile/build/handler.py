@@ -108,6 +108,8 @@ class Build:
                 changes.follow(work, kept.into)
             elif work.absorbed or work.rebuild:
                 olds[profile_id] = kept or Kept()
+            elif kept is not None and kept.too_large and work.said:
+                changes.refuse(work)
             elif kept is not None and kept.fingerprint != traits.fingerprint:
                 if not self._carried(turn, profile_id, (work, kept, befores), changes):
                     olds[profile_id] = kept
@@ -121,11 +123,12 @@ class Build:
         if olds:
             await writing.finish()  # What follows reads, and so needs the transaction.
             fresh = await self._renewal.rebuilt(turn, works, olds)
-            self._recomputed["rebuilt"] = len(fresh)
             for profile_id, kept in fresh.items():
                 person = works[profile_id], olds[profile_id], kept
                 self._renewal.renew(profile_id, person, befores, changes)
                 await writing.begin(changes.rows)
+            self._recomputed["rebuilt"] = len(fresh) - changes.left
+            self._recomputed["left"] = changes.left
         await writing.end(changes.rows)
 
     async def committed(self, turn: Turn) -> None:

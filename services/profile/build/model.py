@@ -259,6 +259,11 @@ class Kept(Struct, array_like=True, dict=True):
         return "unread" in self.__dict__
 
     @property
+    def too_large(self) -> bool:
+        """It is ``unread``, and for good: it was computed again, and is too large to be stored."""
+        return "too_large" in self.__dict__
+
+    @property
     def parts(self) -> Parts:
         """What of the published profile need not be made anew; not stored."""
         parts = self.made
@@ -272,11 +277,13 @@ class Kept(Struct, array_like=True, dict=True):
         return self.__dict__.get("parts")
 
 
-def unread(version: int, into: str | None, *, rearranged: bool) -> Kept:
+def unread(version: int, into: str | None, *, rearranged: bool, too_large: bool = False) -> Kept:
     """What is known of a profile that is stored in another layout."""
     kept = Kept(version=version, into=into, rearranged=rearranged)
     if into is None:  # Of where one went there is no more to know.
         kept.__dict__["unread"] = True
+        if too_large:
+            kept.__dict__["too_large"] = True
     return kept
 
 

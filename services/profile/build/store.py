@@ -4,8 +4,8 @@
 survivor's id (redirects only), f: fingerprint of its computed traits, e: email, u: user id,
 n: name (each lower case, missing where unknown), s: the minute of last seen, r: fingerprint of
 the exchange rates that its orders were valued at (only where there are orders), x: it was
-rearranged once (only then), b: the encoded ``Kept``}``; ``documents`` says under which name that
-stands in another layout.
+rearranged once (only then), l: it is too large for this layout (only then), b: the encoded
+``Kept``}``; ``documents`` says under which name that stands in another layout.
 A redirect stays for ever and has neither ``f`` nor ``s``.
 """
 
@@ -151,6 +151,8 @@ def _update(row: Row) -> dict[str, Any]:
     unknown = dict.fromkeys(documents.OLDER, "")
     if row.stored:
         values[documents.STATE] = row.stored
+    else:
+        values["l"] = documents.STATE
     if kept.rearranged:
         values["x"] = True
     if kept.worth is not None or kept.state.orders:

@@ -7,7 +7,7 @@ change them (orders, carts and other lists, computed traits). A rebuild leaves t
 it was.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,9 +16,10 @@ from msgspec import Raw
 
 from schemas.messages import Interaction, Money
 from services.profile.build.model import Computed, ConsentState, Kept, State, Write
-from services.profile.build.parts import Parts
+from services.profile.build.parts import Bought, Parts
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy
+from services.profile.build.rules.devices import devices_of
 from services.profile.build.rules.edits import shown
 from services.profile.build.rules.fold import PASSIVE
 from services.profile.build.rules.orders import ORDER_EVENTS
@@ -39,8 +40,11 @@ TOLD_NAMES = 200
 """Old values in one change, at most."""
 
 _NO_LIST = b"[]"
+_NOTHING = Bought()
 _LISTS = frozenset({"carts", "wishlists", "subscriptions", "conversations"})
 _HABITS = frozenset({"preferred_hour", "preferred_channel", "locale", "time_zone"})
+_FAVOURITES = ("favourite_category", "favourite_brand")
+_PACKED = _LISTS | {"orders", "devices", "computed"}
 _MOVING = ORDER_EVENTS | EVENTS
 """Events that may change orders or lists."""
 _json = msgspec.json.Encoder(order="deterministic").encode
@@ -52,12 +56,15 @@ class Earlier:
     """A profile as it was when a turn took it up; cheap, for every profile of every turn."""
 
     __slots__ = (
+        "bought",
         "computed",
         "consent",
         "counters",
+        "devices",
         "first_seen",
         "habits",
         "identifiers",
+        "kept",
         "last_seen",
         "lists",
         "members",
@@ -84,8 +91,15 @@ class Earlier:
             habits.responses.first,
             habits.locale,
             habits.time_zone,
+            habits.categories.first,
+            habits.brands.first,
         )
-        """What is published of them, but for favourites, which depend on orders, and devices."""
+        """What is published of them; of favourites, what holds for who has bought nothing."""
+        self.devices: dict[str, datetime] = habits.devices.copy()
+        self.bought: Bought | None = None if state.orders else _NOTHING
+        """What their orders told, where a turn may change them."""
+        self.kept = kept
+        """Changed meanwhile, but for what the turn does not speak of."""
         self.orders = b"" if state.orders else _NO_LIST
         """As told, if a turn may change them in place and they are not too many."""
         self.lists: Mapping[str, Any] = {}
@@ -104,6 +118,7 @@ class Earlier:
             if one.name in _MOVING:
                 if state.orders:
                     self.orders = _orders(state, kept.parts)
+                    self.bought = kept.parts.bought if self.orders else None
                 if has_any(state.commerce):
                     self.lists = commerce(state, kept.parts).copy()
                 break
@@ -126,7 +141,7 @@ class Earlier:
 
 
 def told(
-    earlier: Earlier, changed: Iterable[str], policy: Policy, traits: Traits
+    earlier: Earlier, changed: Collection[str], policy: Policy, traits: Traits
 ) -> dict[str, Any]:
     """The old values of the ``changed`` names, each as the published profile had it.
 
@@ -158,7 +173,11 @@ def told(
             values[name] = _habit(earlier, section)
         elif section == "revenue_base":
             values[name] = _worth(earlier.worth)
-        elif section in _LISTS or section == "orders" or section == "computed":
+        elif section in _FAVOURITES:
+            orders = _bought(earlier, changed)
+            if orders is not None:
+                values[name] = _favourite(earlier, orders, section)
+        elif section in _PACKED:
             packed = _packed(earlier, name, traits)
             room -= len(packed)
             if packed and room >= 0:
@@ -169,13 +188,30 @@ def told(
 
 
 def _habit(earlier: Earlier, name: str) -> int | str | None:
-    hour, channel, locale, zone = earlier.habits
+    hour, channel, locale, zone, *_ = earlier.habits
     if name == "preferred_hour":
         return int(hour) if hour else None
     if name == "preferred_channel":
         return channel or None
     word = locale if name == "locale" else zone
     return None if word is None else word.value
+
+
+def _bought(earlier: Earlier, changed: Collection[str]) -> Bought | None:
+    """What the orders of before told; None where it is not kept aside."""
+    kept = earlier.kept
+    if earlier.whole is not None:
+        return bought(earlier.whole, kept.made)
+    if earlier.bought is None and "orders" not in changed:
+        return bought(kept.state, kept.parts)
+    return earlier.bought
+
+
+def _favourite(earlier: Earlier, orders: Bought, name: str) -> str | None:
+    *_, category, brand = earlier.habits
+    if name == "favourite_category":
+        return orders.category or category or None
+    return orders.brand or brand or None
 
 
 def _worth(worth: Worth | None) -> Money | None:
@@ -186,6 +222,8 @@ def _worth(worth: Worth | None) -> Money | None:
 
 def _packed(earlier: Earlier, name: str, traits: Traits) -> bytes:
     """Orders, a list or a computed trait, as it was told; empty where it is not kept aside."""
+    if name == "devices":
+        return _json(devices_of(earlier.devices))
     whole = earlier.whole
     if name == "orders":
         return earlier.orders if whole is None else _orders(whole, None)

@@ -101,7 +101,7 @@ def world_of(said: Sequence[Said], rulings: Iterable[Ruling] = ()) -> World:
         (one.id, device)
         for one in said
         for device in one.devices
-        if one.personal and apart(splits, group_of(world, one.personal[0]) | {device})
+        if one.personal and keeps(splits, device, group_of(world, one.personal[0]))
     }
 
     def owns(name: Name) -> object:
@@ -160,6 +160,14 @@ def put_together(world: World, names: set[Name]) -> None:
 
 def apart(splits: list[Ruling], names: set[Name]) -> bool:
     return any(split.a & names and split.b & names for split in splits)
+
+
+def keeps(splits: list[Ruling], device: Name, names: set[Name]) -> bool:
+    """What joins have made one against a split still has each device that no split names."""
+    return any(
+        (device in split.a and names & split.b) or (device in split.b and names & split.a)
+        for split in splits
+    )
 
 
 def may_be_one(world, names, splits, joins, one, trusted_names) -> bool:
@@ -234,10 +242,7 @@ def is_kept(world, order, lead, rest) -> bool:
     said, void, joins = rest
     whose = person_of(world, lead, said, void, joins)
     others = {lead.devices[0]} | (whose if isinstance(whose, frozenset) else set())
-    return any(
-        (order in split.a and others & split.b) or (order in split.b and others & split.a)
-        for split in world.splits
-    )
+    return keeps(world.splits, order, others)
 
 
 def marks_on(device, said, void, joins):

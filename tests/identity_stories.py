@@ -168,10 +168,33 @@ def histories(draw, said=None) -> tuple[list[Said], list[Ruling], list[Said | Ru
     return said, made, order
 
 
+@st.composite
+def of_decisions(draw) -> tuple[list[Said], list[Ruling], list[Said | Ruling]]:
+    """What is decided of few names, some of which nobody ever says, and little that is said."""
+    names = st.one_of(few("user_id", 2), few("email", 2), few("loyalty_card", 1))
+    things = st.one_of(few("anonymous_id", 2), few("device_id", 1), st.just(("order", "server/o1")))
+    sides = st.one_of(
+        st.lists(names, min_size=1, max_size=2, unique=True),
+        st.lists(things, min_size=1, max_size=1),
+        st.lists(st.one_of(names, things), min_size=2, max_size=2, unique=True),
+    )
+    made = []
+    for number in range(draw(st.integers(2, 6))):
+        a, b = frozenset(draw(sides)), frozenset(draw(sides))
+        if not a & b and any(kind in TRUST for kind, _ in (*a, *b)):
+            at = NOON + timedelta(minutes=draw(instants))
+            kind = draw(st.sampled_from(["join", "join", "join", "split"]))
+            made.append(Ruling(f"d{number}", at, kind, a, b))
+    said = draw(messages(most=6, names=names, things=things))
+    before = draw(st.sampled_from([made, made, made[:1], []]))
+    after = draw(st.permutations([*said, *(one for one in made if one not in before)]))
+    return said, made, [*before, *after]
+
+
 def decision(ruling: Ruling) -> bytes:
     def side(names: frozenset[tuple[str, str]]) -> list[Identifier]:
         ranks = [*TRUST, *DEVICES]
-        inorder = sorted(names, key=lambda one: (ranks.index(one[0]), one))
+        inorder = sorted(map(known_as, names), key=lambda one: (ranks.index(one[0]), one))
         return [Identifier(*one) for one in inorder]
 
     said = IdentityDecision(

@@ -34,6 +34,7 @@ from tests.identity_stories import (
     bounded,
     decision,
     histories,
+    of_decisions,
 )
 from tests.told import check as check_changes
 from tests.tried import tried
@@ -217,7 +218,8 @@ SCHEDULES = st.lists(
 
 
 @tried(200)
-@given(histories(), st.lists(FACTS, min_size=15, max_size=15), SCHEDULES, st.booleans(),
+@given(st.one_of(histories(), of_decisions()),
+       st.lists(FACTS, min_size=15, max_size=15), SCHEDULES, st.booleans(),
        st.sampled_from([(OPEN, None), (CONFIRMED, "USD")]))  # fmt: skip
 async def test_each_profile_is_the_history_of_one_person_and_every_former_id_leads_there(
     history: tuple[list[Said], list[Ruling], list[Said | Ruling]],

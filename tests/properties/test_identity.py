@@ -29,6 +29,7 @@ from tests.identity_stories import (
     messages,
     name,
     of_aliases,
+    of_decisions,
     of_orders,
 )
 from tests.identity_world import FakePeople
@@ -81,6 +82,9 @@ def check(people: FakePeople, said: Sequence[Said], rulings=()) -> None:
     for person in living:
         for member in person.members:
             assert people.all[member].into == person.profile_id
+        said_of = {node for id_ in histories.get(person.profile_id, ()) for node in shown[id_]}
+        theirs = sorted(node_of(held.identifier) for held in person.identifiers)
+        assert theirs == sorted(node for node in said_of if node.type in TRUST)
         for held in person.identifiers:
             assert people.by[node_of(held.identifier)].profile_id == person.profile_id
     for has in people.by.values():
@@ -155,6 +159,14 @@ async def test_who_have_few_names_between_them_are_those_of_the_definitions(
     await play(history, size, tight=tight)
 
 
+@tried(200)
+@given(of_decisions(), st.integers(1, 6), st.booleans())
+async def test_whom_many_decisions_make_one_is_one_whoever_of_them_is_named_at_all(
+    history: History, size: int, tight: bool
+) -> None:
+    await play(history, size, tight=tight)
+
+
 async def test_what_a_page_said_first_and_a_server_after_it_is_known_to_both() -> None:
     ann, bob = name("email", 1), name("user_id", 2)
     said = [
@@ -215,6 +227,36 @@ async def test_decisions_that_meet_in_a_name_nobody_has_said_make_one_person_of_
     for number in range(1, len(said) + 1):
         for order in permutations([*joins, *said[:number]]):
             await play((said[:number], joins, list(order)), 1)
+
+
+async def test_a_name_that_was_joined_before_anybody_said_it_is_its_persons_like_any_other() -> (
+    None
+):
+    ann, bob, card = name("user_id", 1), name("user_id", 2), name("loyalty_card", 1)
+    joins = [
+        Ruling("d1", NOON, "join", frozenset({card}), frozenset({bob})),
+        Ruling("d2", NOON, "join", frozenset({ann}), frozenset({card})),
+    ]
+    for both in ((bob,), (bob, card)):
+        for untrusted in (False, True):
+            said = [Said("m1", NOON, (ann,)), Said("m2", NOON, both, untrusted)]
+            for order in permutations([*joins, *said]):
+                await play((said, joins, list(order)), 1)
+
+
+async def test_who_is_one_by_joins_against_a_split_keeps_the_devices_that_no_split_names() -> None:
+    ann, user, card = name("email", 1), name("user_id", 1), ("loyalty_card", "l1")
+    phone = ("anonymous_id", "a1")
+    sides = [("split", card, ann), ("join", card, user), ("join", ann, user), ("join", phone, user)]
+    decided = [
+        Ruling(f"d{number}", NOON, kind, frozenset({a}), frozenset({b}))
+        for number, (kind, a, b) in enumerate(sides)
+    ]
+    names = [(user, phone), (ann,), (user, card), (user, phone)]
+    said = [Said(f"m{number}", NOON, each) for number, each in enumerate(names)]
+    for order in permutations(said):
+        await play((said, decided, [*decided, *order]), 1)
+        await play((said, decided, [*order, *decided]), 1)
 
 
 async def test_a_device_is_whose_it_was_decided_to_be_also_where_no_message_may_name_them() -> None:

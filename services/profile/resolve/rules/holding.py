@@ -129,4 +129,4 @@ class Holding(Ground):
     def _apart(self, named: Identifier, profile_id: str) -> bool:
         person = self.people.get(profile_id)
         nodes = nodes_of(person) if person is not None else set()
-        return self.decided.parts({named, *nodes})
+        return self.decided.keeps(named, nodes)

@@ -85,13 +85,21 @@ class Graph(Holding):
             people = self._persons(accepted)
             if len(accepted) == 1:
                 return accepted, people, why
-            found = obstacle([nodes_of(person) for person in people], accepted, self.decided)
+            groups = [self._nodes_of(person, accepted) for person in people]
+            found = obstacle(groups, accepted, self.decided)
             if found is None and link.untrusted and sum(map(vouched, people)) > 1:
                 found = "two_vouched"
             if found is None:
                 return accepted, people, why
             why = why or found
             accepted.pop()
+
+    def _nodes_of(self, person: Person, named: Iterable[Identifier]) -> set[Identifier]:
+        """The person's, with those of ``named`` that only a decision has made theirs so far."""
+        nodes = nodes_of(person)
+        if self.decided.joins:
+            nodes.update(node for node in named if self._id(node) == person.profile_id)
+        return nodes
 
     def _judge_order(
         self,
@@ -143,8 +151,8 @@ class Graph(Holding):
         return list(free.values())
 
     def _add(self, person: Person, nodes: list[Identifier], link: Link, *, joined: bool) -> None:
-        """Give the person those of ``nodes`` that nobody has."""
-        fresh = [node for node in nodes if self._id(node) is None]
+        """Give the person those of ``nodes`` that nobody has, or that nobody has said."""
+        fresh = [node for node in nodes if self._id(node) is None or self._is_unsaid(node, person)]
         for node in fresh:
             said = said_of(link, node)
             held = Held(
@@ -166,6 +174,11 @@ class Graph(Holding):
             person.connected = max(person.connected or link.key, link.key)
             person.bridged = person.bridged or link.untrusted
             self.touch(person)
+
+    def _is_unsaid(self, node: Identifier, person: Person) -> bool:
+        """Whether only a decision has made it the person's so far."""
+        owner = self.owners[node]
+        return owner.unvouched and owner.contested and node not in nodes_of(person)
 
     def _refuse(self, link: Link, people: list[Person], accepted: int, because: Obstacle) -> None:
         refusal = Refusal(

@@ -58,8 +58,7 @@ def needed(
                 named.append(device.profile_id)
                 if device.marks:
                     need.holders[each] = device.profile_id
-        if len(link.nodes) > 1 or link.devices or not link.untrusted:
-            need.people.update(profile_id for profile_id in named if profile_id)
+        need.people.update(profile_id for profile_id in named if profile_id)
     return need
 
 
@@ -82,8 +81,10 @@ def says_nothing_new(
     """Whether all that an event names of persons and devices is one person's already."""
     nodes = link.nodes
     first = owners.get(nodes[0])
-    if first is None or not first.profile_id or (first.unvouched and not link.untrusted):
+    if first is None or not first.profile_id:
         return False
+    if first.unvouched and (first.contested or not link.untrusted):
+        return False  # Contested: it may be theirs by a decision, and not yet said.
     if len(nodes) > 1:
         if first.contested:
             return False

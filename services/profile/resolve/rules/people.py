@@ -101,7 +101,7 @@ def _decide_devices(past: Past, outcome: Outcome) -> None:
             continue
         nodes = outcome.parts.groups[link.nodes[0]].nodes
         for each in link.devices:
-            if each in past.decided.named and past.decided.parts({each, *nodes}):
+            if each in past.decided.named and past.decided.keeps(each, nodes):
                 outcome.apart.setdefault(link.message_id, []).append(each)
             elif each in marks:
                 marks[each].append(mark_of(link))

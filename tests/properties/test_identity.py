@@ -259,6 +259,37 @@ async def test_who_is_one_by_joins_against_a_split_keeps_the_devices_that_no_spl
         await play((said, decided, [*order, *decided]), 1)
 
 
+async def test_a_device_is_kept_from_whom_a_join_has_made_one_with_its_opponent_unseen() -> None:
+    ann, hers, phone = name("user_id", 1), name("user_id", 2), ("anonymous_id", "a1")
+    decided = [
+        Ruling("d1", NOON, "split", frozenset({phone}), frozenset({ann})),
+        Ruling("d2", NOON, "join", frozenset({ann}), frozenset({hers})),
+        Ruling("d3", NOON, "join", frozenset({hers}), frozenset({phone})),
+    ]
+    said = [Said("m1", NOON, (hers,)), Said("m2", NOON, (hers, phone))]
+    for order in permutations([*decided, *said]):
+        await play((said, decided, list(order)), 1)
+
+
+async def test_looking_again_at_a_device_keeps_what_was_decided_of_it_before_it_was_seen() -> None:
+    ann, phone = name("user_id", 1), ("anonymous_id", "a1")
+    joins = [
+        Ruling(id_, NOON, "join", frozenset({ann}), frozenset({phone})) for id_ in ("d2", "d1")
+    ]
+    said = [Said("m1", NOON, (phone,)), Said("m2", NOON, (ann,))]
+    for order in permutations(said):
+        resolve = Resolve()
+        timers = [
+            timer for one in joins for timer in (await resolve.take([one])).timers_set.values()
+        ]
+        assert [timer.key for timer in timers] == ["identity/anonymous_id:a1"]
+        turn = await resolve.take([], timers)
+        assert (resolve.people.written, turn.timers_set) == (set(), {})
+        for each in order:
+            await resolve.take([each])
+        check(resolve.people, said, joins)
+
+
 async def test_a_device_is_whose_it_was_decided_to_be_also_where_no_message_may_name_them() -> None:
     ann, bob, phone = name("email", 1), name("email", 2), ("anonymous_id", "a1")
     apart = Ruling("d1", NOON, "split", frozenset({ann}), frozenset({bob}))
@@ -288,23 +319,35 @@ async def test_a_device_that_was_decided_to_be_somebodys_is_theirs_after_a_login
 
 
 @tried(200)
-@given(messages(), st.integers(1, 6), st.randoms(use_true_random=False))
+@given(
+    st.one_of(histories(), of_decisions()),
+    st.integers(1, 6),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
 async def test_looking_again_and_hearing_again_change_nothing(
-    said: list[Said], size: int, random: Random
+    history: History, size: int, tight: bool, random: Random
 ) -> None:
+    with bounded(tight):
+        await look_again(history, size, random)
+
+
+async def look_again(history: History, size: int, random: Random) -> None:
+    said, decided, order = history
     resolve = Resolve()
-    for start in range(0, len(said), size):
-        await resolve.take(said[start : start + size])
+    for start in range(0, len(order), size):
+        await resolve.take(order[start : start + size])
     timers = [timer for turn in resolve.turns for timer in turn.timers_set.values()]
     before = standing(resolve.people)
-    random.shuffle(said)
+    random.shuffle(order)
     written = []
-    for batch, due in (([], timers), ([], timers), (said, [])):
+    for batch, due in (([], timers), ([], timers), (order, [])):
         turn = await resolve.take(batch, due)
         written.append(resolve.people.written)
         assert (turn.messages, turn.timers_set) == ([], {})
     assert written[1:] == [set(), set()]  # The first may store in order what was not.
     assert standing(resolve.people) == before
+    check(resolve.people, said, decided)
 
 
 async def test_a_device_that_changes_hands_too_often_is_nobodys_whatever_comes_first() -> None:

@@ -117,7 +117,7 @@ def _handed_on(component: Component) -> set[str]:
 
 
 def _told_by(device: Device) -> tuple[object, ...]:
-    return device.marks, device.shared, device.lead
+    return () if device.shared else (device.marks, device.lead)  # Shared it is nobody's.
 
 
 def _changed(component: Component, before: dict[str, Person]) -> set[str]:

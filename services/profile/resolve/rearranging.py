@@ -134,9 +134,11 @@ class Reader:
         seen = set[Identifier]().union(*seeds.devices.values())
         wanted = set(seeds.people) | await reading.owners(seen)
         wanted |= await reading.around_devices({*seeds.devices, *seen})
+        named = {*seeds.devices, *seen}
         for decision in seeds.decisions:
             wanted |= await reading.around_decision(decision)
-            wanted |= await reading.decided([*decision.a, *decision.b])
+            named.update(decision.a, decision.b)
+        wanted |= await reading.decided(named)  # Also where nobody is there yet.
         while True:
             while wanted:
                 wanted = await reading.read(wanted)
@@ -152,7 +154,7 @@ class Reader:
             if not strays:
                 break
             past.anew |= strays
-            wanted = await reading.around_devices(strays)
+            wanted = await reading.around_devices(strays) | await reading.decided(strays)
         return Component(past, outcome, rearranged(past, outcome), reading.stored)
 
 

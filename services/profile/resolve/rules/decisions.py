@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from schemas.messages import Identifier
 from services.profile.resolve.model import Decision
+from services.profile.resolve.rules.kinds import is_device
 
 Side = frozenset[Identifier]
 
@@ -34,6 +35,15 @@ class Decided(Struct, frozen=True):
             for a, b in self.splits
         )
 
+    def joined(self, nodes: Iterable[Identifier]) -> set[Identifier]:
+        """``nodes``, and those that joins have made one person's with them."""
+        found = set(nodes)
+        left = [set(ends_of(join)) for join in self.joins]
+        while met := [ends for ends in left if not ends.isdisjoint(found)]:
+            found.update(*met)
+            left = [ends for ends in left if ends not in met]
+        return found
+
     def counted(self, node: Identifier) -> Identifier:
         """What ``node`` counts as."""
         while node in self.same:
@@ -42,6 +52,15 @@ class Decided(Struct, frozen=True):
 
 
 NOTHING = Decided()
+
+
+def ends_of(join: Decision) -> list[Identifier]:
+    """What it makes one person's: of each side the first that names somebody.
+
+    Of a device and a name: the name is somebody, also where no message may have it.
+    """
+    names = ([one for one in side if not is_device(one.type)] for side in (join.a, join.b))
+    return [side[0] for side in names if side]
 
 
 def decided(decisions: Iterable[Decision]) -> Decided:

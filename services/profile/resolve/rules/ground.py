@@ -5,6 +5,7 @@ from hashlib import blake2b
 
 from schemas.messages import Identifier
 from services.profile.resolve.model import Changes, Device, Held, Link, Owner, Person, Rearranged
+from services.profile.resolve.rules.evidence import nodes_of
 from services.profile.resolve.rules.needs import Known
 from services.profile.resolve.rules.spelling import node_of
 
@@ -97,6 +98,11 @@ class Ground:
     def _id(self, node: Identifier) -> str | None:
         owner = self.owners.get(node)
         return self.survivor(owner.profile_id) if owner and owner.profile_id else None
+
+    def _nodes_of(self, person: Person) -> set[Identifier]:
+        """The person's, with those that only a decision has made theirs so far."""
+        nodes = nodes_of(person)
+        return self.decided.joined(nodes) if self.decided.joins else nodes
 
     def _put_device(self, named: Identifier, device: Device, profile_id: str) -> None:
         if named not in self.devices:

@@ -14,7 +14,6 @@ from services.profile.resolve.rules.devices import (
     mark_of,
     place,
 )
-from services.profile.resolve.rules.evidence import nodes_of
 from services.profile.resolve.rules.ground import Ground
 from services.profile.resolve.rules.kinds import SHARED_TURNS
 from services.profile.resolve.rules.needs import Known
@@ -128,5 +127,4 @@ class Holding(Ground):
 
     def _apart(self, named: Identifier, profile_id: str) -> bool:
         person = self.people.get(profile_id)
-        nodes = nodes_of(person) if person is not None else set()
-        return self.decided.keeps(named, nodes)
+        return person is not None and self.decided.keeps(named, self._nodes_of(person))

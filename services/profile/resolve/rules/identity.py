@@ -85,7 +85,7 @@ class Graph(Holding):
             people = self._persons(accepted)
             if len(accepted) == 1:
                 return accepted, people, why
-            groups = [self._nodes_of(person, accepted) for person in people]
+            groups = [self._nodes_of(person) for person in people]
             found = obstacle(groups, accepted, self.decided)
             if found is None and link.untrusted and sum(map(vouched, people)) > 1:
                 found = "two_vouched"
@@ -93,13 +93,6 @@ class Graph(Holding):
                 return accepted, people, why
             why = why or found
             accepted.pop()
-
-    def _nodes_of(self, person: Person, named: Iterable[Identifier]) -> set[Identifier]:
-        """The person's, with those of ``named`` that only a decision has made theirs so far."""
-        nodes = nodes_of(person)
-        if self.decided.joins:
-            nodes.update(node for node in named if self._id(node) == person.profile_id)
-        return nodes
 
     def _judge_order(
         self,

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from schemas.messages import Identifier
 from services.profile.resolve.model import Key, Link, Refusal
-from services.profile.resolve.rules.decisions import Decided
+from services.profile.resolve.rules.decisions import Decided, ends_of
 from services.profile.resolve.rules.fitting import Obstacle, obstacle
 from services.profile.resolve.rules.kinds import is_device
 
@@ -63,8 +63,7 @@ def partition(links: Iterable[Link], decided: Decided) -> Partition:
                 firsts[said] = link
     found = Partition()
     for join in decided.joins:
-        # Of a device and a name: the name is somebody, also where no message may have it.
-        ends = [end for end in (_first(join.a), _first(join.b)) if end is not None]
+        ends = ends_of(join)
         if ends:
             _join(found, ends)
     refused: list[tuple[Link, int, Obstacle]] = []
@@ -77,10 +76,6 @@ def partition(links: Iterable[Link], decided: Decided) -> Partition:
     for link, count, because in refused:
         _tell(found, link, count, because)
     return found
-
-
-def _first(side: Iterable[Identifier]) -> Identifier | None:
-    return next((node for node in side if not is_device(node.type)), None)
 
 
 def _fitting(

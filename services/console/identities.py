@@ -54,6 +54,21 @@ class Suggestion(Struct, frozen=True):
     found_at: datetime | None = None
 
 
+class LeftOut(Struct, frozen=True):
+    """How many people the last search did not compare with all, and whom messages named with
+    more others than are kept."""
+
+    crowded: int = 0
+    searched_at: datetime | None = None
+    overnamed: int = 0
+
+
+class Suggestions(Page[Suggestion], frozen=True):
+    """A page of the queue."""
+
+    left_out: LeftOut = LeftOut()
+
+
 class Outlook(Struct, frozen=True):
     """A person as they are, or would be."""
 
@@ -110,8 +125,8 @@ class Word(Struct, frozen=True):
 class Identities(Service):
     """Who is one person, and who decides it."""
 
-    async def suggestions(self, limit: int, cursor: str = "") -> Page[Suggestion]:
-        return await self.get(_SUGGESTIONS, Page[Suggestion], limit=limit, cursor=cursor)
+    async def suggestions(self, limit: int, cursor: str = "") -> Suggestions:
+        return await self.get(_SUGGESTIONS, Suggestions, limit=limit, cursor=cursor)
 
     async def suggestion(self, id_: str) -> Suggestion:
         return await self.get(f"{_SUGGESTIONS}/{part_of(id_)}", Suggestion)

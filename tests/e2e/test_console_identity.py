@@ -130,9 +130,14 @@ async def test_the_queue_says_who_and_why_and_how_surely(stub: Stub, visitor: Us
     await sees(visitor, "Ann O'Neil and u-b", "email, close family", "phone", "14.2", "likely")
     (link,) = visitor.find("Ann O'Neil and u-b").elements
     assert link.props["href"] == "/suggestions/p_a~p_b"
-    stub.answers[QUEUE] = page()
+    untold = {"crowded": 1_200, "searched_at": MERGED, "overnamed": 2}
+    stub.answers[QUEUE] = page() | {"left_out": untold}
     await visitor.open("/suggestions")
     await sees(visitor, "Nobody waits for a decision.", "regulars profile suggest --queue")
+    await sees(
+        visitor, "The search of 2 Mar 2026", "1,200 people share something with too many",
+        "2 people were named with so many others",
+    )  # fmt: skip
 
 
 async def test_a_pair_is_compared_tried_and_then_joined(stub: Stub, visitor: User) -> None:

@@ -299,7 +299,10 @@ async def test_two_accounts_with_one_address_are_suggested_until_somebody_decide
     ids = {(await person(api, f"user_id/{name}"))["profile_id"] for name in ("ann", "bob")}
     assert len(ids) == people
     await spine.happened(event("m4", 4, event="Cart Viewed", user_id="bob", context=mail))
-    assert await get(api, "/v1/identity/suggestions") == {"items": [], "next": None}
+    left_out = {"crowded": 0, "searched_at": None, "overnamed": 0}
+    assert await get(api, "/v1/identity/suggestions") == {
+        "items": [], "next": None, "left_out": left_out,
+    }  # fmt: skip
     assert (await person(api, "user_id/bob"))["interactions"] == {1: 3, 2: 2}[people]
     await post(api, path, {"verdict": verdict, "reason": "Again."}, 404)
 
@@ -411,7 +414,11 @@ async def test_the_likeliest_come_first_with_what_compares(api, spine):
     await post(api, path, {"verdict": "reject", "reason": "Sisters."})
     assert {"eve", "fay"} not in who((await get(api, "/v1/identity/suggestions"))["items"])
     assert (await api.get(path)).status_code == 404
-    assert await post(api, "/v1/identity/suggestions", {"pairs": pairs}) == {"queued": 0}
+    said = {"pairs": pairs, "crowded": 7}
+    assert await post(api, "/v1/identity/suggestions", said) == {"queued": 0}
+    left_out = (await get(api, "/v1/identity/suggestions"))["left_out"]
+    assert (left_out["crowded"], left_out["overnamed"]) == (7, 0)
+    assert left_out["searched_at"] is not None
     for call in (path, "/v1/identity/suggestions"):
         refused = await api.post(call, json={}, headers=READER)
         assert refused.status_code == 403

@@ -10,7 +10,7 @@ from services.profile.identity.desk import Desk
 from services.profile.identity.found import FoundPairs
 from services.profile.identity.scoring import Scorer
 from services.profile.identity.suggestions import Suggestions
-from services.profile.resolve.model import Changes, Held, Owner, Person, Refusal
+from services.profile.resolve.model import MOST_REFUSALS, Changes, Held, Owner, Person, Refusal
 from services.runtime.mongo import transaction
 from tests.spine import opened, settings_of
 
@@ -28,6 +28,8 @@ def somebody(number: int) -> Person:
         for each in (number, number + 1 if number % 4 == 0 else 0)
     )
     refusals = [Refusal([own, other], 1, "limit", at, f"r{number}")] if number % 2 == 0 else []
+    if number == 2:  # and is no more told of all who were named with this one
+        refusals *= MOST_REFUSALS
     held = [Held(own.type, own.value, at, f"m{number}")]
     return Person(f"p{number:04}", held, refusals=refusals)
 
@@ -45,14 +47,15 @@ async def test_a_long_queue_is_shown_whole_page_by_page(stack: Any) -> None:
         put = [(f"p{number:04}", f"p{number + 2:04}") for number in range(0, PEOPLE, 2)]
         await found.put(put)  # The last is of somebody who is not there.
 
-        seen, last = await queue.page(200, None)
+        seen, last, left_out = await queue.page(200, None)
+        assert left_out == {"crowded": 0, "searched_at": None, "overnamed": 1}
         await found.drop([put[0], put[-2]])  # What is decided meanwhile is not shown.
         while last is not None:
-            page, last = await queue.page(200, last)
+            page, last, _ = await queue.page(200, last)
             seen += page
         named = {f"p{number:04}~p{number + 1:04}" for number in range(0, PEOPLE, 4)}
         named |= {f"p0000~p{number:04}" for number in range(2, PEOPLE, 4)}
         shown = sorted(each["suggestion_id"] for each in seen)
         assert shown == sorted(named | {"~".join(pair) for pair in put[:-2]})
-        begun_anew, _ = await queue.page(200, None)
+        begun_anew, _, _ = await queue.page(200, None)
         assert begun_anew[0]["suggestion_id"] == "p0000~p0001"

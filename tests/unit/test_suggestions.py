@@ -288,6 +288,7 @@ def test_the_command_compares_those_with_a_user_id_and_trusts_a_whole_export_onl
     assert Export.queued == []
     queued = CliRunner().invoke(app, [*asked, "--queue"])
     assert "1 of them wait in the console" in queued.stderr
-    assert Export.queued == [("/v1/identity/suggestions", {"pairs": [[ANNS, OTHER]]})]
+    said = {"pairs": [[ANNS, OTHER]], "crowded": 0}
+    assert Export.queued == [("/v1/identity/suggestions", said)]
     refused = CliRunner().invoke(app, [*asked[:4], "--token", "wrong"])
     assert refused.exit_code == 1

@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 from services.console import words
 from services.console.elements import Cell, Column, Link, Pill, Text, box, empty, link, table
-from services.console.identities import Candidate, Suggestion
+from services.console.identities import Candidate, LeftOut, Suggestion
 from services.console.pages.visit import Visit
 
 TITLE = "Perhaps one person"
@@ -41,6 +41,7 @@ async def build(visit: Visit) -> None:
         "lead",
     )
     found = await visit.apis.identities.suggestions(PAGE, cursor)
+    _left_out(found.left_out)
     if not found.items:
         empty(
             "Nobody waits for a decision.",
@@ -55,6 +56,25 @@ async def build(visit: Visit) -> None:
         if found.next:
             following = urlencode({"cursor": found.next})
             link("Next page", f"/suggestions?{following}", "button")
+
+
+def _left_out(untold: LeftOut) -> None:
+    """Nobody should take the queue for whole where it is not."""
+    if untold.crowded and untold.searched_at is not None:
+        Text(
+            "p",
+            f"The search of {words.moment(untold.searched_at)} left pairs out: "
+            f"{words.count(untold.crowded)} people share something with too many to be compared "
+            "with all of them. They were compared with those who share more.",
+            "note",
+        )
+    if untold.overnamed > 1:
+        Text(
+            "p",
+            f"{words.count(untold.overnamed)} people were named with so many others that not all "
+            "is kept: pairs among them may be missing.",
+            "note",
+        )
 
 
 def name_of(one: Candidate) -> str:

@@ -2,6 +2,7 @@
 
 ``suggested`` ``{_id: "<smaller profile id>~<greater>", a, b, at}``. Whether a pair is yet to
 be decided is not kept here: that is told by who the two are now, and by the decisions.
+``searches`` ``{_id: "last", crowded, at}`` is how the last search for them went.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -21,6 +22,7 @@ class FoundPairs:
         self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._pairs = database["suggested"]
+        self._searches = database["searches"]
         self._clock = clock
 
     async def put(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -43,6 +45,16 @@ class FoundPairs:
         if pairs:
             ids = [f"{one}~{other}" for one, other in pairs]
             await self._pairs.delete_many({"_id": {"$in": ids}})
+
+    async def note(self, crowded: int) -> None:
+        """A search has ended: ``crowded`` people were not compared with all they may be."""
+        last = {"crowded": crowded, "at": self._clock()}
+        await self._searches.replace_one({"_id": "last"}, last, upsert=True)
+
+    async def noted(self) -> tuple[int, datetime | None]:
+        """The same of the last search, and when it ended; None: there was none."""
+        last = await self._searches.find_one({"_id": "last"}) or {}
+        return last.get("crowded", 0), last.get("at")
 
     async def all(self, at_once: int) -> AsyncIterator[list[Put]]:
         """All of them, in parts."""

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from schemas.messages import Identifier
 from services.profile.identity.found import FoundPairs, Put
-from services.profile.resolve.model import Decision, Person, Refusal
+from services.profile.resolve.model import MOST_REFUSALS, Decision, Person, Refusal
 from services.profile.resolve.rules.spelling import node_of
 from services.profile.resolve.store import IdentityStore
 
@@ -46,14 +46,19 @@ class Pairs:
         self._identities = identities
         self._found = found
 
-    async def all(self) -> AsyncIterator[list[Pair]]:
-        """Every pair, part by part; one that is there for both reasons comes twice."""
+    async def all(self) -> AsyncIterator[tuple[list[Pair], int]]:
+        """Every pair, part by part; one that is there for both reasons comes twice.
+
+        With each part, how many people it tells of who were named with more others than are
+        kept: a pair of two of them may be missing.
+        """
         last = None
         while people := await self._identities.refused(AT_ONCE, last):
-            yield list((await self._refused(people)).values())
+            full = sum(_has_account(one) and len(one.refusals) >= MOST_REFUSALS for one in people)
+            yield list((await self._refused(people)).values()), full
             last = people[-1].profile_id
         async for put in self._found.all(AT_ONCE):
-            yield await self.standing(put)
+            yield await self.standing(put), 0
 
     async def of(self, suggestion_ids: Collection[str]) -> dict[str, Pair]:
         """Those of these that are yet to be decided, by their ids."""

@@ -37,6 +37,8 @@ class Order(Struct, frozen=True):
     """How common each value was."""
     made_at: float
     """On the clock of ``Ranking``."""
+    full: int = 0
+    """People who were named with more others than are kept: see ``Pairs.all``."""
 
     def after(self, position: Position | None) -> list[tuple[float, str]]:
         """What comes after a position."""
@@ -77,7 +79,9 @@ class Ranking:
         began = self._clock()
         pairs: dict[tuple[str, str], None] = {}
         cards: dict[str, Card] = {}
-        async for part in self._pairs.all():
+        full = 0
+        async for part, untold in self._pairs.all():
+            full += untold
             wanted = {id_ for pair in part for id_ in pair.ids} - cards.keys()
             facts = await self._scorer.facts(wanted)
             cards |= {id_: known.card for id_, known in facts.items()}
@@ -87,4 +91,4 @@ class Ranking:
         places = [
             (-scores[pair].score if pair in scores else 0.0, BETWEEN.join(pair)) for pair in pairs
         ]
-        return Order(sorted(places), frequencies, began)
+        return Order(sorted(places), frequencies, began, full)

@@ -16,7 +16,7 @@ from services.profile.identity.ranking import Position
 from services.profile.identity.render import decided, identity
 from services.profile.identity.suggestions import Suggestions
 from services.profile.resolve.model import Decision
-from services.runtime.http import Page, decode_cursor, encode_cursor, require
+from services.runtime.http import decode_cursor, encode_cursor, require
 
 ProfileId = Annotated[str, Path(max_length=200, description="A profile id; a former one will do.")]
 
@@ -109,7 +109,7 @@ def routes() -> APIRouter:
     @router.get(
         "/identity/suggestions",
         summary="Who may be one person, for somebody to decide",
-        response_model=Page[shapes.Suggestion],
+        response_model=shapes.Suggestions,
         dependencies=[require("reader")],
     )
     async def list_suggestions(
@@ -121,8 +121,9 @@ def routes() -> APIRouter:
         never become one by themselves."""
         after = None if cursor is None else decode_cursor(cursor, Position)
         suggestions: Suggestions = request.app.state.suggestions
-        found, last = await suggestions.page(limit, after)
-        return _json({"items": found, "next": None if last is None else encode_cursor(last)})
+        found, last, left_out = await suggestions.page(limit, after)
+        following = None if last is None else encode_cursor(last)
+        return _json({"items": found, "next": following, "left_out": left_out})
 
     @router.post(
         "/identity/suggestions",
@@ -135,7 +136,7 @@ def routes() -> APIRouter:
         Who is one person already, has no user id, or was kept apart from the other is left out.
         """
         suggestions: Suggestions = request.app.state.suggestions
-        return shapes.Queued(queued=await suggestions.put(body.pairs))
+        return shapes.Queued(queued=await suggestions.put(body.pairs, body.crowded))
 
     @router.get(
         "/identity/suggestions/{suggestion_id}",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.profile.answers import Amount, Identifier
+from services.runtime.http import Page
 
 
 class HeldIdentifier(BaseModel):
@@ -220,6 +221,26 @@ class Suggestion(BaseModel):
     compared: list[Compared] = Field(description="The heaviest first.")
 
 
+class LeftOut(BaseModel):
+    """What is not in the queue though it may belong there."""
+
+    crowded: int = Field(
+        description="People who share something with so many that the last search did not "
+        "compare them with all of those."
+    )
+    searched_at: datetime | None = Field(description="When that search was; null: there was none.")
+    overnamed: int = Field(
+        description="People whom messages named with more others than are kept: a pair of two of "
+        "them may be missing."
+    )
+
+
+class Suggestions(Page[Suggestion]):
+    """A page of the queue, and what is left out of all of it."""
+
+    left_out: LeftOut
+
+
 ProfileId = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -230,6 +251,9 @@ class PairsBody(BaseModel):
         extra="forbid", json_schema_extra={"example": {"pairs": [["p_a1", "p_b2"]]}}
     )
     pairs: list[tuple[ProfileId, ProfileId]] = Field(max_length=500)
+    crowded: int | None = Field(
+        None, ge=0, le=2**53, description="Of the search that found them: see `left_out`."
+    )
 
 
 class Queued(BaseModel):

@@ -34,8 +34,8 @@ class Suggestions:
 
     async def page(
         self, limit: int, after: Position | None
-    ) -> tuple[list[dict[str, Any]], Position | None]:
-        """The likeliest first, and where to go on."""
+    ) -> tuple[list[dict[str, Any]], Position | None, dict[str, Any]]:
+        """The likeliest first, where to go on, and what is left out of the whole queue."""
         order = await self._ranking.order(begins=after is None)
         places = order.after(after)
         told: list[dict[str, Any]] = []
@@ -45,7 +45,9 @@ class Suggestions:
             seen += len(part)
             told += await self._told(await self._pairs.of(part), part, order.frequencies)
         score, last = places[seen - 1] if seen else (0.0, "")
-        return told, (-score, last) if seen < len(places) else None
+        crowded, searched_at = await self._found.noted()
+        left_out = {"crowded": crowded, "searched_at": searched_at, "overnamed": order.full}
+        return told, (-score, last) if seen < len(places) else None, left_out
 
     async def one(self, suggestion_id: str) -> dict[str, Any]:
         """A suggestion; 404 where there is none (any more)."""
@@ -63,11 +65,14 @@ class Suggestions:
             return await self._desk.join(first, second, asked)
         return await self._desk.part(first, second, asked)
 
-    async def put(self, pairs: Sequence[tuple[str, str]]) -> int:
+    async def put(self, pairs: Sequence[tuple[str, str]], crowded: int | None = None) -> int:
         """Put pairs in the queue; how many of them now stand there.
 
         Those who are one person already, have no user id, or were kept apart do not.
+        ``crowded``: how many people the search could not compare with all; None: unknown.
         """
+        if crowded is not None:
+            await self._found.note(crowded)
         async for before in self._found.all(AT_ONCE):
             still = {pair.ids for pair in await self._pairs.standing(before)}
             await self._found.drop(

@@ -56,7 +56,7 @@ def suggest(
         )
     if queue:
         try:
-            count = _queue(url, token, found)
+            count = _queue(url, token, found, many)
         except (httpx.HTTPError, msgspec.MsgspecError) as error:
             _errors.print(f"error: the profile API at {url}: {error}", markup=False)
             raise typer.Exit(1) from None
@@ -90,18 +90,17 @@ def _cards(url: str, token: str) -> Iterator[Card]:
         raise _Cut("the export was cut off; try again.")
 
 
-def _queue(url: str, token: str, found: list[Suggestion]) -> int:
-    """Put them in the queue; how many stand there."""
+def _queue(url: str, token: str, found: list[Suggestion], crowded: int) -> int:
+    """Put them in the queue, and how many were not compared with all; how many stand there."""
     import httpx
 
     count = 0
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     address = f"{url.rstrip('/')}/v1/identity/suggestions"
-    for start in range(0, len(found), _AT_ONCE):
+    for start in range(0, max(1, len(found)), _AT_ONCE):
         pairs = [[one.one, one.other] for one in found[start : start + _AT_ONCE]]
-        answer = httpx.post(
-            address, json={"pairs": pairs}, headers=headers, timeout=60, trust_env=False
-        )
+        said = {"pairs": pairs, "crowded": crowded}
+        answer = httpx.post(address, json=said, headers=headers, timeout=60, trust_env=False)
         answer.raise_for_status()
         count += msgspec.json.decode(answer.content, type=_Queued).queued
     return count

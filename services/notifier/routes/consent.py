@@ -14,22 +14,33 @@ from services.runtime.mongo import PyMongoError
 
 router = APIRouter(prefix="/v1/consent", tags=["consent"])
 
-Token = Annotated[str, Query(max_length=200, description="Of the link in the mail.")]
+Token = Annotated[str, Query(description="Of the link in the mail.")]
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    404: {"description": "Not a link of ours", **PAGE},
-    410: {"description": "The link is too old", **PAGE},
+    404: {"description": "Not a link of ours, or cut off", **PAGE},
+    410: {"description": "The link is too old, and nothing was confirmed by it", **PAGE},
 }
 
 
-@router.get("/confirm", summary="Ask", response_class=HTMLResponse, responses=_ANSWERS)
-async def ask(token: Token, office: Means) -> HTMLResponse:
-    """A page with a button. Changes nothing: scanners follow links."""
+@router.head("/confirm", include_in_schema=False)
+@router.get(
+    "/confirm",
+    summary="Ask",
+    response_class=HTMLResponse,
+    responses={**_ANSWERS, 503: {"description": "Try again", **PAGE}},
+)
+async def ask(office: Means, token: Token = "") -> HTMLResponse:
+    """A page with a button. Changes nothing: scanners follow links, by HEAD as well."""
     found = confirmation.opened(token, office.secret)
     if found is None:
         return shown(unsubscribe.UNKNOWN, 404)
-    if found[1] <= datetime.now(UTC):
-        return shown(confirmation.EXPIRED, 410)
-    return shown(confirmation.ASK)
+    message_id, ends = found
+    if ends > datetime.now(UTC):
+        return shown(confirmation.ASK)
+    try:
+        confirmed = await office.records.confirmed(message_id)
+    except PyMongoError:
+        return shown(unsubscribe.AWAY, 503)
+    return shown(confirmation.EXPIRED, 410) if confirmed is None else shown(confirmation.DONE)
 
 
 @router.post(
@@ -41,7 +52,7 @@ async def ask(token: Token, office: Means) -> HTMLResponse:
         503: {"description": "Stored or not, as the page says; try again", **PAGE},
     },
 )
-async def confirm(token: Token, office: Means, request: Request) -> HTMLResponse:
+async def confirm(office: Means, request: Request, token: Token = "") -> HTMLResponse:
     """What was granted counts from now on. Repeating it changes nothing."""
     found = confirmation.opened(token, office.secret)
     if found is None:

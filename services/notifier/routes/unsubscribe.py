@@ -17,9 +17,10 @@ router = APIRouter(prefix="/unsubscribe", tags=["unsubscribe"])
 _ANSWERS: dict[int | str, dict[str, Any]] = {404: {"description": "Not a link of ours", **PAGE}}
 
 
+@router.head("/{token}", include_in_schema=False)
 @router.get("/{token}", summary="Ask", response_class=HTMLResponse, responses=_ANSWERS)
 async def ask(token: str, office: Means) -> HTMLResponse:
-    """A page with a button. Changes nothing: scanners follow links."""
+    """A page with a button. Changes nothing: scanners follow links, by HEAD as well."""
     if unsubscribe.message_of(token, office.secret) is None:
         return shown(unsubscribe.UNKNOWN, 404)
     return shown(unsubscribe.ASK)

@@ -1,8 +1,11 @@
 """What build tells of consent that nobody spoke of: another word has decided it."""
 
+import json
+
+from services.profile.build.inbox import CHANGED
 from services.profile.build.rules.hearing import MOST_PURPOSES
 from tests.build_world import World, journal
-from tests.people import did
+from tests.people import ANN, at, confirmed, did
 
 
 def word(seconds: float, state: str, **said: str):
@@ -44,3 +47,28 @@ async def test_a_purpose_that_makes_room_for_another_is_told_of():
     assert change["changed"][0] == "consent.email/later"
     (change,) = journal(await world.turn(world.says(word(99, "denied", purpose="zz"))))
     assert change["changed"] == ["counters.Consent Updated"]
+
+
+async def test_another_address_tells_of_what_it_leaves_unconfirmed_whatever_names_it():
+    world = World()
+    named = did("Cart Viewed", 0, identifiers=(("email", ANN),))
+    await world.turn(world.says(named, word(1, "pending"), confirmed(2, at(1))))
+
+    def names(seconds: float, email: str | None, **event):
+        identifiers = (("email", email or ANN),)
+        traits = {"email": email} if event else None
+        return did("Moved", seconds, identifiers=identifiers, **event, traits=traits)
+
+    moves = [
+        names(3, "a@example.com"),  # an identifier alone, and the first by name
+        names(4, ANN, type="identify"),  # a trait alone: who is written to is Ann again
+        names(5, "a@example.com", type="identify"),
+        names(6, None, type="identify"),  # unset: the first identifier
+    ]
+    told = []
+    for move in moves:
+        turn = await world.turn(world.says(move))
+        (change,) = [json.loads(one.value) for _, one in turn.messages if one.type == CHANGED]
+        held = change["profile"]["consent"]["email"]
+        told.append(("consent.email" in change["changed"], held["state"]))
+    assert told == [(True, "denied"), (True, "granted"), (True, "denied"), (False, "denied")]

@@ -13,8 +13,10 @@ from services.profile.build.rules.confirming import requests_of
 from services.profile.build.rules.consent import (
     OPEN,
     Policy,
+    grants_of,
     permission,
     readdressed,
+    refused_at,
 )
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.hearing import MOST_ADDRESSES, MOST_PURPOSES
@@ -202,6 +204,11 @@ def test_readers_that_know_three_words_see_what_is_no_permission_as_denied():
     }
 
 
+def test_of_what_a_site_may_do_each_purpose_falls_by_its_own_word_alone():
+    said = (prefers(1, analytics=True), said_of(2, channel="web", state="withdrawn"))
+    assert answer(*said, channel="web", purpose="analytics") == (True, "granted", "consent_granted")
+
+
 # -- double opt-in ------------------------------------------------------------------------
 
 FIRST = did("Consent Updated", 1, properties=GRANT)
@@ -251,6 +258,37 @@ def test_a_grant_over_a_source_that_needs_no_confirmation_holds_beside_one_that_
     said = (till, said_of(5, **GRANT))
     assert answer(*said, confirm=["email@shop"]) == (True, "granted", "consent_granted")
     assert answer(*said, did("Unsubscribed", 3), confirm=["email@shop"]) == PENDING
+
+
+def test_what_was_refused_at_the_very_instant_of_such_a_grant_voids_it():
+    till = said_of(3, **GRANT)
+    till.source = "till"
+    said = (till, did("Unsubscribed", 3), said_of(5, **GRANT))
+    assert answer(*said, confirm=["email@shop"]) == PENDING
+
+
+@pytest.mark.parametrize(("own", "all_of_it"), [(1, 3), (3, 1)])
+def test_a_grant_of_a_purpose_is_void_by_the_later_of_its_refusal_and_marketings(own, all_of_it):
+    news = {"channel": "email", "purpose": "newsletter"}
+    till = said_of(2, state="granted", **news)
+    till.source = "till"
+    left = (said_of(own, state="denied", **news), did("Unsubscribed", all_of_it))
+    said = (till, *left, said_of(9, state="granted", **news))
+    asked = ["email/newsletter@shop"]
+    assert answer(*said, purpose="newsletter", confirm=asked) == PENDING
+    assert refused_at(ledger.state_of(said), "email/newsletter") == at(3)
+
+
+def test_a_purpose_of_which_nothing_was_said_was_refused_when_marketing_was():
+    state = ledger.state_of([did("Unsubscribed", 3)])
+    assert refused_at(state, "email/newsletter") == at(3)
+    assert refused_at(state, "sms") is None
+
+
+def test_another_policy_may_judge_what_was_granted_or_is_pending_and_nothing_else():
+    words = {"email": "granted", "sms": "pending", "push": "denied", "webhook": "withdrawn"}
+    said = [said_of(1, channel=channel, state=state) for channel, state in words.items()]
+    assert grants_of(ledger.state_of(said)) == {"consent.email", "consent.sms"}
 
 
 def test_a_confirmation_is_of_one_purpose():
@@ -314,6 +352,9 @@ def test_who_is_asked_to_confirm_has_an_address_and_a_grant_of_their_own():
     other = said_of(0.5, id="o", channel="sms", state="granted")
     assert requests(address, other, preference) == [("s", "email", False, False)]
     assert requests(update, identified(2, email=ANN)) == [("s", "email", True, True)]
+    named = did("Cart Viewed", 2, identifiers=(("email", ANN),))
+    assert requests(update, named) == [("s", "email", True, False)]
+    assert requests(update, named, identified(3, email=None)) == [("s", "email", True, False)]
     assert requests(update) == requests(address, prefers(1, analytics=True)) == []
     assert requests(address, update, said_of(2, channel="email", state="denied")) == []
     update.history = True

@@ -4,7 +4,7 @@ Fail-closed: no record means no message; of two words at the same instant the mo
 one holds; what cannot be understood, or must be confirmed and is not, is no permission.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -149,20 +149,17 @@ def readdressed(before: State, now: State, policy: Policy) -> set[str]:
     return {
         f"consent.{key}"
         for key, kept in now.consent.items()
-        if kept.state in _PERMISSIVE
-        and parts_of(key)[0] == "email"
+        if parts_of(key)[0] == "email"
         and "pending" in (standing(before, key, policy).state, standing(now, key, policy).state)
     }
 
 
-def overruled(before: State, now: State, touched: Iterable[str], policy: Policy) -> set[str]:
+def overruled(before: State, now: State, touched: Collection[str], policy: Policy) -> set[str]:
     """The names of other purposes that ``touched`` marketing consent has changed the answer of."""
-    channels = {name.removeprefix("consent.") for name in touched if name.startswith("consent.")}
     return {
         f"consent.{key}"
         for key in now.consent
-        if "/" in key
-        and parts_of(key)[0] in channels
+        if f"consent.{parts_of(key)[0]}" in touched
         and standing(before, key, policy) != standing(now, key, policy)
     }
 

@@ -271,6 +271,19 @@ async def test_a_device_is_kept_from_whom_a_join_has_made_one_with_its_opponent_
         await play((said, decided, list(order)), 1)
 
 
+async def test_who_named_in_vain_what_a_join_gave_to_nobody_known_has_it_once_that_is_undone() -> (
+    None
+):
+    address, hers, ann, bob = name("email", 1), *(name("user_id", number) for number in (2, 1, 3))
+    decided = [
+        Ruling("d1", NOON, "join", frozenset({address}), frozenset({hers})),
+        Ruling("d2", HEARD, "split", frozenset({hers}), frozenset({address})),
+    ]
+    said = [Said("m1", NOON, (ann, address)), Said("m2", NOON, (bob, address))]
+    for order in permutations([*decided, *said]):
+        await play((said, decided, list(order)), 1)
+
+
 async def test_looking_again_at_a_device_keeps_what_was_decided_of_it_before_it_was_seen() -> None:
     ann, phone = name("user_id", 1), ("anonymous_id", "a1")
     joins = [

@@ -40,6 +40,8 @@ def holding_of(node: Identifier, has: Owner | Device) -> Document:
             document["u"] = True
         if has.contested:
             document["c"] = True
+        if has.claimed:
+            document["r"] = list(has.claimed)
         return document
     if has.own:
         document["o"] = has.own

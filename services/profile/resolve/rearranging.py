@@ -245,10 +245,11 @@ class _Reading:
         return around | await self.around_devices(devices)
 
     async def owners(self, nodes: Collection[Identifier]) -> set[str]:
-        """Who has these."""
+        """Who has these, or named in vain what a decision has joined to nobody known."""
         await self._known(nodes)
         owners = [self.past.owners[each] for each in nodes if each in self.past.owners]
-        return {self._graph.survivor(owner.profile_id) for owner in owners if owner.profile_id}
+        found = {id_ for owner in owners for id_ in (owner.profile_id, *owner.claimed) if id_}
+        return {self._graph.survivor(profile_id) for profile_id in found}
 
     async def _persons(self, wanted: Collection[str]) -> dict[str, Person]:
         """The persons of these ids, whole: with every profile that they absorbed."""

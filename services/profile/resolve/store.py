@@ -101,7 +101,8 @@ class IdentityStore:
             if is_device(node.type):
                 devices[node] = device_of(document)
             else:
-                owners[node] = Owner(document["p"], "u" in document, "c" in document)
+                claimed = tuple(document.get("r", ()))
+                owners[node] = Owner(document["p"], "u" in document, "c" in document, claimed)
         return owners, devices
 
     async def people(

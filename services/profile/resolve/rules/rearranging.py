@@ -45,7 +45,7 @@ def rearranged(past: Past, outcome: Outcome) -> Rearranged:
         for found, profile_id in zip(outcome.found, current, strict=True)
         if found.device is not None
     }
-    _owners(result, past, outcome, by_group)
+    _owners(result, past, outcome, (by_group, current))
     _devices(result, past, outcome, (by_group, own, _led(past, outcome, current)))
     for message_id, whose in outcome.whose.items():
         ids = result.standing[current[whose]]
@@ -172,13 +172,18 @@ def _merge_of(
     return Merge(member, into, held.at, held.message_id, held.identifier, "late_evidence")
 
 
-def _owners(result: Rearranged, past: Past, outcome: Outcome, by_group: dict[int, Person]) -> None:
+def _owners(
+    result: Rearranged, past: Past, outcome: Outcome, people: tuple[dict[int, Person], list[str]]
+) -> None:
+    by_group, current = people
     named = {node for node in past.decided.named if not is_device(node.type)}
     for node in {*past.owners, *outcome.parts.groups, *named}:
         group = outcome.parts.groups.get(node)
         person = by_group.get(id(group)) if group is not None else None
         if person is None:
-            owner = Owner("", contested=node in named)
+            refused = group.refusals if group is not None else ()
+            vain = {current[outcome.whose[each.message_id]] for each in refused}
+            owner = Owner("", False, node in named, tuple(sorted(vain)[:MOST_REFUSALS]))
         else:
             unvouched = node not in outcome.parts.vouched
             owner = Owner(person.profile_id, unvouched, person.contested)

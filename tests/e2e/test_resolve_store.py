@@ -137,6 +137,15 @@ async def test_what_a_turn_changed_is_what_the_next_one_finds(
     assert await store.person("p_nobody") is None
 
 
+async def test_an_identifier_of_nobody_keeps_who_named_it_in_vain(
+    client: Client, store: IdentityStore
+) -> None:
+    nobodys = {BOB: Owner("", contested=True, claimed=("p_ann", "p_cyd")), ANN: Owner("")}
+    async with await client.start_session() as session, transaction(session):
+        await store.save([], Changes(owners={**nobodys}), session)
+    assert await store.owners(nobodys) == (nobodys, {})
+
+
 async def test_every_absorbed_profile_leads_straight_to_the_survivor(
     client: Client, store: IdentityStore
 ) -> None:

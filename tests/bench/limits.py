@@ -20,7 +20,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from msgspec import Struct
 
-from tests.bench.raw import Bare, StageLimit, publish
+from tests.bench.raw import Bare, StageLimit
 
 
 class ProducerLimit(Struct):
@@ -76,6 +76,19 @@ async def produce(given: ProducerLimit) -> None:
             print(done, flush=True)
 
     await asyncio.gather(tell(), *(drive(lane, mine) for lane, mine in lanes.items()))
+
+
+async def publish(
+    producer: Any, topic: str, partition: int, records: Sequence[tuple[bytes, bytes, Any]]
+) -> None:
+    """Send records of one partition in whole batches; returns when all are acknowledged."""
+    batch = producer.create_batch()
+    for key, value, headers in records:
+        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            await (await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+            batch.append(timestamp=None, key=key, value=value, headers=headers)
+    await (await producer.send_batch(batch, topic, partition=partition))
 
 
 class HttpLimit(Struct):

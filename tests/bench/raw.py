@@ -1,9 +1,11 @@
 """The raw transaction loop: what a stage costs when nothing is decided.
 
-Read a batch, insert documents of the same number and size in one transaction with one
-checkpoint, publish as many records of the same size, headers included; no rules, no reads, no
-stored outbox. What is written is text from the records that were read, as the stage's is: a
-database packs one byte repeated far faster.
+The stage's turn, with its own checkpoints and publisher: read a batch; in one transaction insert
+documents of the same number and size, and move each partition's checkpoint on with its outbox;
+publish as many records of the same size, headers included. No rules, nothing looked up, nothing
+decoded. What is written is text from the records that were read, as the stage's is: a database
+packs one byte repeated far faster. ``outbox`` false leaves the outbox out: faster, but what was
+not yet published when a worker dies would then be lost.
 """
 
 import asyncio
@@ -13,19 +15,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from motor.motor_asyncio import AsyncIOMotorClient
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct, field
 from pymongo import InsertOne, UpdateOne
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from services.profile.build.store import ProfileStore
 from services.profile.resolve.store import IdentityStore
 from services.runtime import memory, threads
-from services.runtime.publish import partition_of
-
-Outputs = dict[int, list[tuple[bytes, bytes, list[tuple[str, bytes]]]]]
+from services.runtime.checkpoints import Advance, Checkpoints, encode, stamp
+from services.runtime.mongo import connect, transaction
+from services.runtime.publish import Packed, Publisher, partition_of
+from services.runtime.settings import Settings
+from services.runtime.turn import Output, Source
 
 
 class StageLimit(Struct):
@@ -49,6 +50,8 @@ class StageLimit(Struct):
     beside: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Collection -> (an insert for every so many records, bytes)."""
     batch: int = 2_000
+    outbox: bool = True
+    """Whether it is stored."""
 
 
 class Bare:
@@ -58,19 +61,29 @@ class Bare:
         self._given = given
         memory.keep()  # As a worker.
         threads.share()
-        client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(given.mongo_url)
-        self._client = client
-        self._database = client[given.database]
+        settings = Settings(kafka_url=given.kafka_url, mongo_url=given.mongo_url, namespace="")
+        self._client = connect(settings)
+        self._database = self._client[given.database]
         self._collection = self._database["profiles" if given.upsert else "interactions"]
+        self._publisher = Publisher(settings, "raw")
         self._headers = [(name, value.encode()) for name, value in given.output_headers]
         self._now = datetime.now(UTC)
         self._count = 0
 
     async def run(self) -> None:
+        """Until it is ended."""
         given = self._given
         await IdentityStore(self._database).prepare()  # the same indexes
         await ProfileStore(self._database).prepare()
-        await self._database["checkpoints"].insert_one({"_id": "offset", "offset": 0})
+        session = await self._client.start_session()
+        checkpoints = Checkpoints(self._client, self._database, session)
+        await checkpoints.prepare()
+        sources = {
+            TopicPartition(name, number): Source(f"raw/{name}/{number}", name, number)
+            for name, count in given.inputs.items()
+            for number in range(count)
+        }
+        await checkpoints.take(list(sources.values()))
         consumer = AIOKafkaConsumer(
             bootstrap_servers=given.kafka_url,
             auto_offset_reset="earliest",
@@ -78,39 +91,52 @@ class Bare:
             fetch_max_wait_ms=10,  # or it would wait for partitions that are at their end
             max_partition_fetch_bytes=2_000_000,
         )
-        producer = AIOKafkaProducer(
-            bootstrap_servers=given.kafka_url,
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=900_000,
-            max_request_size=12_000_000,
-        )
         await consumer.start()
-        await producer.start()
-        consumer.assign([TopicPartition(n, p) for n, c in given.inputs.items() for p in range(c)])
-        session = await self._client.start_session()
+        await self._publisher.start()
+        consumer.assign(list(sources))
         gc.collect()
         gc.freeze()
         publishing = asyncio.ensure_future(asyncio.sleep(0))
         while True:
             batches = await consumer.getmany(timeout_ms=1_000, max_records=given.batch)
-            records = [record for batch in batches.values() for record in batch]
-            if not records:
+            batches = {sources[partition]: batch for partition, batch in batches.items() if batch}
+            if not batches:
                 continue
-            async with session.start_transaction(
-                ReadConcern("snapshot"), WriteConcern("majority", j=True)
-            ):
-                outputs = await self._store(records, session)
+            async with transaction(session):
+                records = [record for batch in batches.values() for record in batch]
+                writing = asyncio.ensure_future(self._store(records, session))
+                await asyncio.sleep(0)  # As the stage: it is on its way meanwhile.
+                advances = [self._advance(source, batch) for source, batch in batches.items()]
+                await writing
                 await publishing
-                await self._database["checkpoints"].update_one(
-                    {"_id": "offset"}, {"$inc": {"offset": len(records)}}, session=session
-                )
-            publishing = asyncio.ensure_future(self._publish(producer, outputs))
+                at = stamp()
+                packing = asyncio.ensure_future(self._pack(advances, at))
+                await checkpoints.commit(session, advances, at)
+            for advance in advances:
+                advance.source.offset = advance.offset
+            publishing = asyncio.ensure_future(self._post(packing))
 
-    async def _store(self, records: Sequence[Any], session: Any) -> Outputs:
-        return await (self._upserts if self._given.upsert else self._inserts)(records, session)
+    def _advance(self, source: Source, records: Sequence[Any]) -> Advance:
+        outputs = self._outputs(records)
+        offset = records[-1].offset + 1
+        advance = Advance(source, offset, source.seq + len(outputs), {}, outputs)
+        if self._given.outbox:
+            encode([advance])
+        else:
+            advance.outbox = b""
+        return advance
 
-    async def _inserts(self, records: Sequence[Any], session: Any) -> Outputs:
+    async def _pack(self, advances: Sequence[Advance], at: int) -> Packed:
+        outputs = [output for advance in advances for output in advance.outputs]
+        return await self._publisher.pack(outputs, at)
+
+    async def _post(self, packing: asyncio.Future[Packed]) -> None:
+        await self._publisher.post(await packing)
+
+    async def _store(self, records: Sequence[Any], session: Any) -> None:
+        await (self._upserts if self._given.upsert else self._inserts)(records, session)
+
+    async def _inserts(self, records: Sequence[Any], session: Any) -> None:
         """As resolve: every record becomes a document, some bring others with them."""
         beside: dict[str, list[InsertOne[dict[str, Any]]]] = defaultdict(list)
         documents = []
@@ -134,9 +160,8 @@ class Bare:
         for name, writes in beside.items():
             await self._database[name].bulk_write(writes, ordered=False, session=session)
         await self._collection.insert_many(documents, ordered=False, session=session)
-        return self._outputs(records)
 
-    async def _upserts(self, records: Sequence[Any], session: Any) -> Outputs:
+    async def _upserts(self, records: Sequence[Any], session: Any) -> None:
         """As build: every person of the batch is written once."""
         people = {record.key: record for record in records}
         writes = [
@@ -156,37 +181,23 @@ class Bare:
             for key, record in people.items()
         ]
         await self._collection.bulk_write(writes, ordered=False, session=session)
-        return self._outputs(people.values())
 
-    def _outputs(self, records: Any) -> Outputs:
-        outputs: Outputs = defaultdict(list)
-        for record in records:
-            partition = partition_of(record.key, self._given.output_partitions)
-            value = text_of(record.value, self._given.output_bytes)
-            outputs[partition].append((record.key, value, self._headers))
-        return outputs
-
-    async def _publish(self, producer: Any, outputs: Outputs) -> None:
-        acks = [
-            publish(producer, self._given.output, partition, records)
-            for partition, records in outputs.items()
+    def _outputs(self, records: Sequence[Any]) -> list[Output]:
+        given = self._given
+        if given.upsert:
+            records = list({record.key: record for record in records}.values())
+        return [
+            Output(
+                given.output,
+                partition_of(record.key, given.output_partitions),
+                record.key,
+                text_of(record.value, given.output_bytes),
+                self._headers,
+            )
+            for record in records
         ]
-        await asyncio.gather(*acks)
 
 
 def text_of(value: bytes, size: int) -> bytes:
     """``size`` bytes, of ``value`` as often as it takes."""
     return (value * (size // len(value) + 1))[:size]
-
-
-async def publish(
-    producer: Any, topic: str, partition: int, records: Sequence[tuple[bytes, bytes, Any]]
-) -> None:
-    """Send records of one partition in whole batches; returns when all are acknowledged."""
-    batch = producer.create_batch()
-    for key, value, headers in records:
-        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-            await (await producer.send_batch(batch, topic, partition=partition))
-            batch = producer.create_batch()
-            batch.append(timestamp=None, key=key, value=value, headers=headers)
-    await (await producer.send_batch(batch, topic, partition=partition))

@@ -1,7 +1,8 @@
 """resolve and build draining what waits for them, alone and together, beside the raw loop.
 
 A pair is: resolve alone drains the events, build alone drains what resolve wrote, then the
-raw transaction loop twice, with documents and records of the sizes that were measured.
+raw transaction loop with documents and records of the sizes that each was measured to have, once
+as it is and once without a stored outbox.
 """
 
 import asyncio
@@ -31,6 +32,9 @@ _ROLES = ("client", "mongod", "broker")
 _HEAD = 0.15
 """The part that is handled before the clock starts: caches and code are warm then."""
 _CHUNK = 4_000
+
+Limited = tuple[Run, Run, Run]
+"""A stage, the raw loop, and that without a stored outbox."""
 
 RESOLVE = ("profile", "profile-resolve")
 BUILD = ("profile", "profile-build")
@@ -80,22 +84,24 @@ class Drain:
 async def bench(world: World, report: Report, steps: Steps) -> None:
     """Both stages, alone and together."""
     events = accepted(15_000 if world.quick else 60_000)
-    resolve: list[tuple[Run, Run]] = []
-    build: list[tuple[Run, Run]] = []
+    alone = {"resolve alone": list[Limited](), "build alone": list[Limited]()}
     both: list[Run] = []
     for number in range(world.pairs):
         if number and steps.late():
             break
         steps.say(f"resolve and build alone, pair {number + 1} of {world.pairs}")
         async with Namespace(world, f"alone{number}") as space:
-            await _pair(space, events, resolve, build, number)
+            for name, run in zip(alone, await _pair(space, events, number), strict=True):
+                alone[name].append(run)
         steps.say(f"resolve and build together, {number + 1} of {world.pairs}")
         async with Namespace(world, f"both{number}") as space:
             both.append(await _together(space, events))
     section = "Stages draining"
-    for name, runs in (("resolve alone", resolve), ("build alone", build)):
-        row = paired(runs, name, "raw transaction loop", _ROLES)
+    for name, runs in alone.items():
+        row = paired([(run, loop) for run, loop, _ in runs], name, "raw transaction loop", _ROLES)
         report.add(section, _noted(row, shares(runs[-1][0]), NOTES[name]))
+        pairs = [(run, loop) for run, _, loop in runs]
+        report.add(section, paired(pairs, "the same", "no outbox stored", _ROLES))
     row = single(both, "resolve and build together", ("resolve", "build", "mongod", "broker"))
     report.add(section, _noted(row, shares(both[-1]), NOTES["together"]))
 
@@ -109,8 +115,8 @@ NOTES = {
         "A flat profile of the worker's Python: 21 % is reading events ahead of their turn "
         "(decoding, checking, who is named), 17 % whose they are and encoding the interactions, "
         "15 % and 13 % Kafka's records on the way in and on the way out, 9 % headers and outbox, "
-        "a tenth the MongoDB driver and its threads. The raw loop stores no outbox and looks "
-        "nothing up; both keep the memory of a turn for the next one, and both let the driver's "
+        "a tenth the MongoDB driver and its threads. The raw loop looks nothing up; it stores "
+        "an outbox as the stage does. Both keep the memory of a turn for the next one, and both let the driver's "
         "threads go on within half a millisecond."
     ),
     "build alone": (
@@ -126,21 +132,17 @@ NOTES = {
 
 
 async def _pair(
-    space: Namespace,
-    events: Sequence[Accepted],
-    resolve: list[tuple[Run, Run]],
-    build: list[tuple[Run, Run]],
-    number: int,
-) -> None:
+    space: Namespace, events: Sequence[Accepted], number: int
+) -> tuple[Limited, Limited]:
     await fill(space, events)
     real_resolve = await _alone(space, RESOLVE, EVENT_TOPICS)
     real_build = await _alone(space, BUILD, (INTERACTIONS.name,))
     async with Namespace(space.world, f"limit{number}") as other:
         given = await like_resolve(space, other, EVENT_TOPICS, len(events))
-        resolve.append((real_resolve, await _bare(space, other, given, EVENT_TOPICS)))
-        await other.client.drop_database(other.settings.database("profile"))
+        resolve = (real_resolve, *await _limits(space, other, given, EVENT_TOPICS))
         given = await like_build(space, other)
-        build.append((real_build, await _bare(space, other, given, (INTERACTIONS.name,))))
+        build = (real_build, *await _limits(space, other, given, (INTERACTIONS.name,)))
+    return resolve, build
 
 
 async def _alone(space: Namespace, of: tuple[str, str], topics: Sequence[str]) -> Run:
@@ -171,6 +173,18 @@ async def _together(space: Namespace, events: Sequence[Accepted]) -> Run:
 # -- the limit ----------------------------------------------------------------------------------
 
 
+async def _limits(
+    space: Namespace, other: Namespace, given: StageLimit, topics: Sequence[str]
+) -> tuple[Run, Run]:
+    """The raw loop as it is, and without a stored outbox."""
+    runs = []
+    for outbox in (True, False):
+        limit = msgspec.structs.replace(given, outbox=outbox)
+        runs.append(await _bare(space, other, limit, topics))
+        await other.client.drop_database(other.settings.database("profile"))
+    return runs[0], runs[1]
+
+
 async def _bare(
     space: Namespace, other: Namespace, given: StageLimit, topics: Sequence[str]
 ) -> Run:
@@ -183,7 +197,7 @@ async def _bare(
 
 
 class BareDrain(Drain):
-    """The raw loop keeps one counter."""
+    """The raw loop is no worker: its checkpoints are its own."""
 
     async def run(self, process: Process, of: tuple[str, str], meter: Meter | None = None) -> Run:
         """As ``Drain.run``."""
@@ -197,9 +211,9 @@ class BareDrain(Drain):
         found = self._space.client[self._space.settings.database("profile")]["checkpoints"]
         async with asyncio.timeout(120):
             while True:
-                document = await found.find_one({"_id": "offset"})
-                if document is not None and document["offset"] >= count:
-                    return int(document["offset"])
+                handled = sum([one["offset"] async for one in found.find({"offset": {"$gt": 0}})])
+                if handled >= count:
+                    return int(handled)
                 if not process.alive:
                     raise StackError(f"{process.name} ended: {process.tail(1)}")
                 await asyncio.sleep(0.05)

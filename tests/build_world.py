@@ -43,11 +43,14 @@ class Stored:
             fingerprint = "" if row.kept.into else row.kept.fingerprint
             self.rows[row.profile_id] = (row.stored, row.partition, fingerprint)
 
-    async def stale(self, partition: int, fingerprint: str, limit: int, session: Any) -> list[str]:
-        return [
-            id for id, (_, p, f) in sorted(self.rows.items())
-            if p == partition and f not in ("", fingerprint)
-        ][:limit]  # fmt: skip
+    async def stale(
+        self, partition: int, behind: tuple[str, str], limit: int, session: Any
+    ) -> tuple[list[str], str]:
+        fingerprint, cursor = behind
+        ids = sorted(id for id, (_, p, _) in self.rows.items() if p == partition and id > cursor)
+        seen = ids[:limit]
+        stale = [id for id in seen if self.rows[id][2] not in ("", fingerprint)]
+        return stale, seen[-1] if seen else ""
 
     async def progress(self, source_id: str, session: Any) -> Progress | None:
         return self.sweeps.get(source_id)

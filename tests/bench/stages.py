@@ -116,8 +116,8 @@ NOTES = {
         "(decoding, checking, who is named), 17 % whose they are and encoding the interactions, "
         "15 % and 13 % Kafka's records on the way in and on the way out, 9 % headers and outbox, "
         "a tenth the MongoDB driver and its threads. The raw loop looks nothing up; it stores "
-        "an outbox as the stage does. Both keep the memory of a turn for the next one, and both let the driver's "
-        "threads go on within half a millisecond."
+        "an outbox as the stage does. Both keep the memory of a turn for the next one, and let "
+        "the driver's threads go on within half a millisecond."
     ),
     "build alone": (
         "A flat profile of the worker: a quarter is telling of changes and encoding states, a "

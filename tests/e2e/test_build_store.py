@@ -200,21 +200,32 @@ async def test_a_rebuild_reads_former_profiles_and_names_the_checkpoints_of_reso
 
 
 async def test_stale_profiles_are_those_of_the_partition_with_another_fingerprint(shop):
-    await shop.turn(await shop.resolved(did("A", 1, profile_id="p1"), did("A", 2, profile_id="p2")))
-    (current,) = {item.fingerprint for item in (await shop.profiles.load(["p1"], None)).values()}
+    ids = ["p1", "p2", "p3"]
+    await shop.turn(
+        await shop.resolved(*(did("A", number, profile_id=id) for number, id in enumerate(ids)))
+    )
+    (current,) = {item.fingerprint for item in (await shop.profiles.load(ids, None)).values()}
 
-    async def stale(partition: int, fingerprint: str, limit: int = 9) -> list[str]:
+    async def stale(
+        partition: int, fingerprint: str, after: str = "", limit: int = 9
+    ) -> tuple[list[str], str]:
+        behind = fingerprint, after
         return await in_session(
-            shop.client,
-            lambda session: shop.profiles.stale(partition, fingerprint, limit, session),
+            shop.client, lambda session: shop.profiles.stale(partition, behind, limit, session)
         )
 
     await shop.database["profiles"].insert_one({"_id": "gone", "p": 3, "i": "p1"})
-    assert await stale(3, current) == []
-    assert await stale(4, "other") == []
-    assert sorted(await stale(3, "other")) == ["p1", "p2"]
-    assert sorted(await stale(3, "")) == ["p1", "p2"]
-    assert len(await stale(3, "other", limit=1)) == 1
+    assert await stale(3, current) == ([], "p3")
+    assert await stale(3, current, after="p3") == ([], "")
+    assert await stale(4, "other") == ([], "")
+    assert await stale(3, "other") == (ids, "p3")
+    assert await stale(3, "other", after="p1", limit=1) == (["p2"], "p2")
+    await shop.database["profiles"].update_one({"_id": "p3"}, {"$set": {"f": "older"}})
+    assert await stale(3, current, limit=1) == (["p3"], "p3")
+    few = [{"_id": f"f{number:02}", "p": 3, "f": current} for number in range(12)]
+    await shop.database["profiles"].insert_many(few)
+    assert await stale(3, current, limit=1) == ([], "f09")  # It looks at ten times as many.
+    assert await stale(3, current, after="f09", limit=1) == (["p3"], "p3")
 
 
 async def found(shop: Shop, prefix: str = "") -> list[str]:
@@ -249,8 +260,9 @@ async def test_emails_user_ids_and_names_are_found_by_one_index_and_those_of_bef
     profiles = shop.database["profiles"]
     for field in "eun":
         await profiles.create_index(field, name=f"by_{field}", sparse=True)
+    await profiles.create_index([("p", 1), ("f", 1)], name="stale")
     await shop.profiles.prepare()
-    assert set(await profiles.index_information()) == {"_id_", "stale", "rates", "seen", "found"}
+    assert set(await profiles.index_information()) == {"_id_", "swept", "rates", "seen", "found"}
     for field in "eun":
         plan = await profiles.find({field: {"$gte": "ann", "$lt": "ann~"}}).explain()
         assert plan["queryPlanner"]["winningPlan"]["inputStage"]["indexName"] == "found"

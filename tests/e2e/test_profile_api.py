@@ -391,7 +391,16 @@ async def test_a_trait_says_how_many_have_it_until_it_is_ready(api, spine, catal
     await spine.build.assigned([Source("x/profile.interactions/0", "profile.interactions", 0)])
     await spine.happened(msgspec.structs.replace(OTHER, message_id="m5"))
     shown = await get(api, "/v1/computed-traits/views")
+    assert (shown["state"], shown["profiles"]) == ("computing", {"done": 0, "of": 2})
+    profiles, sweeps = spine.database["profiles"], spine.database["sweeps"]
+    first = await profiles.find_one({}, sort=[("_id", 1)])
+    await profiles.update_many({}, {"$set": {"p": 0}})
+    await sweeps.update_one({}, {"$set": {"cursor": first["_id"]}})
+    shown = await get(api, "/v1/computed-traits/views")
     assert (shown["state"], shown["profiles"]) == ("computing", {"done": 1, "of": 2})
+    digests = {"views": digest_of(computed_traits(spine.current.values())["views"])}
+    await sweeps.update_one({}, {"$set": {"fingerprint": "another", "has": digests}})
+    assert (await get(api, "/v1/computed-traits/views"))["profiles"] == {"done": 2, "of": 2}
     told = computed_traits(spine.current.values())["views"]
     await spine.profiles.mark_ready(Ready("views", digest_of(told), at(5)))
     (shown,) = (await get(api, "/v1/computed-traits"))["items"]

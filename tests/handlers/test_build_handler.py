@@ -372,8 +372,10 @@ async def test_a_sweep_walks_the_partition_in_chunks_until_nobody_is_behind():
     world = World(Limits(swept=2))
     await world.build.assigned([world.source])
     people = [did("Cart Viewed", 1, profile_id=f"p{number}") for number in range(5)]
-    turn = await world.fire(await world.turn(world.says(*people)))
-    assert turn.timers_set == {}
+    turn = await world.turn(world.says(*people))
+    while turn.timers_set:
+        turn = await world.fire(turn)
+        assert turn.messages == []
     world.declared.declare("carts", event="Cart Viewed")
     turn = await world.turn()
     swept: list[str] = []
@@ -383,6 +385,41 @@ async def test_a_sweep_walks_the_partition_in_chunks_until_nobody_is_behind():
         swept += [change["key"] for change in journal(turn)]
         assert all(item["profile"]["computed"] == {"carts": {"count": 1}} for item in journal(turn))
     assert swept == ["p0", "p1", "p2", "p3", "p4"]
+
+
+async def test_a_sweep_goes_on_with_whom_a_turn_had_no_room_for_and_is_done_after_them():
+    world = World(Limits(swept=3, rebuilt=3))
+    await world.build.assigned([world.source])
+    people = [did("Cart Viewed", at, profile_id=f"p{n}") for n in range(4) for at in range(3)]
+    await world.turn(world.says(*people))
+    world.declared.declare("carts", event="Cart Viewed")
+    turn = await world.turn()
+    swept: list[str] = []
+    while turn.timers_set:
+        turn = await world.fire(turn)
+        swept += [change["key"] for change in journal(turn)]
+        done = world.stored.sweeps[world.source.id].done
+        assert done == (len(swept) == 4 and not turn.timers_set)
+    assert swept == ["p0", "p1", "p2", "p3"]
+
+
+async def test_a_new_owner_goes_on_where_the_last_one_was_and_looks_at_nobody_where_it_was_done():
+    world = World(Limits(swept=2))
+    await world.build.assigned([world.source])
+    people = [did("Cart Viewed", 1, profile_id=f"p{number}") for number in range(3)]
+    await world.turn(world.says(*people))
+    world.declared.declare("carts", event="Cart Viewed")
+    turn = await world.fire(await world.turn())
+    assert [change["key"] for change in journal(turn)] == ["p0", "p1"]
+    world.build = Build(world.stored, world.past, world.declared)
+    await world.build.assigned([world.source])
+    assert world.stored.sweeps[world.source.id].cursor == "p1"
+    turn = await world.fire(await world.turn())
+    assert [change["key"] for change in journal(turn)] == ["p2"]
+    await world.fire(turn)
+    world.build = Build(world.stored, world.past, world.declared)
+    await world.build.assigned([world.source])
+    assert (await world.turn()).timers_set == {}
 
 
 async def test_a_sweep_takes_fewer_at_once_after_a_turn_that_failed():

@@ -3,6 +3,7 @@
 A part of build's turn, beside ``rebuild``, which reads their history.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import msgspec
@@ -18,7 +19,7 @@ from services.profile.build.rules.consent import grants_of
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.view import differences
 from services.profile.build.sweep import Sweep
-from services.runtime.turn import Turn
+from services.runtime.turn import Source, Turn
 
 REBUILD = "rebuild/"
 """What the timer's key of a profile begins with that is left to a later turn."""
@@ -39,7 +40,9 @@ class Renewal:
         self, turn: Turn, works: Mapping[str, Work], olds: Mapping[str, Kept]
     ) -> dict[str, Kept]:
         """Those of ``olds`` that this turn computes again, anew; the others get a timer."""
-        taken = self._within_budget(turn, works, olds)
+        taken, left = self._within_budget(turn, works, olds)
+        for source, profile_ids in left.items():
+            await self._sweep.left(turn, source, profile_ids)
         return await rebuild(self._history, taken, self._sweep.traits, turn.session)
 
     def renew(
@@ -84,12 +87,14 @@ class Renewal:
 
     def _within_budget(
         self, turn: Turn, works: Mapping[str, Work], olds: Mapping[str, Kept]
-    ) -> dict[str, Kept]:
-        """Those to rebuild now; the others get a timer.
+    ) -> tuple[dict[str, Kept], dict[Source, list[str]]]:
+        """Those to rebuild now, and by partition those that are left to its sweep.
 
-        Their records need not be kept: they are in resolve's store.
+        Of the others each gets a timer. Their records need not be kept: they are in resolve's
+        store.
         """
-        budget, taken = self._limits.rebuilt * self._sweep.pace, {}
+        budget, taken = self._limits.rebuilt * self._sweep.pace, dict[str, Kept]()
+        left = defaultdict[Source, list[str]](list)
         for profile_id, kept in sorted(olds.items(), key=lambda item: not works[item[0]].absorbed):
             if budget > 0:
                 taken[profile_id] = kept
@@ -101,4 +106,6 @@ class Renewal:
                 body = msgspec.json.encode(work.rearranged) if work.rearranged else b""
                 turn.set_timer(work.source, REBUILD + profile_id, turn.now, body)
                 turn.drop("left_to_rebuild", len(work.said))
-        return taken
+            elif self._sweep.takes(work.source, profile_id):
+                left[work.source].append(profile_id)
+        return taken, left

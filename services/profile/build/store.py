@@ -26,7 +26,7 @@ _MESSAGE_BYTES = 15_000_000
 """Of states written at once: a command holds 16 MB."""
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """The ``s`` of a person who has done nothing themselves."""
-_FORMER_INDEXES = {"by_e", "by_u", "by_n"}
+_FORMER_INDEXES = {"by_e", "by_u", "by_n", "stale"}
 """Of earlier versions."""
 _UNVALUED = "="
 """The ``r`` of orders that were stored while no base currency was set."""
@@ -44,7 +44,7 @@ class ProfileStore(SweepStore):
         """Create the collection and its indexes. Safe to call from several processes."""
         await super().prepare()
         await create_collection(self._database, "profiles")
-        await self._profiles.create_index([("p", 1), ("f", 1)], name="stale")
+        await self._profiles.create_index([("p", 1), ("_id", 1)], name="swept")
         await self._profiles.create_index(
             [("p", 1), ("r", 1)], name="rates", partialFilterExpression={"r": {"$exists": True}}
         )
@@ -138,8 +138,8 @@ def _survivor(profile_id: str, known: Mapping[str, Kept]) -> tuple[str, Kept] | 
 def _update(row: Row) -> dict[str, Any]:
     kept, search = row.kept, row.search
     if kept.into is not None:
-        gone = dict.fromkeys(("f", "e", "u", "n", "s", "r", *documents.OLDER), "")
-        values = {"p": row.partition, "v": kept.version, "i": kept.into}
+        gone = dict.fromkeys(("p", "f", "e", "u", "n", "s", "r", *documents.OLDER), "")
+        values: dict[str, Any] = {"v": kept.version, "i": kept.into}
         values[documents.STATE] = row.stored
         return {"$set": values, "$unset": gone}
     values = {

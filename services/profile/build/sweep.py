@@ -1,12 +1,13 @@
 """Sweeps: every profile of a partition is brought up to the definitions in force.
 
-A sweep is a timer of its partition: each firing takes up some profiles that are behind, and
-the last one notes that none is. So it survives whatever the stage survives, and whoever owns
-the partition next goes on with it. Asking for a rebuild of everything is a definition, too
-(``rebuild/all``, whose version rises): it makes every profile one that is behind.
+A sweep is a timer of its partition: each firing takes up the next profiles by their id, those
+that are behind, and the last one notes that none is. How far it came is stored with what it did,
+so it survives whatever the stage survives, and whoever owns the partition next goes on with it.
+Asking for a rebuild of everything is a definition, too (``rebuild/all``, whose version rises): it
+makes every profile one that is behind.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -31,13 +32,22 @@ class Progress(Struct):
     done: bool
     has: dict[str, str]
     """Computed trait key -> digest of its definition: whatever the sweep has left to do."""
+    cursor: str = ""
+    """The last profile id that it has taken up: no profile up to it is behind."""
 
 
 class Sweeps(Protocol):
     """What is kept of sweeps, in the turn's transaction."""
 
-    async def stale(self, partition: int, fingerprint: str, limit: int, session: Any) -> list[str]:
-        """Some profiles of a partition that were computed with other definitions."""
+    async def stale(
+        self, partition: int, behind: tuple[str, str], limit: int, session: Any
+    ) -> tuple[list[str], str]:
+        """Profiles of a partition computed with other definitions, and the id that is reached.
+
+        ``behind`` is the fingerprint of the definitions, and the id after which to look. Up to
+        ``limit`` by id, none left out; few or none, and an id, where many are up to date; none
+        and the empty string at the end.
+        """
 
     async def progress(self, source_id: str, session: Any) -> Progress | None:
         """How far the partition is."""
@@ -71,6 +81,8 @@ class Sweep:
         self._limits = limits
         self._revision: int | None = None
         self._waiting: set[str] = set()
+        self._begun: set[str] = set()
+        self._taken: dict[str, tuple[Progress, list[str]]] = {}
         self._known: dict[str, Composition | None] = {}
         self.owned: dict[str, Source] = {}
         self.traits = Traits({})
@@ -84,28 +96,49 @@ class Sweep:
     async def begin(self, turn: Turn) -> None:
         """Take up the definitions, before anything is folded; ask for the sweeps they need."""
         self._compile()
-        for source_id in self._waiting:
+        self._taken.clear()
+        self._begun = set(self._waiting)
+        for source_id in self._begun:
             source = self.owned[source_id]
-            turn.set_timer(source, SWEEP, turn.now)
-            await self._reach(source, turn.session)
-        if self._waiting:
+            if await self._reach(source, turn.session):
+                turn.set_timer(source, SWEEP, turn.now)
+        if self._begun:
             await self._store.compose(self.traits.composition, turn.session)
 
     def began(self, turn: Turn) -> None:
-        """The turn is durable, and so are its timers."""
-        self._waiting -= {source_id for source_id, key in turn.timers_set if key == SWEEP}
+        """The turn is durable, and so is what ``begin`` said."""
+        self._waiting -= self._begun
+        self._begun = set()
 
     async def take(self, turn: Turn, timer: Timer) -> list[str]:
         """The profiles that one firing takes up; with none, the partition is done."""
         source, fingerprint = timer.source, self.traits.fingerprint
+        before = await self._store.progress(source.id, turn.session)
+        if before is None or before.done:
+            return []
         limit = max(1, int(self._limits.swept * self.pace))
-        stale = await self._store.stale(source.partition, fingerprint, limit, turn.session)
-        if stale:
+        behind = fingerprint, before.cursor
+        stale, cursor = await self._store.stale(source.partition, behind, limit, turn.session)
+        if cursor:
             turn.set_timer(source, SWEEP, turn.now)
+            reached = self._progress(done=False, has=before.has, cursor=cursor)
+            self._taken[source.id] = before, stale
         else:
-            done = self._progress(done=True, has=self.traits.composition.digests)
-            await self._store.proceed(source, done, turn.session)
+            reached = self._progress(done=True, has=self.traits.composition.digests)
+        await self._store.proceed(source, reached, turn.session)
         return stale
+
+    async def left(self, turn: Turn, source: Source, profile_ids: Collection[str]) -> None:
+        """These have to wait, of those that were taken up: the next firing goes on with them."""
+        before, stale = self._taken[source.id]
+        first = stale.index(min(profile_ids))
+        cursor = stale[first - 1] if first else before.cursor
+        reached = self._progress(done=False, has=before.has, cursor=cursor)
+        await self._store.proceed(source, reached, turn.session)
+
+    def takes(self, source: Source, profile_id: str) -> bool:
+        """Whether this turn has taken a profile up because it is behind."""
+        return source.id in self._taken and profile_id in self._taken[source.id][1]
 
     async def composition(self, fingerprint: str, session: Any) -> Composition | None:
         """What a profile with this fingerprint was computed with."""
@@ -137,16 +170,20 @@ class Sweep:
             self._known.clear()
             self._waiting |= set(self.owned)
 
-    async def _reach(self, source: Source, session: Any) -> None:
-        """From this turn on profiles may lose what is not defined any more."""
+    async def _reach(self, source: Source, session: Any) -> bool:
+        """From this turn on profiles may lose what is not defined any more.
+
+        Whether there is anything to sweep.
+        """
         known = await self._store.progress(source.id, session)
         if known is not None and known.fingerprint == self.traits.fingerprint:
-            return
+            return not known.done
         has: Mapping[str, str] = {} if known is None else known.has
         wanted = self.traits.composition.digests
         both = {key: digest for key, digest in has.items() if wanted.get(key) == digest}
         await self._store.proceed(source, self._progress(done=False, has=both), session)
+        return True
 
-    def _progress(self, *, done: bool, has: Mapping[str, str]) -> Progress:
+    def _progress(self, *, done: bool, has: Mapping[str, str], cursor: str = "") -> Progress:
         made = self.traits.composition
-        return Progress(made.fingerprint, made.generation, done, dict(has))
+        return Progress(made.fingerprint, made.generation, done, dict(has), cursor)

@@ -1,6 +1,6 @@
 """What is kept of sweeps, in MongoDB.
 
-``sweeps`` ``{_id: source id, p: partition, fingerprint, generation, done, has}``
+``sweeps`` ``{_id: source id, p: partition, fingerprint, generation, done, has, cursor}``
 (``sweep.Progress``); ``compositions`` ``{_id: fingerprint, ...}``
 (``rules.computed.Composition``); ``readiness`` ``{_id: computed trait key, digest, at}``.
 """
@@ -20,6 +20,8 @@ from services.runtime.mongo import Database, Session, create_collection
 from services.runtime.turn import Source
 
 _PARTITIONS = list(range(PROFILE_PARTITIONS))
+_LOOKED = 10
+"""How many times the limit is looked at in one turn, where nobody is behind."""
 
 
 class Coverage(Struct, frozen=True):
@@ -47,13 +49,24 @@ class SweepStore:
     # -- the handler's protocol --------------------------------------------------------------
 
     async def stale(
-        self, partition: int, fingerprint: str, limit: int, session: Session
-    ) -> list[str]:
-        """Some profiles of a partition that were computed with other definitions."""
-        # Two ranges of strings: what has no fingerprint (a redirect) is in neither.
-        others = {"$or": [{"f": {"$lt": fingerprint}}, {"f": {"$gt": fingerprint}}]}
-        found = self._profiles.find({"p": partition, **others}, {"_id": 1}, session=session)
-        return [document["_id"] for document in await found.limit(limit).to_list(None)]
+        self, partition: int, behind: tuple[str, str], limit: int, session: Session
+    ) -> tuple[list[str], str]:
+        """The next profiles of a partition that were computed with other definitions.
+
+        By their ids: the fingerprint is in no index, or whoever brings a profile up to date would
+        move it there. What has none is a redirect.
+        """
+        fingerprint, cursor = behind
+        others = {"p": partition, "_id": {"$gt": cursor}}
+        found = self._profiles.find(others, {"f": 1}, batch_size=limit, session=session)
+        found = found.sort("_id", 1).limit(_LOOKED * limit)
+        while chunk := await found.to_list(limit):
+            cursor = chunk[-1]["_id"]
+            stale = [one["_id"] for one in chunk if one.get("f", fingerprint) != fingerprint]
+            if stale:
+                await found.close()
+                return stale, cursor
+        return [], cursor if cursor != behind[1] else ""
 
     async def progress(self, source_id: str, session: Session) -> Progress | None:
         """How far the sweep of a partition is."""
@@ -92,12 +105,25 @@ class SweepStore:
         """How far each partition is."""
         return [_progress(document) for document in await self._sweeps.find({}).to_list(None)]
 
-    async def coverage(self, fingerprints: Collection[str]) -> Coverage:
-        """How many of the profiles carry one of these fingerprints."""
-        everywhere = {"p": {"$in": _PARTITIONS}}
-        of = await self._profiles.count_documents({**everywhere, "f": {"$gt": ""}})
-        given = {**everywhere, "f": {"$in": sorted(fingerprints)}}
-        return Coverage(await self._profiles.count_documents(given), of)
+    async def coverage(
+        self, fingerprints: Collection[str], trait: tuple[str, str] | None = None
+    ) -> Coverage:
+        """How many profiles the sweeps for one of these fingerprints have seen to.
+
+        Where a sweep is for others, all or none: whether every profile of its partition has
+        ``trait``, a computed trait's key and digest.
+        """
+        done = 0
+        for document in await self._sweeps.find({}).to_list(None):
+            one, seen_to = _progress(document), {"p": document["p"]}
+            ours = one.fingerprint in fingerprints
+            whole = (ours and one.done) or (trait is not None and one.has.get(trait[0]) == trait[1])
+            if not whole:
+                seen_to["_id"] = {"$lte": one.cursor}
+            if ours or whole:
+                done += await self._profiles.count_documents(seen_to)
+        of = await self._profiles.count_documents({"p": {"$in": _PARTITIONS}})
+        return Coverage(min(done, of), of)
 
     async def following(self, after: str, limit: int) -> list[str]:
         """The next profiles by id, without redirects."""
@@ -126,4 +152,5 @@ class SweepStore:
 
 
 def _progress(document: dict[str, Any]) -> Progress:
-    return Progress(**{name: document[name] for name in Progress.__struct_fields__})
+    known = {name: document[name] for name in Progress.__struct_fields__ if name in document}
+    return Progress(**known)

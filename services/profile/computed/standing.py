@@ -31,5 +31,6 @@ class Standings:
         )
 
     async def _how_far(self, digest: str, key: str) -> Filled:
-        coverage = await self._sweeps.coverage(await self._sweeps.having(key, digest))
+        having = await self._sweeps.having(key, digest)
+        coverage = await self._sweeps.coverage(having, (key, digest))
         return Filled(done=coverage.done, of=coverage.of)

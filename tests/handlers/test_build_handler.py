@@ -333,6 +333,20 @@ async def test_a_computed_trait_that_is_withdrawn_leaves_every_profile(world):
     assert change["changed"] == ["computed.carts"]
 
 
+async def test_who_is_computed_again_when_a_trait_is_withdrawn_is_told_to_have_it_no_more(world):
+    await world.build.assigned([world.source])
+    world.declared.declare("reads", event="Article Read")
+    world.declared.declare("orders", event="Order Completed")
+    await world.turn(world.says(did("Article Read", 1)))
+    world.declared.withdraw("reads")
+    world.declared.withdraw("orders")
+    world.declared.rebuild()
+    (change,) = journal(await world.turn(world.says(did("Article Read", 2))))
+    assert "computed" not in change["profile"]
+    assert set(change["changed"]) >= {"computed.reads", "computed.orders"}
+    assert change["before"] == {"counters.Article Read": 1, "last_seen": "2026-03-01T12:00:01Z"}
+
+
 async def test_asked_to_every_profile_is_computed_again_from_its_history(world):
     await world.build.assigned([world.source])
     await world.fire(await world.turn(world.says(did("Cart Viewed", 1))))

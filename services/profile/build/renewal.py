@@ -74,15 +74,15 @@ class Renewal:
             changes.leave(profile_id, work, old, kept.fingerprint)
 
     def _renewed(self, had: Composition | None) -> set[str]:
-        """The computed traits that are another, or new, since a profile was ``had``."""
+        """The computed traits that are another, new or gone since a profile was ``had``."""
         digests = {} if had is None else had.digests
         wanted = self._sweep.traits.composition.digests
-        return {key for key, digest in wanted.items() if digests.get(key) != digest}
+        return {key for key in digests.keys() | wanted if digests.get(key) != wanted.get(key)}
 
     def _newly(self, renewed: set[str], old: Kept, new: Kept) -> tuple[str, ...]:
-        """The computed traits that differ, or that the profile did not have."""
+        """The computed traits that differ, or that the profile did not have, or has no more."""
         before, after = old.state.computed, new.state.computed
-        keys = self._sweep.traits.composition.digests
+        keys = self._sweep.traits.composition.digests.keys() | renewed | before.keys()
         return tuple(key for key in keys if key in renewed or before.get(key) != after.get(key))
 
     def _within_budget(

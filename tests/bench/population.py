@@ -5,12 +5,12 @@ written them. What build keeps of each is a copy of what a real worker kept of s
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from schemas.messages import Identifier, Interaction
 from schemas.topics import PROFILE_PARTITIONS
@@ -32,18 +32,35 @@ Somebody = dict[str, list[Document]]
 """The documents of one person, by collection."""
 
 
-async def kept(space: Namespace) -> list[Document]:
-    """What build keeps of some people, as stored."""
-    found = space.client[space.settings.database("profile")]["profiles"].find({"i": None})
-    return await found.limit(_TEMPLATES).to_list(None)
+class Kept(Struct):
+    """What build keeps, as stored."""
+
+    people: list[Document]
+    """Some of them."""
+    sweeps: list[Document]
+    """That all of them are as the definitions want them. Ids are without the namespace."""
 
 
-async def settle(space: Namespace, size: int, templates: Sequence[Document]) -> None:
+async def kept(space: Namespace) -> Kept:
+    """What build keeps once it is idle."""
+    database = space.client[space.settings.database("profile")]
+    people = await database["profiles"].find({"i": None}).limit(_TEMPLATES).to_list(None)
+    sweeps = await database["sweeps"].find({}).to_list(None)
+    for each in sweeps:
+        each["_id"] = each["_id"].removeprefix(space.settings.namespace)
+    return Kept(people, [each | {"done": True} for each in sweeps])
+
+
+async def settle(space: Namespace, size: int, templates: Kept) -> None:
     """Fill an empty database with the first ``size`` people of the load."""
     database = space.client[space.settings.database("profile")]
+    here = space.settings.namespace
+    sweeps = [one | {"_id": here + one["_id"]} for one in templates.sweeps]
+    await database["sweeps"].insert_many(sweeps)
+    people = templates.people
     since = datetime.now(UTC) - timedelta(days=30)
     for numbers in _chunks(size):
-        some = [_somebody(number, since, templates[number % len(templates)]) for number in numbers]
+        some = [_somebody(number, since, people[number % len(people)]) for number in numbers]
         await asyncio.gather(
             *(
                 database[name].insert_many([d for each in some for d in each[name]], ordered=False)

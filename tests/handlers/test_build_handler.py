@@ -6,7 +6,8 @@ from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
 from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, read
 from services.profile.build.model import decode
-from services.runtime.turn import Turn
+from services.profile.build.renewal import REBUILD
+from services.runtime.turn import Timer, Turn
 from tests.build_world import ORIGIN, OTHER, World, again, journal
 from tests.people import did, identified, ordered
 
@@ -345,6 +346,20 @@ async def test_who_is_computed_again_when_a_trait_is_withdrawn_is_told_to_have_i
     assert "computed" not in change["profile"]
     assert set(change["changed"]) >= {"computed.reads", "computed.orders"}
     assert change["before"] == {"counters.Article Read": 1, "last_seen": "2026-03-01T12:00:01Z"}
+
+
+async def test_a_profile_that_was_found_to_be_merged_before_it_was_told_says_what_it_is_known_by(
+    world,
+):
+    await world.turn(world.says(did("Cart Viewed", 1)))
+    world.past.former["p2"] = ["p1"]
+    turn = await world.turn(timers=[Timer(world.source, REBUILD + "p1", world.now, b"")])
+    (change, absorbed) = journal(turn)
+    assert (change["merged_into"], absorbed["absorbed"]) == ("p2", "p1")
+    assert (change["cause"]["message_id"], change["cause"]["name"]) == (
+        "identity",
+        "Profile Merged",
+    )
 
 
 async def test_asked_to_every_profile_is_computed_again_from_its_history(world):

@@ -15,6 +15,10 @@ from services.runtime.turn import Message, Record, Turn
 REQUESTED = "regulars.consent.requested.v1"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
+LOOKED_AGAIN = "identity"
+"""The ``message_id`` of a cause that is no one message: who is who was looked at again, or is
+known here before whatever says so has come."""
+
 
 def cause_of(turn: Turn, work: Work) -> Cause:
     """The last message behind a change; of a change of definitions, none.
@@ -44,7 +48,7 @@ def cause_of(turn: Turn, work: Work) -> Cause:
     if work.rearranged is not None:
         rearranged = work.rearranged
         return Cause(
-            message_id=rearranged.message_id or "identity",
+            message_id=rearranged.message_id or LOOKED_AGAIN,
             name="Identity Rearranged",
             at=rearranged.at,
             history=work.history,
@@ -84,7 +88,7 @@ def emit_redirect(turn: Turn, work: Work, profile_id: str, redirect: tuple[Kept,
     assert closed.into is not None
     merged = work.merged or work.rearranged
     cause = Cause(
-        message_id=merged.message_id if merged else "",
+        message_id=(merged.message_id if merged else "") or LOOKED_AGAIN,
         name="Profile Merged",
         at=merged.at if merged else turn.now,
         history=merged is not None and merged.history,

@@ -214,6 +214,7 @@ class World:
         self.now += timedelta(seconds=1)
         turn = Turn(now=self.now, session=None, records=records, timers=timers)
         await self.build.handle(turn)
+        await turn.written()
         await self.build.committed(turn)
         for record in records:
             origin, seq = record.header("origin"), int(record.header("seq"))

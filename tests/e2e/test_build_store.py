@@ -119,6 +119,7 @@ class Shop:
         async with await self.client.start_session() as session, transaction(session):
             turn = Turn(now=datetime.now(UTC), session=session, records=records, timers=timers)
             await self.build.handle(turn)
+            await turn.written()
         await self.build.committed(turn)
         return turn
 
@@ -157,7 +158,9 @@ async def test_an_aborted_turn_leaves_nothing(shop):
 
     async def fail() -> None:
         async with await shop.client.start_session() as session, transaction(session):
-            await shop.build.handle(Turn(now=START, session=session, records=records))
+            turn = Turn(now=START, session=session, records=records)
+            await shop.build.handle(turn)
+            await turn.written()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -73,6 +73,7 @@ class Shop(World):
         async with await self.cluster.client.start_session() as session, transaction(session):
             turn = Turn(now=datetime.now(UTC), session=session, records=records)
             await self.build.handle(turn)
+            await turn.written()
         await self.build.committed(turn)
         changes = [m for _, m in turn.messages if m.topic == "profile.changes"]
         await self.publisher.publish([output_of(message, "/test") for message in changes])

@@ -125,6 +125,7 @@ async def test_after_an_abort_the_turn_can_be_repeated(world):
     records = world.says(did("Cart Viewed", 1))
     turn = Turn(now=world.now, session=None, records=records)
     await world.build.handle(turn)
+    await turn.written()
     world.stored.rows.clear()
     world.build.lost(None)
     (change,) = journal(await world.turn(records))

@@ -8,6 +8,7 @@ announced for each profile and turn.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -129,7 +130,8 @@ class Build:
                 await writing.begin(changes.rows)
             self._recomputed["rebuilt"] = len(fresh) - changes.left
             self._recomputed["left"] = changes.left
-        await writing.end(changes.rows)
+        await writing.finish()
+        turn.write(partial(writing.end, changes.rows))  # while the stage encodes the outbox
 
     async def committed(self, turn: Turn) -> None:
         """The sweeps that were asked for are now timers."""

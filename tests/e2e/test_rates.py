@@ -55,6 +55,7 @@ class Shop:
             async with await self.spine.client.start_session() as session, transaction(session):
                 turn = Turn(now=datetime.now(UTC), session=session, timers=timers)
                 await self.spine.build.handle(turn)
+                await turn.written()
             await self.spine.build.committed(turn)
             announced += len(turn.messages)
             timers = [one for one in turn.timers_set.values() if one.key == "rates"]

@@ -433,6 +433,19 @@ async def test_a_sweep_goes_on_with_whom_a_turn_had_no_room_for_and_is_done_afte
     assert swept == ["p0", "p1", "p2", "p3"]
 
 
+async def test_a_sweep_is_not_done_before_whoever_has_to_wait_though_something_happens_to_them():
+    world = World(Limits(swept=3, rebuilt=3))
+    await world.build.assigned([world.source])
+    people = [did("Cart Viewed", at, profile_id=f"p{n}") for n in range(3) for at in range(3)]
+    await world.turn(world.says(*people))
+    world.declared.declare("carts", event="Cart Viewed")
+    asked = await world.turn()
+    again = world.says(*(did("Cart Viewed", 9, profile_id=f"p{n}") for n in range(3)))
+    turn = await world.turn(again, timers=list(asked.timers_set.values()))
+    assert [change["key"] for change in journal(turn)] == ["p0"]
+    assert world.stored.sweeps[world.source.id].cursor == "p0"
+
+
 async def test_a_new_owner_goes_on_where_the_last_one_was_and_looks_at_nobody_where_it_was_done():
     world = World(Limits(swept=2))
     await world.build.assigned([world.source])

@@ -106,6 +106,6 @@ class Renewal:
                 body = msgspec.json.encode(work.rearranged) if work.rearranged else b""
                 turn.set_timer(work.source, REBUILD + profile_id, turn.now, body)
                 turn.drop("left_to_rebuild", len(work.said))
-            elif self._sweep.takes(work.source, profile_id):
-                left[work.source].append(profile_id)
+            if self._sweep.takes(work.source, profile_id):
+                left[work.source].append(profile_id)  # Also with a timer: it is not done before.
         return taken, left

@@ -63,6 +63,15 @@ async def test_favourites_and_devices_are_told_of_as_the_version_before_had_them
     )
 
 
+async def test_the_hour_of_before_is_their_own_where_a_time_zone_was_told_and_of_utc_where_none():
+    world, india = World(), {"timezone": "Asia/Kolkata"}
+    await world.turn(world.says(did("Page Viewed")))
+    first = did("Page Viewed", 1, context=india)
+    assert before(await world.turn(world.says(first)))["preferred_hour"] == 12
+    later = [did("Page Viewed", 3 * 3600 + second, context=india) for second in range(2)]
+    assert before(await world.turn(world.says(*later)))["preferred_hour"] == 17
+
+
 async def test_computed_traits_are_told_of_up_to_a_hundred_entries():
     for definition, entries in (
         ({"window_seconds": 999}, "times"),

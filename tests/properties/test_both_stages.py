@@ -314,3 +314,21 @@ async def test_who_is_given_a_device_and_merged_at_once_has_it_after_both() -> N
     check(stages, said, [hers])
     people = stages.people
     assert people.by[Identifier(*phone)].profile_id == people.living(profile_id_of("m0"))
+
+
+async def test_the_visitor_of_a_shared_device_stays_one_where_a_user_of_it_is_looked_at() -> None:
+    phone = ("anonymous_id", "a1")
+    ann, bob, cyd = (("user_id", each) for each in ("ann", "bob", "cyd"))
+    names = [(ann, phone), (phone,), (bob, phone), (cyd, phone), (phone,)]
+    said = [Said(f"m{number}", NOON, each) for number, each in enumerate(names)]
+    apart = Ruling("d1", NOON, "split", frozenset({ann}), frozenset({("email", "dan@shop.com")}))
+    stages = Stages()
+    await stages.build.assigned(stages.sources)
+    with bounded(tight=True):
+        await stages.takes([record(said[0])])
+        await stages.begins(0, [record(said[1])])
+        await stages.begins(1, [record(one) for one in said[2:]])
+        await stages.ends(1)
+        await stages.takes([record(apart)])
+        await stages.quiet()
+        check(stages, said, [apart])

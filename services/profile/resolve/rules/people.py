@@ -147,6 +147,8 @@ def _holder(
     """Whose a device is at an instant; the device itself: an anonymous person's."""
     device = outcome.devices.get(named) or past.devices.get(named)
     if device is None or not device.marks or device.shared:
+        if device is not None and device.own and device.own not in past.people:
+            outcome.strays.add(named)  # Its anonymous person has an id already.
         return named
     group = outcome.parts.groups.get(governing(device.marks, at).anchor)
     if group is None:

@@ -178,12 +178,13 @@ class Stages:
         partitions = {record.source.partition for record in records} or {wanted[0] % PARTITIONS}
         timers = [one for one in self.timers.values() if one.source.partition in partitions]
         turn = Turn(now=self.now, session=None, records=records, timers=timers)
-        before = dict(self.stored.rows)
+        stored = self.stored
+        before = dict(stored.rows), dict(stored.sweeps), dict(stored.compositions)
         await self.build.handle(turn)
         await turn.written()
         assert turn.rejected == []
         if fails:
-            self.stored.rows = before
+            stored.rows, stored.sweeps, stored.compositions = before
             self.build.lost(None)
             return
         for key in chosen:

@@ -3,7 +3,9 @@
 Plain HTML, so that a keyboard and a screen reader find what they expect.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 from nicegui.element import Element
@@ -14,15 +16,22 @@ from services.console.elements import Text, box
 
 T = TypeVar("T")
 
+_COPY = (
+    "async () => { try { await navigator.clipboard.writeText(%s); emit(true) } "
+    "catch { emit(false) } }"
+)
 _FIELDS = "(e) => { e.preventDefault(); emit(Object.fromEntries(new FormData(e.target))) }"
 
 
 class Notice:
-    """A place where it is said what became of something that was tried."""
+    """A place where it is said what became of something that was tried.
+
+    It is there from the beginning, empty: screen readers say what changes in a place that they
+    know, and may keep silent about one that comes with its text.
+    """
 
     def __init__(self) -> None:
         self._text = Text("div", "", "banner", role="status")
-        self._text.visible = False
 
     async def tried(self, work: Awaitable[T]) -> T | Trouble:
         """What came of it; a Trouble is shown, too."""
@@ -31,13 +40,17 @@ class Notice:
         except Trouble as trouble:
             self.say(trouble.message)
             return trouble
-        self._text.visible = False
+        self.clear()
         return found
 
-    def say(self, what: str) -> None:
-        """Show it."""
+    def say(self, what: str, *, fine: bool = False) -> None:
+        """Show it; ``fine``: it went well."""
+        self._text.classes(add="fine" if fine else "", remove="" if fine else "fine")
         self._text.set_text(what)
-        self._text.visible = True
+
+    def clear(self) -> None:
+        """Nothing is to be said any more."""
+        self._text.set_text("")
 
 
 def button(text: str, act: Callable[[], Awaitable[None]], classes: str = "button") -> Text:
@@ -47,14 +60,35 @@ def button(text: str, act: Callable[[], Awaitable[None]], classes: str = "button
     return made
 
 
-def confirmed(text: str, question: str, act: Callable[[], Awaitable[None]]) -> Element:
-    """A button that asks before it does something."""
-    with box("details", "confirm") as asking:
-        Text("summary", text, "button")
+def copying(what: str) -> None:
+    """A button that puts ``what`` into the clipboard and says whether it could."""
+    made = Text("button", "Copy", "button", type="button")
+    said = Text("p", "", "note", role="status")
+
+    def say(event: GenericEventArguments) -> None:
+        said.set_text("Copied." if event.args else "The browser refused: select the text instead.")
+
+    made.on("click", say, js_handler=_COPY % json.dumps(what))
+
+
+@contextmanager
+def asked(question: str, about: str = "") -> Iterator[None]:
+    """A button that opens what is within it. ``about``: what tells it from others of its name."""
+    with box("details", "confirm"):
+        summary = Text("summary", question, "button")
+        if about:
+            summary.props["aria-label"] = f"{question} {about}"
         with box("div", "confirm-body"):
-            Text("p", question)
-            button(f"Yes, {text[:1].lower()}{text[1:]}", act, "button danger")
-    return asking
+            yield
+
+
+def confirmed(
+    text: str, question: str, act: Callable[[], Awaitable[None]], about: str = ""
+) -> None:
+    """A button that asks before it does something."""
+    with asked(text, about):
+        Text("p", question)
+        button(f"Yes, {text[:1].lower()}{text[1:]}", act, "button danger")
 
 
 def form(act: Callable[[dict[str, str]], Awaitable[None]], classes: str = "") -> Element:

@@ -26,6 +26,7 @@ NAVIGATION = (
 _HEAD = """
 <meta name="robots" content="noindex">
 <script src="/assets/theme.js"></script>
+<script src="/assets/focus.js"></script>
 <link rel="stylesheet" href="/assets/console.css">
 """
 

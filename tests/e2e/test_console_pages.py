@@ -330,6 +330,15 @@ def statement(id_: str = "m", state: str = "granted", **more: Any) -> dict[str, 
     }
 
 
+def named(element: Any) -> bool:
+    inside = [element, *element.descendants()]
+    return bool(element.props.get("aria-label") or any(getattr(one, "text", "") for one in inside))
+
+
+def listens(element: Any, event: str) -> bool:
+    return any(one.type == event for one in element._event_listeners.values())
+
+
 def interaction(key: str, name: str) -> dict[str, Any]:
     return {
         "interaction_id": key,
@@ -658,6 +667,36 @@ async def test_every_page_can_be_found_ones_way_on_by_keyboard(visitor: User) ->
         links = elements(visitor, "a")
         current = [one for one in links if one.props.get("aria-current") == "page"]
         assert len(current) == 1, path
+
+
+async def test_whatever_can_be_pressed_or_filled_in_has_a_name_and_is_made_for_it(
+    visitor: User,
+) -> None:
+    for path in PAGES:
+        await visitor.open(path)
+        for tag in ("a", "button", "summary", "th", "legend"):
+            unnamed = [one.html_id for one in elements(visitor, tag) if not named(one)]
+            assert unnamed == [], (path, tag)
+        fields = [one for tag in ("input", "select") for one in elements(visitor, tag)]
+        fields = [one for one in fields if one.props.get("type") != "hidden"]
+        labelled = {one.props.get("for") for one in elements(visitor, "label")}
+        within = {one for label in elements(visitor, "label") for one in label.descendants()}
+        assert [one for one in fields if not {one.props.get("id")} & labelled - {None}
+                and one not in within] == [], path  # fmt: skip
+        ids = [one.props["id"] for one in elements(visitor) if "id" in one.props]
+        assert sorted(ids) == sorted(set(ids)), path
+        pressed = {one.tag for one in elements(visitor) if listens(one, "click")}
+        assert pressed <= {"button"}, path
+
+
+async def test_what_comes_of_it_is_said_in_a_place_that_is_there_before(visitor: User) -> None:
+    for path, places in (
+        ("/", 1), ("/sources", 1), ("/sources/web", 4), ("/rejected/r-1", 2), ("/webhooks", 1),
+        ("/webhooks/sub_1", 2), ("/suggestions/p_a~p_b", 2),
+    ):  # fmt: skip
+        await visitor.open(path)
+        said = [one for one in elements(visitor) if one.props.get("role") == "status"]
+        assert [(one.visible, one.text) for one in said] == [(True, "")] * places, path  # type: ignore[attr-defined]
 
 
 async def test_unknown_things_are_404_in_words(visitor: User) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from services.console import words
-from services.console.acting import Notice, field, form
+from services.console.acting import Notice, asked, field, form
 from services.console.answers import Page, Profile
 from services.console.client import Apis, Trouble
 from services.console.elements import Text, banner, box, card, empty
@@ -69,14 +69,14 @@ class _Consent:
             self._withdrawal(channel, purpose or "marketing")
 
     def _withdrawal(self, channel: str, purpose: str) -> None:
-        with box("details", "confirm"):
-            Text("summary", "Withdraw", "button")
-            with box("div", "confirm-body"):
-                Text("p", f"They told us to stop {_about(channel, purpose).lower()}.")
-                with form(partial(self._withdraw, channel, purpose)):
-                    field("Your name", "actor", required="", maxlength="200")
-                    field("How do we know?", "proof", maxlength="500", placeholder="Call of today")
-                    Text("button", "Yes, withdraw", "button danger", type="submit")
+        about, place = _about(channel, purpose).lower(), f"{channel}-{purpose}"
+        with asked("Withdraw", about):
+            Text("p", f"They told us to stop {about}.")
+            with form(partial(self._withdraw, channel, purpose)):
+                field("Your name", "actor", id=f"{place}-actor", required="", maxlength="200")
+                hint = {"maxlength": "500", "placeholder": "Call of today"}
+                field("How do we know?", "proof", id=f"{place}-proof", **hint)
+                Text("button", "Yes, withdraw", "button danger", type="submit")
 
     async def _withdraw(self, channel: str, purpose: str, values: dict[str, str]) -> None:
         said = {
@@ -107,7 +107,7 @@ class _Consent:
             return
         self._profile = profile
         self._draw()
-        self._notice.say("It is written down.")
+        self._notice.say("It is written down.", fine=True)
 
 
 def _ledger(found: "Page[Statement]") -> None:

@@ -4,13 +4,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from services.console import words
-from services.console.acting import Notice, button, confirmed, field, form
+from services.console.acting import Notice, button, confirmed, copying, field, form
 from services.console.arrivals import MadeKey, Source
 from services.console.client import Apis, Trouble
 from services.console.elements import Text, box, card, empty
 
 _DAY = 86_400
-_COPY = "() => navigator.clipboard.writeText(%s)"
 Refresh = Callable[[], Awaitable[None]]
 
 
@@ -19,8 +18,7 @@ def show_once(made: MadeKey) -> None:
     with box("div", "secret"):
         Text("p", "The write key. Copy it now: it is not shown again.")
         Text("code", made.key, tabindex="0")
-        copy = Text("button", "Copy", "button", type="button")
-        copy.on("click", js_handler=_COPY % repr(made.key))
+        copying(made.key)
         if not made.published:
             Text("p", "Kafka is away: it works as soon as it is back.", "note")
 
@@ -56,7 +54,8 @@ class Keys:
                     end = f", ends {words.moment(key.expires_at)}" if key.expires_at else ""
                     Text("span", f"made {words.moment(key.created_at)}{end}", "note")
                     question = "Whoever sends with it is refused within a second."
-                    confirmed("Delete", question, partial(self._delete, key.id))
+                    about = f"the key that ends in {key.hint}"
+                    confirmed("Delete", question, partial(self._delete, key.id), about)
             if not source.keys and not source.static:
                 with box("li"):
                     empty("No key: nothing can be sent with one.")
@@ -74,6 +73,7 @@ class Keys:
         deleted = await self._notice.tried(self._apis.sources.delete_key(self._name, key_id))
         if not isinstance(deleted, Trouble):
             await self._refresh()
+            self._notice.say("The key is deleted.", fine=True)
 
 
 class Secrets:

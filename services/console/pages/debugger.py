@@ -8,6 +8,7 @@ from nicegui import ui
 from nicegui.element import Element
 
 from services.console import words
+from services.console.acting import Notice
 from services.console.arrivals import Sighting
 from services.console.client import Apis, Trouble
 from services.console.elements import Pill, Text, box, card, empty, pill
@@ -27,8 +28,7 @@ class Debugger:
         self._source = source
         self._entries: dict[str, Element] = {}
         with card("Live events", note="The last 100 since somebody looked; times in UTC"):
-            self._trouble = Text("div", "", "banner", role="status")
-            self._trouble.visible = False
+            self._trouble = Notice()
             with box("div", "line"):
                 self._said = Text("p", "Watching.", "note", aria_live="polite")
                 self._pause = Text("button", "Pause", "button", type="button", aria_pressed="false")
@@ -47,10 +47,10 @@ class Debugger:
 
     def _show(self, found: Sequence[Sighting] | Trouble) -> None:
         """These are the latest, the newest first; entries that are open stay so."""
-        self._trouble.visible = isinstance(found, Trouble)
         if isinstance(found, Trouble):
-            self._trouble.set_text(found.message)
+            self._trouble.say(found.message)
             return
+        self._trouble.clear()
         fresh = [one for one in found if one.id not in self._entries]
         for one in reversed(fresh):
             with self._list:

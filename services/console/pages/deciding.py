@@ -7,7 +7,7 @@ from services.console import words
 from services.console.acting import Notice, button, choice, field, form
 from services.console.answers import Identifier
 from services.console.client import Trouble
-from services.console.elements import Column, Text, banner, box, facts, link, table
+from services.console.elements import Column, Text, box, facts, link, table
 from services.console.identities import Decided, Moving, Outlook, Preview
 
 Said = dict[str, Any]
@@ -50,14 +50,12 @@ class Deciding:
         self._said: Said = {}
         self._form = form(self._try, "form deciding")
         with self._form:
-            if hint:
+            if hint and not names:
                 Text("p", hint)
             if verdicts:
                 choice("Verdict", "verdict", verdicts)
-            for number, one in enumerate(names):
-                with box("label", "tick"):
-                    box("input", type="checkbox", name=f"{_TICK}{number}")
-                    Text("span", f"{words.code(one.type)} {one.value}")
+            if names:
+                _ticks(hint, names)
             if other:
                 label = "Profile id of the other"
                 field(label, "with", id=f"{place}-with", required="", maxlength="200")
@@ -66,9 +64,11 @@ class Deciding:
             field("Your name", "actor", id=f"{place}-actor", maxlength="200")
             Text("button", "See what it would do", "button primary", type="submit")
         self._notice = Notice()
-        self._outcome = box("div", "column", aria_live="polite")
+        self._summary = Text("p", "", "strong", role="status")
+        self._outcome = box("div", "column")
 
     async def _try(self, given: dict[str, str]) -> None:
+        self._summary.set_text("")
         self._outcome.clear()
         if not given.get("reason"):
             self._notice.say("Say why: it stands beside the decision for ever.")
@@ -90,10 +90,8 @@ class Deciding:
 
     def _show(self, found: Preview) -> None:
         stays = found.kind == "split" and not found.before
-        if stays:
-            Text("p", "They stay two people, and no message will ever make them one.", "strong")
-        else:
-            Text("p", found.summary, "strong")
+        said = "They stay two people, and no message will ever make them one."
+        self._summary.set_text(said if stays else found.summary)
         for title, people in (("Now", found.before), ("Then", found.after)):
             for one in people:
                 with box("div", "merge"):
@@ -129,16 +127,26 @@ class Deciding:
         done = await self._notice.tried(self._perform(self._said))
         if isinstance(done, Trouble):
             return
+        if done.state == "applied":
+            self._notice.say("It is decided.", fine=True)
+        else:
+            self._notice.say("It is decided and will be done shortly. Look again in a minute.")
         self._form.visible = False
+        self._summary.set_text("")
         self._outcome.clear()
-        with self._outcome:
-            if done.state == "applied":
-                Text("p", "It is decided.", "banner fine", role="status")
-            else:
-                banner("It is decided and will be done shortly. Look again in a minute.")
-            with box("div", "choices"):
-                for profile_id in done.profiles:
-                    link(f"Go to {self._name(profile_id)}", f"/customers/{profile_id}", "button")
+        with self._outcome, box("div", "choices"):
+            for profile_id in done.profiles:
+                link(f"Go to {self._name(profile_id)}", f"/customers/{profile_id}", "button")
+
+
+def _ticks(legend: str, names: Sequence[Identifier]) -> None:
+    """Identifiers of which some are to be ticked, under what is asked."""
+    with box("fieldset", "ticks"):
+        Text("legend", legend)
+        for number, one in enumerate(names):
+            with box("label", "tick"):
+                box("input", type="checkbox", name=f"{_TICK}{number}")
+                Text("span", f"{words.code(one.type)} {one.value}")
 
 
 def _facts(one: Outlook) -> list[tuple[str, str]]:

@@ -1,10 +1,9 @@
 """Why somebody is one person, and taking somebody else off them: a part of their page."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 from services.console import words
+from services.console.acting import asked
 from services.console.answers import Identifier, Identity, Merge, Refused, Split
 from services.console.client import Apis, Trouble
 from services.console.elements import Text, banner, box, card
@@ -43,7 +42,7 @@ def show(apis: Apis, profile_id: str, found: Identity | Trouble) -> None:
 
 
 def _splitting(apis: Apis, profile_id: str, found: Identity) -> None:
-    with _asked("Some are somebody else's"):
+    with asked("Some are somebody else's"):
         Deciding(
             partial(apis.identities.try_unmerge, profile_id),
             partial(apis.identities.unmerge, profile_id),
@@ -54,7 +53,7 @@ def _splitting(apis: Apis, profile_id: str, found: Identity) -> None:
 
 
 def _joining(apis: Apis, profile_id: str) -> None:
-    with _asked("Somebody else is this person"):
+    with asked("Somebody else is this person"):
         Deciding(
             partial(apis.identities.try_merge, profile_id),
             partial(apis.identities.merge, profile_id),
@@ -73,7 +72,7 @@ def _merge(apis: Apis, profile_id: str, merge: Merge, number: int) -> None:
             Text("p", _by(merge.actor, merge.note), "note")
         elif merge.message_id:
             Text("p", f"By message {merge.message_id}", "note")
-        with _asked("Undo this merge"):
+        with asked("Undo this merge", f"with {merge.profile_id}"):
             Deciding(
                 partial(apis.identities.try_unmerge, profile_id),
                 partial(apis.identities.unmerge, profile_id),
@@ -101,15 +100,6 @@ def _refusals(refused: list[Refused]) -> None:
             Text("p", f"By message {one.message_id}{source}, {words.moment(one.at)}", "note")
     if len(refused) > _MOST:
         Text("p", f"And {len(refused) - _MOST} more that are not linked.", "note")
-
-
-@contextmanager
-def _asked(question: str) -> Iterator[None]:
-    """A button that opens what is within it."""
-    with box("details", "confirm"):
-        Text("summary", question, "button")
-        with box("div", "confirm-body"):
-            yield
 
 
 def _by(actor: str, why: str) -> str:

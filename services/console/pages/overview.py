@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from nicegui import ui
 
 from services.console import words
+from services.console.acting import Notice
 from services.console.answers import Segment
 from services.console.client import Apis, Trouble
 from services.console.elements import Text, box, empty
@@ -44,8 +45,7 @@ async def build(visit: Visit) -> None:
     with box("div", "head"):
         Text("h1", TITLE)
         as_of = Text("p", "", "note as-of")
-    trouble = Text("div", "", "banner", role="status")
-    trouble.visible = False
+    trouble = Notice()
     picture = await look(visit.apis)
     with box() as nothing:
         hint = "Send the first one to ingest, or run `regulars demo`. This page fills by itself."
@@ -53,8 +53,7 @@ async def build(visit: Visit) -> None:
     panels = _panels(picture)
 
     def warn(why: Trouble | None) -> None:
-        trouble.set_text(f"{why.message} What you see is no longer current." if why else "")
-        trouble.visible = why is not None
+        trouble.say(f"{why.message} What you see is no longer current." if why else "")
 
     def show(picture: Picture) -> None:
         nothing.visible = not picture.totals.people

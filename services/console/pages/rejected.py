@@ -178,7 +178,8 @@ class _Dismissal:
         number = await self._notice.tried(self._apis.rejections.dismiss_all(self._wanted))
         if not isinstance(number, Trouble):
             self._place.clear()
-            self._notice.say(f"{words.counted(number, 'event')} dismissed. Show anew to see it.")
+            many = words.counted(number, "event")
+            self._notice.say(f"{many} dismissed. Show anew to see it.", fine=True)
 
 
 def _letters(found: Page[Rejection], wanted: Mapping[str, str], cursor: str) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from nicegui import ui
 
 from services.console import words
+from services.console.acting import Notice
 from services.console.client import Apis, Trouble
 from services.console.elements import Pill, Text, box, card, facts, link, pill
 from services.console.pages.rejected import TONES, name_of
@@ -46,8 +47,7 @@ class _Sheet:
     def __init__(self, apis: Apis, found: Rejection) -> None:
         self._apis = apis
         self._found = found
-        self._said = Text("div", "", "banner", role="status")
-        self._said.visible = False
+        self._said = Notice()
         self._body = box("div", "wide-and-narrow")
         self._editor: ui.textarea | None = None
         self._draw()
@@ -98,6 +98,7 @@ class _Sheet:
                 self._button("Replay", self._replay, "button primary")
                 if found.state != "dismissed":
                     self._button("Dismiss", self._dismiss, "button")
+            self._verdict = Notice()
             self._result = box("div", "column")
 
     def _button(self, name: str, action: object, classes: str) -> None:
@@ -122,13 +123,13 @@ class _Sheet:
         if verdict is None:
             return
         self._result.clear()
-        with self._result:
-            if not verdict.accepted:
-                Text("p", f"Would be refused: {verdict.detail}", "banner", role="status")
-                return
-            many = words.counted(verdict.events, "event")
-            Text("p", f"Would be accepted: {many}.", "banner fine", role="status")
-            if verdict.after is not None:
+        if not verdict.accepted:
+            self._verdict.say(f"Would be refused: {verdict.detail}")
+            return
+        many = words.counted(verdict.events, "event")
+        self._verdict.say(f"Would be accepted: {many}.", fine=True)
+        if verdict.after is not None:
+            with self._result:
                 Text("pre", text_of(verdict.after), "content", tabindex="0")
 
     async def _replay(self) -> None:
@@ -136,33 +137,33 @@ class _Sheet:
         if verdict is not None:
             await self._until("replayed")
             if self._found.state == "replayed":
-                self._say("Sent again. It counts once.", good=True)
+                self._said.say("Sent again. It counts once.", fine=True)
             else:
-                self._say("It is being sent again.", good=True)
+                self._said.say("It is being sent again.", fine=True)
 
     async def _dismiss(self) -> None:
         try:
             await self._apis.rejections.dismiss(self._found.id)
         except Trouble as trouble:
-            self._say(trouble.message)
+            self._said.say(trouble.message)
             return
         await self._reload()
-        self._say("Dismissed. It may still be replayed.", good=True)
+        self._said.say("Dismissed. It may still be replayed.", fine=True)
 
     async def _asked(self, *, dry: bool) -> Verdict | None:
         """What a replay comes to; None after saying why there is none."""
-        self._said.visible = False
+        self._said.clear()
         try:
             text = self._text()
         except ValueError as error:
-            self._say(f"The body is no JSON: {error}")
+            self._said.say(f"The body is no JSON: {error}")
             return None
         try:
             return await self._apis.rejections.replay(self._found.id, text, dry=dry)
         except Trouble as trouble:
             if trouble.status == 422 and not dry:  # what was tried is kept with it
                 await self._reload()
-            self._say(trouble.message)
+            self._said.say(trouble.message)
             return None
 
     async def _until(self, state: str) -> None:
@@ -176,14 +177,9 @@ class _Sheet:
         try:
             self._found = await self._apis.rejections.rejection(self._found.id)
         except Trouble as trouble:
-            self._say(trouble.message)
+            self._said.say(trouble.message)
             return
         self._draw()
-
-    def _say(self, said: str, *, good: bool = False) -> None:
-        self._said.set_text(said)
-        self._said.classes(remove="fine" if not good else "", add="fine" if good else "")
-        self._said.visible = True
 
 
 def _why(found: Rejection) -> None:

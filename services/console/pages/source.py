@@ -47,7 +47,7 @@ class _Page:
         with box("div", "title"):
             link("All sources", "/sources", "back")
             Text("h1", source.name)
-            self._state = box("div", "choices")
+            self._state = box("div", "choices", aria_live="polite")
         self._notice = Notice()
         self._strip = _Strip()
         with box("div", "wide-and-narrow"):

@@ -107,4 +107,5 @@ def _person(one: Candidate, name: str) -> None:
                 ("Last seen", words.moment(one.last_seen)),
             ]
         )
-        link("Open the customer", f"/customers/{one.profile_id}")
+        said = "Open the customer"
+        link(said, f"/customers/{one.profile_id}", aria_label=f"{said} {name}")

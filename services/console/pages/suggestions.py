@@ -15,7 +15,7 @@ _COLUMNS = (
     Column("Alike in"),
     Column("Not in"),
     Column("Score", numeric=True, hint="Bits of evidence; each bit doubles the odds"),
-    Column("", whole=True),
+    Column("How sure", whole=True),
 )
 FIELDS = {
     "given": "given name",

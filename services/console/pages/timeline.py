@@ -3,6 +3,7 @@
 import json
 
 from services.console import words
+from services.console.acting import Notice
 from services.console.answers import Interaction, Page
 from services.console.client import Apis, Trouble
 from services.console.elements import Text, banner, box, card, empty
@@ -29,10 +30,9 @@ class _Timeline:
         self._cursor: str | None = None
         self._day = ""
         self._list = box("ol", "timeline")
-        self._trouble = Text("div", "", "banner", role="status")
+        self._trouble = Notice()
         self._more = Text("button", "Load more", "button", type="button")
         self._more.on("click", self._load)
-        self._trouble.visible = False
 
     def add(self, page: Page[Interaction]) -> None:
         with self._list:
@@ -45,14 +45,11 @@ class _Timeline:
         cursor, self._cursor = self._cursor, None  # a second click finds nothing to do
         if cursor is None:
             return
-        try:
-            page = await self._apis.profiles.interactions(self._profile_id, PAGE, cursor)
-        except Trouble as trouble:
+        asked = self._apis.profiles.interactions(self._profile_id, PAGE, cursor)
+        page = await self._trouble.tried(asked)
+        if isinstance(page, Trouble):
             self._cursor = cursor
-            self._trouble.set_text(trouble.message)
-            self._trouble.visible = True
         else:
-            self._trouble.visible = False
             self.add(page)
 
     def _entry(self, one: Interaction) -> None:

@@ -96,8 +96,9 @@ class _Page:
 
     def _show(self, one: Subscription, log: Sequence[Attempt]) -> None:
         if one != self._drawn:
-            self._drawn = one
-            self._show_state(one)
+            before, self._drawn = self._drawn, one
+            if before is None or (before.state, before.enabled) != (one.state, one.enabled):
+                self._show_state(one)
             self._facts.clear()
             with self._facts:
                 facts(_facts(one))
@@ -131,12 +132,13 @@ class _Page:
         changed = await self._said.tried(self._webhooks.switch(self._id, on=enabled))
         if not isinstance(changed, Trouble):
             await self.refresh()
+            self._said.say("It is enabled." if enabled else "It is disabled.", fine=True)
 
     async def _test(self) -> None:
         tested = await self._said.tried(self._webhooks.test(self._id))
         if isinstance(tested, Tested):
             await self.refresh()
-            self._said.say(_said(tested))
+            self._said.say(_said(tested), fine=tested.delivered)
 
     async def _rotate(self) -> None:
         made = await self._said.tried(self._webhooks.rotate(self._id))

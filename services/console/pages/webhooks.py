@@ -1,7 +1,7 @@
 """Who gets what changes by webhook: every subscription with its state, and a form for a new one."""
 
 from services.console import words
-from services.console.acting import Notice, choice, field, form
+from services.console.acting import Notice, choice, copying, field, form
 from services.console.client import Apis
 from services.console.elements import Cell, Column, Link, Pill, Text, box, card, empty, link, table
 from services.console.pages.visit import Visit
@@ -29,7 +29,6 @@ _COLUMNS = (
     Column("Waiting", numeric=True, hint="On their way; further ones wait on Kafka"),
     Column("Last arrived (UTC)", whole=True),
 )
-_COPY = "() => navigator.clipboard.writeText(%s)"
 
 
 async def build(visit: Visit) -> None:
@@ -54,8 +53,7 @@ def show_once(secret: str) -> None:
     with box("div", "secret"):
         Text("p", "The secret that signs what is sent. Copy it now: it is not shown again.")
         Text("code", secret, tabindex="0")
-        copy = Text("button", "Copy", "button", type="button")
-        copy.on("click", js_handler=_COPY % repr(secret))
+        copying(secret)
 
 
 def _row(one: Subscription) -> list[Cell]:

@@ -120,7 +120,7 @@ CONSENT_REQUESTS = Topic(
     key="profile_id",
     partitions=PROFILE_PARTITIONS,
     stamped=True,
-    writers=("profile-build",),
+    writers=("profile-build", "notifier"),
     readers=("notifier",),
     summary="Somebody granted what they must confirm before it counts (double opt-in).",
 )

@@ -25,7 +25,7 @@ class ConsentRequested(Struct, kw_only=True, omit_defaults=True):
 
     May be said more than once of the same: whoever asks the person does so once for each
     (person, channel, purpose, ``since``, ``address``), and once more for each ``statement_id``
-    that is ``explicit``.
+    that is ``explicit``, and for each ``again``.
     """
 
     profile_id: str
@@ -44,3 +44,5 @@ class ConsentRequested(Struct, kw_only=True, omit_defaults=True):
     """Since when this address is to be confirmed; None: since the statement."""
     explicit: bool = False
     """The person has just asked for it in so many words (Consent Updated), perhaps again."""
+    again: str = ""
+    """Whoever was asked before wants another link, since theirs has ended: the hour of it."""

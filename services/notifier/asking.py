@@ -31,7 +31,7 @@ def ids_of(requests: Iterable[tuple[Source, ConsentRequested]]) -> set[str]:
     """The entries that must be known before these are decided."""
     ids = set[str]()
     for _, asked in requests:
-        for again in ("", asked.statement_id) if asked.explicit else ("",):
+        for again in _keys(asked):
             message_id, former = confirmation.message_ids(asked, again)
             ids.update((message_id, *former))
     return ids
@@ -52,7 +52,7 @@ def about(
     """What must be known of former requests before these are decided; None: nothing."""
     found = Asked(set(), set(), now - DAY)
     for _, asked in requests:
-        if asked.address and (asked.explicit or _known(draft, asked) is None):
+        if asked.address and (asked.explicit or _known(draft, asked, asked.again) is None):
             found.people.update((asked.profile_id, *asked.merged_from))
             found.addresses.add(asked.address)
     return found if found.people else None
@@ -61,14 +61,16 @@ def about(
 def ask(turn: Turn, draft: Draft, request: tuple[Source, ConsentRequested], terms: Terms) -> None:
     """Decide on one request, unless the person was asked already, under whatever id.
 
-    Who says again that they want it (an explicit statement) is asked again, within limits.
+    Who says again that they want it (an explicit statement), or wants another link in place of
+    one that has ended, is asked again, within limits.
     """
     source, asked = request
     if not asked.address:
         turn.drop("address_unknown")  # of an earlier version: what is not bound confirms nothing
         return
-    again, first = "", _known(draft, asked)
-    if first is not None and asked.explicit and _statement(first) != asked.statement_id:
+    again, first = asked.again, _known(draft, asked, asked.again)
+    explicit = asked.explicit and not again
+    if first is not None and explicit and _statement(first) != asked.statement_id:
         again = asked.statement_id
         first = _known(draft, asked, again)
     if first is not None:
@@ -82,6 +84,13 @@ def ask(turn: Turn, draft: Draft, request: tuple[Source, ConsentRequested], term
         if entry is not None and entry.state == "decided":  # the person goes on under another id
             draft.put(rules.skip(entry, "merged", turn.now), source)
     draft.put(confirmation.decide(asked, source.id, turn.now, terms.life, again), source)
+
+
+def _keys(asked: ConsentRequested) -> tuple[str, ...]:
+    """Why it may be asked once more: as ``again`` of ``confirmation.message_ids``."""
+    if asked.again:
+        return (asked.again,)
+    return ("", asked.statement_id) if asked.explicit else ("",)
 
 
 def _known(draft: Draft, asked: ConsentRequested, again: str = "") -> Entry | None:

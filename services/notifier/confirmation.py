@@ -15,8 +15,8 @@ import msgspec
 
 from schemas.addresses import digest_of
 from schemas.messages import Confirmation, ConsentRequested, MessageChanged
+from services.notifier import rules
 from services.notifier.model import STEP, Campaign, Entry, Live, Recipient, Step, Trigger
-from services.notifier.rules import expired, skip
 from services.notifier.settings import NotifierSettings
 
 KEY = "_confirmation"
@@ -41,7 +41,7 @@ _MAC_BYTES = 16
 def message_ids(asked: ConsentRequested, again: str = "") -> tuple[str, list[str]]:
     """The message id of this request, and those it would have had for the former profiles.
 
-    ``again``: the statement because of which it is asked once more.
+    ``again``: the statement, or the hour, because of which it is asked once more.
     """
     about = (asked.purpose, asked.address, again)
     ids = [
@@ -92,7 +92,7 @@ def decide(
         refused_at=asked.since,
         again=again,
     )
-    return skip(entry, "expired", now) if expired(entry, now) else entry
+    return rules.skip(entry, "expired", now) if rules.expired(entry, now) else entry
 
 
 def refusal(recipient: Recipient | None, confirms: Confirmation) -> str:
@@ -108,6 +108,17 @@ def refusal(recipient: Recipient | None, confirms: Confirmation) -> str:
 def misdirected(confirms: Confirmation, address: str) -> bool:
     """Whether ``address`` is another one than that which is to be confirmed."""
     return confirms.address != digest_of(address)
+
+
+def same(one: Entry, other: Entry) -> bool:
+    """Whether both messages ask one person for one purpose at one address."""
+    first, second = one.confirms, other.confirms
+    return (
+        first is not None
+        and second is not None
+        and (one.profile_id, one.channel) == (other.profile_id, other.channel)
+        and (first.purpose, first.address) == (second.purpose, second.address)
+    )
 
 
 def about(confirms: Confirmation) -> str:
@@ -151,6 +162,25 @@ def confirmed(entry: Entry, at: datetime, ip: str) -> MessageChanged:
     )
 
 
+def anew(entry: Entry, now: datetime) -> ConsentRequested:
+    """To ask once more for what this message asked, of which the link has ended.
+
+    Whatever its reader does within an hour is one request.
+    """
+    assert entry.confirms is not None
+    return ConsentRequested(
+        profile_id=entry.profile_id,
+        channel=entry.channel,
+        purpose=entry.confirms.purpose,
+        statement_id=entry.confirms.statement_id,
+        statement_at=entry.confirms.statement_at,
+        since=entry.refused_at,
+        address=entry.confirms.address,
+        asked_at=now,
+        again=f"link/{now.astimezone(UTC):%Y-%m-%dT%H}",
+    )
+
+
 # -- the link -------------------------------------------------------------------------------
 
 
@@ -183,27 +213,3 @@ def url(public_url: str, entry: Entry, secret: bytes) -> str:
 
 def _mac(raw: bytes, secret: bytes) -> bytes:
     return hmac.digest(secret, b"confirm:" + raw, "sha256")[:_MAC_BYTES]
-
-
-ASK = (
-    "Please confirm",
-    "Do you want to receive our emails?",
-    "<form method='post'><button type='submit'>Yes, I do</button></form>"
-    "<p class='quiet'>If you did not ask for them, close this page: you will get none.</p>",
-)
-DONE = (
-    "Thank you",
-    "Your choice is confirmed.",
-    "<p class='quiet'>Every email has a link to end it. If you have ended them since you signed "
-    "up, please sign up again.</p>",
-)
-EXPIRED = (
-    "This link is too old",
-    "Please sign up again, and we will send you a new one.",
-    "",
-)
-LATER = (
-    "Thank you",
-    "Your choice is stored. Some of our systems could not be told yet; that happens by itself.",
-    "<form method='post'><button type='submit'>Try again</button></form>",
-)

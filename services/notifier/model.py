@@ -111,7 +111,7 @@ class Entry(Struct, kw_only=True):
     refused_at: datetime | None = None
     """The last refusal before what is to be confirmed: part of the send key."""
     again: str = ""
-    """Of what is to be confirmed: the statement because of which it is asked once more."""
+    """Of what is to be confirmed: the statement, or the hour, why it is asked once more."""
 
 
 class Confirmed(Struct, frozen=True):

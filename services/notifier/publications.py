@@ -9,8 +9,8 @@ import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 
-from schemas.messages import Definition, MessageChanged
-from schemas.topics import DEFINITIONS
+from schemas.messages import ConsentRequested, Definition, MessageChanged
+from schemas.topics import CONSENT_REQUESTS, DEFINITIONS
 from services.notifier import confirmation
 from services.notifier.announce import message_of
 from services.notifier.model import CampaignDocument, Confirmed, Entry
@@ -74,6 +74,21 @@ class Publications:
         change = confirmation.confirmed(confirmed.entry, confirmed.at, confirmed.ip)
         await self._send(message_of(change))
         await self._records.confirm_told(confirmed.entry.message_id)
+
+    async def asked(self, request: ConsentRequested) -> None:
+        """Have somebody asked once more; raises ``Untold``, and then nobody is."""
+        await self._send(
+            Message(
+                topic=CONSENT_REQUESTS.name,
+                key=request.profile_id,
+                value=_encoder.encode(request),
+                type="regulars.consent.requested.v1",
+                id="/".join(
+                    (request.statement_id, request.channel, request.purpose, request.again)
+                ),
+                time=request.asked_at or request.statement_at,
+            )
+        )
 
     async def keep_telling(self) -> None:
         """Publish what could not be published when it was stored. Runs until cancelled."""

@@ -12,11 +12,14 @@ from typing import Any
 import msgspec
 
 from services.notifier import rules
+from services.notifier.confirmation import KEY, same
 from services.notifier.model import CampaignDocument, Confirmed, Entry, Suppression
 from services.notifier.store import entry_of, fields_of, suppress
 from services.runtime.mongo import Database
 
 _PENDING_PUBLICATIONS = 1_000
+_ASKED = 100
+"""Of one person; more are asked for at other addresses."""
 
 
 class Records:
@@ -156,6 +159,20 @@ class Records:
         query = {"_id": message_id, "confirmed_at": {"$exists": True}}
         document = await self._messages.find_one(query)
         return None if document is None else _confirmed(document)
+
+    async def asked_last(self, message_id: str) -> Entry | None:
+        """The newest message that asked for what this one asked, at the same address."""
+        document = await self._messages.find_one({"_id": message_id, "campaign": KEY})
+        if document is None:
+            return None
+        entry = entry_of(document)
+        theirs = {"profile_id": entry.profile_id, "campaign": KEY}
+        cursor = self._messages.find(theirs).sort([("decided_at", -1), ("_id", -1)])
+        async for document in cursor.limit(_ASKED):
+            newer = entry_of(document)
+            if same(newer, entry):
+                return newer
+        return entry
 
     async def confirm_told(self, message_id: str) -> None:
         """The confirmation is on message.changes."""

@@ -16,7 +16,7 @@ OPEN_TO_ALL = (
     "/health/",
     "/metrics",
     "/unsubscribe/",
-    "/v1/consent/confirm",  # as these, by a signed link
+    "/v1/consent/",  # as these, by a signed link
     "/v1/hooks/",  # hooks are signed
 )
 METHODS = {"get", "put", "post", "delete", "patch"}

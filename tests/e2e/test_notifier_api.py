@@ -229,6 +229,8 @@ async def test_who_must_confirm_gets_one_mail_whose_link_confirms_once(world: Wo
     for scan in (world.api.head, world.api.get):
         assert (await scan(link, headers=anybody)).status_code == 200
     assert ("p1", "clicked") not in await world.changes()
+    link = await another_link(world, id_, now)
+    id_ = opened(link)
     for _ in range(2):
         assert (await world.api.post(link, headers=anybody)).status_code == 200
     steps = [
@@ -260,6 +262,48 @@ async def test_who_must_confirm_gets_one_mail_whose_link_confirms_once(world: Wo
     answer = await world.api.post("/v1/consent/confirm", params={"token": unknown})
     assert answer.status_code == 404
     await asyncio.to_thread(world.worker.stop)
+
+
+def opened(link: str) -> str:
+    """The message of a link."""
+    found = confirmation.opened(link.split("token=")[1], SECRET.encode())
+    assert found is not None
+    return found[0]
+
+
+async def another_link(world: World, id_: str, now: datetime) -> str:
+    """By the button on the page of a link that has ended; nothing else sends one."""
+    token = confirmation.token(id_, now, SECRET.encode())
+    anybody, ended = {"Authorization": ""}, {"token": token}
+    requests = len(await world.cluster.records("consent.requests"))
+    for call, path in (
+        (world.api.head, "confirm"), (world.api.get, "confirm"), (world.api.post, "confirm"),
+        (world.api.head, "again"), (world.api.get, "again"),
+    ):  # fmt: skip
+        answer = await call(f"/v1/consent/{path}", params=ended, headers=anybody)
+        assert answer.status_code == 410
+    assert f"<form method='post' action='again?token={token}'>" in answer.text
+    working = confirmation.token(id_, now + timedelta(days=1), SECRET.encode())
+    for other, status in ((working, 200), (token[:-2], 404), ("", 404)):
+        answer = await world.api.post("/v1/consent/again", params={"token": other})
+        assert answer.status_code == status
+    async with world.client(f"127.0.0.1:{free_port()}") as no_kafka:
+        answer = await no_kafka.post("/v1/consent/again", params=ended, headers=anybody)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert len(await world.cluster.records("consent.requests")) == requests
+    answer = await world.api.post("/v1/consent/again", params=ended, headers=anybody)
+    assert (answer.status_code, "Look into your inbox" in answer.text) == (200, True)
+
+    def links() -> set[str]:
+        found = (re.search(r"8400(/v1/consent/confirm\S+)", mail.text) for mail in world.mails())
+        return {link[1] for link in found if link and opened(link[1]) != id_}
+
+    async def arrived() -> bool:
+        return bool(links())
+
+    await eventually(arrived, world.worker.tail)
+    [link] = links()
+    return link
 
 
 async def test_a_crash_while_the_server_takes_the_mail_leaves_it_uncertain_until_a_person_decides(

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from schemas.messages import Confirmation
 from services.notifier import rules
@@ -78,6 +79,18 @@ async def test_who_was_asked_is_found_by_the_person_and_lately_by_the_address(
     since = NOW + timedelta(hours=1)
     assert await ledger.asked(None, Asked({"p4"}, {"a1"}, since)) == [new]
     assert await ledger.asked(None, Asked({"p1", "p2"}, {"a1"}, since)) == [old, new]
+
+
+async def test_another_link_is_for_what_the_person_was_asked_last_at_that_address(
+    database: Database, records: Records
+) -> None:
+    first, mail = asks("p1", "a1"), entry("p4")
+    later = replace(asks("p1", "a1", 3), message_id="f" * 32, refused_at=NOW)
+    elsewhere = replace(asks("p1", "a2", 5), message_id="e" * 32)
+    await store(database, first, later, elsewhere, asks("p2", "a1", 9), mail)
+    assert await records.asked_last(first.message_id) == later
+    assert await records.asked_last(elsewhere.message_id) == elsewhere
+    assert [await records.asked_last(id_) for id_ in (mail.message_id, "0" * 32)] == [None, None]
 
 
 async def test_of_two_turns_that_ask_at_one_address_at_once_one_is_tried_again(

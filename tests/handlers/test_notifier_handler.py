@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from schemas.messages import ConsentRequested, MessageChanged
-from services.notifier import asking
+from services.notifier import asking, confirmation
 from services.notifier.campaigns import Campaigns
 from services.notifier.handler import LOOK_AGAIN, Notifier
 from services.notifier.model import Entry, Outcome, Recover, Retry, Suppression
@@ -575,6 +575,26 @@ async def test_who_signs_up_again_in_so_many_words_is_asked_again_within_limits(
     await world.turn(world.asks(statement_id="s8", explicit=True, since=world.now))
     assert world.journal[10:] == ["p1 decided", "send p1"]
     assert len({e.message_id for e in world.ledger.entries.values()}) == 6
+
+
+async def test_who_wants_another_link_gets_one_an_hour_within_limits(world: World) -> None:
+    await world.turn(world.asks())
+    first = world.entry()
+    for hour in range(1, 7):
+        world.now += timedelta(hours=1)
+        wanted = confirmation.anew(first, world.now)
+        again = Record(world.requests, 0, b"p1", msgspec.json.encode(wanted), {})
+        await world.turn(again)
+        turn = await world.turn(again)
+        assert turn.dropped == {"already_decided" if hour < 5 else "asked_too_often": 1}
+    assert world.journal == ["p1 decided", "send p1"] * 5  # for one purpose, until it is refused
+    entries = list(world.ledger.entries.values())
+    assert [entry.confirms for entry in entries] == [first.confirms] * 5
+    assert [entry.expires_at for entry in entries[1:]] == [
+        entry.decided_at + asking.Terms().life for entry in entries[1:]
+    ]
+    assert all(confirmation.same(entry, first) for entry in entries)
+    assert confirmation.twin(entries[1], "p1") == entries[1].message_id  # also after a merge
 
 
 async def test_each_address_is_asked_for_itself_and_not_many_within_an_hour(world: World) -> None:

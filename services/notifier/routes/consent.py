@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from services.notifier import confirmation, unsubscribe
+from services.notifier import confirm_pages, confirmation, unsubscribe
 from services.notifier.publications import Untold
 from services.notifier.routes.office import Means
 from services.notifier.routes.pages import PAGE, shown
@@ -21,6 +21,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
+@router.head("/again", include_in_schema=False)
+@router.get("/again", include_in_schema=False)
 @router.head("/confirm", include_in_schema=False)
 @router.get(
     "/confirm",
@@ -35,12 +37,14 @@ async def ask(office: Means, token: Token = "") -> HTMLResponse:
         return shown(unsubscribe.UNKNOWN, 404)
     message_id, ends = found
     if ends > datetime.now(UTC):
-        return shown(confirmation.ASK)
+        return shown(confirm_pages.ask(token))
     try:
         confirmed = await office.records.confirmed(message_id)
     except PyMongoError:
         return shown(unsubscribe.AWAY, 503)
-    return shown(confirmation.EXPIRED, 410) if confirmed is None else shown(confirmation.DONE)
+    if confirmed is None:
+        return shown(confirm_pages.expired(token), 410)
+    return shown(confirm_pages.DONE)
 
 
 @router.post(
@@ -65,12 +69,44 @@ async def confirm(office: Means, request: Request, token: Token = "") -> HTMLRes
         else:
             confirmed = await office.records.confirmed(message_id)
             if confirmed is None:
-                return shown(confirmation.EXPIRED, 410)
+                return shown(confirm_pages.expired(token), 410)
         if confirmed is None or confirmed.entry.confirms is None:
             return shown(unsubscribe.UNKNOWN, 404)
         await office.publications.confirmed(confirmed)
     except Untold:
-        return shown(confirmation.LATER, 503)
+        return shown(confirm_pages.LATER, 503)
     except PyMongoError:
         return shown(unsubscribe.AWAY, 503)
-    return shown(confirmation.DONE)
+    return shown(confirm_pages.DONE)
+
+
+@router.post(
+    "/again",
+    summary="Ask for another link",
+    response_class=HTMLResponse,
+    responses={404: _ANSWERS[404], 503: {"description": "Try again", **PAGE}},
+)
+async def send_again(office: Means, token: Token = "") -> HTMLResponse:
+    """In place of a link that has ended. One mail an hour, within the limits of signing up.
+
+    The page is the same whether a mail is sent or not. It takes a link of ours, and what the
+    person has ended since is not asked for: so nobody learns who is known.
+    """
+    found = confirmation.opened(token, office.secret)
+    if found is None:
+        return shown(unsubscribe.UNKNOWN, 404)
+    message_id, ends = found
+    now = datetime.now(UTC)
+    if ends > now:
+        return shown(confirm_pages.ask(token))
+    try:
+        entry = await office.records.asked_last(message_id)
+        if entry is None:
+            return shown(unsubscribe.UNKNOWN, 404)
+        for one in (message_id, entry.message_id):
+            if await office.records.confirmed(one) is not None:
+                return shown(confirm_pages.DONE)
+        await office.publications.asked(confirmation.anew(entry, now))
+    except (Untold, PyMongoError):
+        return shown(confirm_pages.NOT_SENT, 503)
+    return shown(confirm_pages.SENT)

@@ -310,14 +310,23 @@ async def test_two_accounts_with_one_address_are_suggested_until_somebody_decide
 async def test_a_sixth_address_is_nobodys_and_an_alias_of_two_accounts_is_suggested(api, spine):
     await spine.happened(
         *(named("ann", number, email=f"{number}@x.io") for number in range(6)),
-        event("a1", 7, "alias", user_id="ann", previous_id="bob", source="crm"),
-        event("b1", 8, "identify", user_id="bob", source="crm"),
+        event("w1", 6, "page", anonymous_id="web-1", source="web"),
+        event("w2", 7, "alias", user_id="ann", previous_id="web-1", source="crm"),
+        event("a1", 8, "alias", user_id="ann", previous_id="bob", source="crm"),
     )
+    ann, account = await person(api, "user_id/ann"), {"type": "user_id", "value": "ann"}
+
+    async def refusals() -> Any:
+        found = await get(api, f"/v1/profiles/{ann['profile_id']}/identity")
+        assert [one["value"] for one in found["devices"]] == ["bob", "web-1"]
+        return [(one["identifiers"], one["kept"], one["reason"]) for one in found["refusals"]]
+
+    address = ([account, {"type": "email", "value": "5@x.io"}], 1, "limit")
+    assert await refusals() == [address]  # of an alias the device is linked, and nothing is left
+    await spine.happened(event("b1", 9, "identify", user_id="bob", source="crm"))
     ann, bob = await person(api, "user_id/ann"), await person(api, "user_id/bob")
-    account = {"type": "user_id", "value": "ann"}
-    refusals = (await get(api, f"/v1/profiles/{ann['profile_id']}/identity"))["refusals"]
-    assert [(one["identifiers"], one["kept"], one["reason"]) for one in refusals] == [
-        ([account, {"type": "email", "value": "5@x.io"}], 1, "limit"),
+    assert await refusals() == [
+        address,
         ([account, {"type": "user_id", "value": "bob"}], 1, "limit"),
     ]
     assert (await api.get("/v1/profiles/by/email/5@x.io")).status_code == 404

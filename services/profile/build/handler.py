@@ -76,7 +76,8 @@ class Build:
 
     async def handle(self, turn: Turn) -> None:
         """One turn, as the module says."""
-        writing = Writing(lambda rows: self._profiles.save(rows, turn.session))
+        session = turn.session  # Not the turn: it holds what is to be written, by and by.
+        writing = Writing(lambda rows: self._profiles.save(rows, session))
         try:
             await self._handle(turn, writing)
         except BaseException:

@@ -40,7 +40,7 @@ class Stored:
 
     async def save(self, rows: Sequence[Any], session: Any) -> None:
         for row in rows:
-            fingerprint = "" if row.kept.into else row.kept.fingerprint
+            fingerprint = "" if row.into else row.fingerprint
             self.rows[row.profile_id] = (row.stored, row.partition, fingerprint)
 
     async def stale(

@@ -25,8 +25,8 @@ class ProfileSettings(Settings):
     base_currency: str | None = None
     """The ISO 4217 code in which revenue is summed up over currencies, by stored exchange rates
     (``regulars rates import``); none: it is shown per currency alone."""
-    profile_cached_profiles: int = Field(50_000, ge=1)
-    """How many profiles a build worker keeps decoded in memory."""
+    profile_cached_profiles: int = Field(100_000, ge=1)
+    """How many profiles a build worker keeps in memory: about 2 kB each."""
 
     secret_keys: list[SecretStr] = Field(default_factory=list)
     """Fernet keys for the secrets of webhooks: the first seals, each opens. The same as ingest's

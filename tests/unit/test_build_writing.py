@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.profile.build.changes import Row
+from services.profile.build.changes import Row, row_of
 from services.profile.build.model import Kept
 from services.profile.build.writing import SLICE, Writing
 
@@ -31,7 +31,7 @@ class Server:
 
 
 def rows(first: int, count: int) -> list[Row]:
-    return [Row(f"p{n}", 0, Kept(), b"", None) for n in range(first, first + count)]
+    return [row_of(f"p{n}", 0, Kept(), (b"", None)) for n in range(first, first + count)]
 
 
 async def test_a_slice_is_written_while_the_next_is_made_and_the_rest_at_the_end():

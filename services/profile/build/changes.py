@@ -1,6 +1,7 @@
 """What one turn changes: the rows to store, the cache, and what is said of it."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import msgspec
 from msgspec import Struct
@@ -8,6 +9,7 @@ from msgspec import Struct
 from services.profile.build import outbox
 from services.profile.build.inbox import Work
 from services.profile.build.model import Kept, State, encode
+from services.profile.build.packed import Packed, packed
 from services.profile.build.rules.before import Earlier
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.confirming import requests_of
@@ -25,23 +27,45 @@ _SEARCHED = ("traits.", "identifiers.", "merged_from")
 """What names begin with of which ``Search`` is made."""
 
 
-class Row(Struct):
-    """One profile as it is stored."""
+class Row(Struct, gc=False):
+    """One profile as it is stored, without the state as objects: that is gone by then."""
 
     profile_id: str
     partition: int
-    kept: Kept
+    version: int
+    into: str | None
+    fingerprint: str
+    last_seen: datetime | None
+    rearranged: bool
+    rates: str | None
+    """Fingerprint of what the orders were valued at; empty: at nothing; None: no orders."""
     stored: bytes
-    """``kept``, encoded; empty: what is stored stays, whatever it is."""
+    """The encoded ``Kept``; empty: what is stored stays, whatever it is."""
     search: Search | None
     """None: as it was."""
+
+
+def row_of(profile_id: str, partition: int, kept: Kept, told: tuple[bytes, Search | None]) -> Row:
+    """``kept`` as it is to be stored; ``told`` are ``Row.stored`` and ``Row.search``."""
+    rates = None if kept.worth is None else kept.worth.rates
+    return Row(
+        profile_id,
+        partition,
+        kept.version,
+        kept.into,
+        kept.fingerprint,
+        kept.state.last_seen,
+        kept.rearranged,
+        "" if rates is None and kept.state.orders else rates,
+        *told,
+    )
 
 
 class Limits(Struct, frozen=True):
     """How much one turn may hold."""
 
-    cached: int = 50_000
-    """Decoded states kept in memory by a worker."""
+    cached: int = 100_000
+    """States kept in memory by a worker."""
     swept: int = 200
     """Profiles that one firing of the sweep takes up."""
     rebuilt: int = 50_000
@@ -57,7 +81,7 @@ class Changes:
         self,
         turn: Turn,
         traits: Traits,
-        cache: Cache[Kept],
+        cache: Cache[Packed],
         limits: Limits,
         *,
         policy: Policy = OPEN,
@@ -93,12 +117,12 @@ class Changes:
             self.refuse(work)
             return False
         search = search_of(state) if kept.version <= 1 or _is_searched(touched) else None
-        self._put(profile_id, work, kept, (stored, search))
         if touched:
             what = (touched, self._traits, self._policy)
             outbox.emit_changed(self._turn, work, profile_id, kept, what)
             if state.consent and not work.history:
                 self._ask(profile_id, work, kept, touched)
+        self._put(profile_id, work, kept, (stored, search))  # with the parts just made
         return True
 
     def refuse(self, work: Work) -> None:
@@ -143,8 +167,7 @@ class Changes:
         self.left += 1
         passed = msgspec.structs.replace(kept, fingerprint=fingerprint)
         stored = b"" if kept.unread else encode(kept)
-        row = Row(profile_id, work.source.partition, passed, stored, None)
-        self.rows.append(row)
+        self.rows.append(row_of(profile_id, work.source.partition, passed, (stored, None)))
 
     def close(self, profile_id: str, work: Work, kept: Kept, into: str) -> None:
         """Make the profile a redirect.
@@ -173,11 +196,13 @@ class Changes:
     def _put(
         self, profile_id: str, work: Work, kept: Kept, stored: tuple[bytes, Search | None]
     ) -> None:
-        self.rows.append(Row(profile_id, work.source.partition, kept, *stored))
+        self.rows.append(row_of(profile_id, work.source.partition, kept, stored))
+        work.earlier = None  # All that was decoded of the profile ends here, while it is at hand.
+        held = packed(kept, stored[0])
         if work.said or work.absorbed:
-            self._cache.put(work.source.id, profile_id, kept)
+            self._cache.put(work.source.id, profile_id, held)
         else:  # A sweep goes through everybody: it must not drive out who is busy.
-            self._cache.renew(work.source.id, profile_id, kept)
+            self._cache.renew(work.source.id, profile_id, held)
 
 
 def _is_searched(touched: Iterable[str]) -> bool:

@@ -18,6 +18,7 @@ from services.profile.build.changes import Changes, Limits, Row
 from services.profile.build.covering import forget_vector, not_covered, opened
 from services.profile.build.inbox import Work, works_of
 from services.profile.build.model import Kept
+from services.profile.build.packed import Packed
 from services.profile.build.rebuild import History
 from services.profile.build.renewal import REBUILD, Compositions, Renewal
 from services.profile.build.rules.before import Earlier
@@ -65,7 +66,7 @@ class Build:
         self._history = history
         self._limits = limits or Limits()
         self._policy = policy
-        self._cache = Cache[Kept](self._limits.cached)
+        self._cache = Cache[Packed](self._limits.cached)
         self.sweep = Sweep(profiles, definitions, self._limits, str(policy))
         self._renewal = Renewal(history, self.sweep, self._limits)
         self._recomputed = Counter[str]()
@@ -97,7 +98,8 @@ class Build:
         befores = await self._compositions(known, turn.session)
         olds: dict[str, Kept] = {}
         for profile_id, work in works.items():
-            kept = known.get(profile_id)
+            held = known.pop(profile_id, None)
+            kept = held.opened() if isinstance(held, Packed) else held
             if profile_id in fates:
                 # What resolve has stored holds: messages of two of its partitions may cross.
                 into = fates[profile_id]
@@ -185,17 +187,17 @@ class Build:
                 for profile_id in await self._valuation.take(turn, timer, limit):
                     works.setdefault(profile_id, Work(timer.source)).revalue = True
 
-    async def _load(self, works: Mapping[str, Work], session: Any) -> dict[str, Kept]:
-        known: dict[str, Kept] = {}
+    async def _load(self, works: Mapping[str, Work], session: Any) -> dict[str, Kept | Packed]:
+        known: dict[str, Kept | Packed] = {}
         missing: list[str] = []
         for profile_id in works:
-            kept = self._cache.get(profile_id)
-            if kept is None:
+            held = self._cache.get(profile_id)
+            if held is None:
                 missing.append(profile_id)
             else:
-                known[profile_id] = kept
+                known[profile_id] = held
         if missing:
-            known |= await self._profiles.load(missing, session)
+            known.update(await self._profiles.load(missing, session))
         return known
 
     async def _fates(self, works: Mapping[str, Work], session: Any) -> dict[str, str | None]:
@@ -206,10 +208,10 @@ class Build:
         fates = await self._history.fates(asked, session)
         return {id_: fates[id_][0] if id_ in fates else None for id_ in asked}
 
-    async def _compositions(self, known: Mapping[str, Kept], session: Any) -> Compositions:
+    async def _compositions(self, known: Mapping[str, Kept | Packed], session: Any) -> Compositions:
         """What the profiles were computed with, by fingerprint."""
         now = self.sweep.traits.composition
-        others = {kept.fingerprint for kept in known.values()}
+        others = {held.fingerprint for held in known.values()}
         others.discard(now.fingerprint)
         befores = {one: await self.sweep.composition(one, session) for one in others}
         return {**befores, now.fingerprint: now}

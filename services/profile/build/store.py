@@ -136,32 +136,31 @@ def _survivor(profile_id: str, known: Mapping[str, Kept]) -> tuple[str, Kept] | 
 
 
 def _update(row: Row) -> dict[str, Any]:
-    kept, search = row.kept, row.search
-    if kept.into is not None:
+    if row.into is not None:
         gone = dict.fromkeys(("p", "f", "e", "u", "n", "s", "r", *documents.OLDER), "")
-        values: dict[str, Any] = {"v": kept.version, "i": kept.into}
+        values: dict[str, Any] = {"v": row.version, "i": row.into}
         values[documents.STATE] = row.stored
         return {"$set": values, "$unset": gone}
     values = {
         "p": row.partition,
-        "v": kept.version,
-        "f": kept.fingerprint,
-        "s": _minute(kept.state.last_seen),
+        "v": row.version,
+        "f": row.fingerprint,
+        "s": _minute(row.last_seen),
     }
     unknown = dict.fromkeys(documents.OLDER, "")
     if row.stored:
         values[documents.STATE] = row.stored
     else:
         values["l"] = documents.STATE
-    if kept.rearranged:
+    if row.rearranged:
         values["x"] = True
-    if kept.worth is not None or kept.state.orders:
-        values["r"] = _UNVALUED if kept.worth is None else kept.worth.rates
-    if search is not None:
+    if row.rates is not None:
+        values["r"] = row.rates or _UNVALUED
+    if (search := row.search) is not None:
         for field, value in (("e", search.email), ("u", search.user_id), ("n", search.name)):
             if value:
                 values[field] = value
-            elif kept.version > 1:  # Before that nothing was told of them.
+            elif row.version > 1:  # Before that nothing was told of them.
                 unknown[field] = ""
     return {"$set": values, "$unset": unknown} if unknown else {"$set": values}
 

@@ -411,3 +411,12 @@ async def test_an_order_kept_without_its_lead_draws_its_refund_in_once_both_are_
             await resolve.take([each])
         check(resolve.people, [placed, updated, refund])
         assert list(resolve.people.histories().values()) == [{"m1", "m2", "m3"}]
+
+
+async def test_a_device_is_kept_from_whom_a_message_makes_one_with_its_opponent() -> None:
+    ann, address, phone = name("user_id", 1), name("email", 1), ("anonymous_id", "a1")
+    apart = Ruling("d1", NOON, "split", frozenset({phone}), frozenset({ann}))
+    names = [(ann,), (address, phone), (ann, address), (phone,)]
+    said = [Said(f"m{number}", NOON, each) for number, each in enumerate(names)]
+    for order in permutations([apart, *said]):
+        await play((said, [apart], list(order)), 1)

@@ -105,21 +105,14 @@ class Graph(Holding):
         key = link.key
         refused = [each for person in named for each in person.refusals]
         if because is not None and not known(refused, link):
-            settled = all(person.connected is None or person.connected < key for person in named)
-            if not settled:
-                self._unsettle(named)
-        connects = len(accepted) > 1 and (
-            len({self._id(node) for node in accepted}) > 1 or self._id(accepted[0]) is None
-        )
-        if connects and any(person.decided for person in named):
-            self._unsettle(named)  # A device may be kept from what the two are together.
-        after_all = all(refused_key(each) < key for each in refused)
-        if refused and not after_all:
-            effective = [person.connected for person in named if person.connected is not None]
-            if connects or (
-                len(accepted) > 1 and because is None and any(done >= key for done in effective)
-            ):
-                self._unsettle(named)
+            if any(person.connected is not None and person.connected > key for person in named):
+                self._unsettle(named)  # It came before what it was refused for, perhaps.
+        connects = len({self._id(node) for node in accepted}) > 1
+        if connects and (
+            any(person.decided for person in named)  # A device may be kept from both together.
+            or any(refused_key(each) > key for each in refused)
+        ):
+            self._unsettle(named)
 
     def _unsettle(self, people: list[Person]) -> None:
         if any(len(person.refusals) >= MOST_REFUSALS for person in people):

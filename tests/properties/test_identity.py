@@ -420,3 +420,30 @@ async def test_a_device_is_kept_from_whom_a_message_makes_one_with_its_opponent(
     said = [Said(f"m{number}", NOON, each) for number, each in enumerate(names)]
     for order in permutations([apart, *said]):
         await play((said, [apart], list(order)), 1)
+
+
+async def test_what_cannot_change_who_is_who_has_no_history_read() -> None:
+    ann, bob = name("user_id", 1), name("user_id", 2)
+    first, second, third = (name("email", number) for number in (1, 2, 3))
+    minutes = [
+        (0, (ann, first)),
+        (1, (bob,)),
+        (4, (bob, first)),  # refused, after what joined it to Ann
+        (9, (ann, second)),
+        (5, (bob, first)),  # refused as before
+        (3, (ann, first)),
+        (10, (ann, third)),  # joins, after all that was refused
+        (1, (ann,)),  # joins nothing
+    ]
+    said = [Said(f"m{n}", NOON + timedelta(minutes=at), who) for n, (at, who) in enumerate(minutes)]
+    resolve = Resolve()
+    for each in said:
+        await resolve.take([each])
+        assert resolve.people.read == 0, each
+    apart = Ruling("d1", NOON, "split", frozenset({ann}), frozenset({name("email", 4)}))
+    await resolve.take([apart])
+    read = resolve.people.read
+    said.append(Said("m8", HEARD, (ann, first)))
+    await resolve.take(said[-1:])
+    assert resolve.people.read == read
+    check(resolve.people, said, [apart])

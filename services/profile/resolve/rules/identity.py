@@ -104,9 +104,12 @@ class Graph(Holding):
         """Note whose history must be read, since another order might have ended otherwise."""
         key = link.key
         refused = [each for person in named for each in person.refusals]
-        if because is not None and not known(refused, link):
-            if any(person.connected is not None and person.connected > key for person in named):
-                self._unsettle(named)  # It came before what it was refused for, perhaps.
+        if (
+            because is not None
+            and not known(refused, link)
+            and any(person.connected is not None and person.connected > key for person in named)
+        ):
+            self._unsettle(named)  # It may have come before what it was refused for.
         connects = len({self._id(node) for node in accepted}) > 1
         if connects and (
             any(person.decided for person in named)  # A device may be kept from both together.

@@ -447,3 +447,32 @@ async def test_what_cannot_change_who_is_who_has_no_history_read() -> None:
     await resolve.take(said[-1:])
     assert resolve.people.read == read
     check(resolve.people, said, [apart])
+
+
+async def test_every_message_that_names_a_kept_order_on_a_device_shows_it_as_not_its_persons() -> (
+    None
+):
+    ann, phone, order = name("user_id", 1), ("anonymous_id", "a1"), ("order", "server/o1")
+    kept = Ruling("d1", NOON, "split", frozenset({order}), frozenset({ann}))
+    names = [(ann, phone), (phone, order), (phone, order)]
+    said = [Said(f"m{number}", NOON, each) for number, each in enumerate(names)]
+    for come in permutations([kept, *said]):
+        await play((said, [kept], list(come)), 1)
+
+
+async def test_an_order_that_is_whose_it_was_has_no_history_read() -> None:
+    ann, phone = name("user_id", 1), ("anonymous_id", "a1")
+    led, hers = ("order", "server/o1"), ("order", "server/o2")
+    minutes = [
+        (1, (phone, led)),
+        (2, (phone, led)),
+        (3, (led,)),
+        (1, (ann, hers)),
+        (0, (phone, hers)),
+    ]
+    said = [Said(f"m{n}", NOON + timedelta(minutes=at), who) for n, (at, who) in enumerate(minutes)]
+    resolve = Resolve()
+    for each in said:
+        await resolve.take([each])
+        assert resolve.people.read == 0, each
+    check(resolve.people, said)

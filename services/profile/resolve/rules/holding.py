@@ -32,7 +32,7 @@ class Holding(Ground):
     def _of_nobody(self, link: Link) -> str:
         """Whose a message is that names nobody."""
         profile_id = self._of_device(link)
-        for each in led(link) if len(link.devices) > 1 else ():
+        for each in led(link):
             self._lead(each, lead_of(link), profile_id)
         return profile_id
 
@@ -43,7 +43,6 @@ class Holding(Ground):
             self._put_device(named, Device(profile_id, lead=lead), profile_id)
         elif device.decided or (not device.marks and is_earlier(lead, device.lead)):
             self.unsettled_devices.setdefault(named, set()).add(lead.anchor)
-            self.taken[named] = None
         elif is_earlier(lead, device.lead):
             device.lead = lead
             self._dirty[named] = None
@@ -87,7 +86,6 @@ class Holding(Ground):
             self._doubt(named, link)
         elif device.lead is not None and not marks:
             self._doubt(named, link)
-            self.taken[named] = None
         elif not marks:
             marks.append(mark)
             self._put_device(named, device, profile_id)

@@ -476,3 +476,27 @@ async def test_an_order_that_is_whose_it_was_has_no_history_read() -> None:
         await resolve.take([each])
         assert resolve.people.read == 0, each
     check(resolve.people, said)
+
+
+async def test_what_comes_late_of_a_shared_device_is_nobodys_either() -> None:
+    phone = ("anonymous_id", "a1")
+    minutes = [(0, "u1"), (2, "u2"), (4, "u3"), (5, None), (1, None)]
+    said = [
+        Said(f"m{at}", NOON + timedelta(minutes=at), (*([("user_id", who)] if who else []), phone))
+        for at, who in minutes
+    ]
+    for order in permutations(said):
+        await play((said, [], list(order)), 1, tight=True)
+
+
+async def test_what_a_device_says_is_whose_it_was_decided_to_be_then_before_they_are_named() -> (
+    None
+):
+    ann, bob, phone = name("user_id", 1), name("user_id", 2), ("anonymous_id", "a1")
+    his = Ruling("d1", NOON, "join", frozenset({bob}), frozenset({phone}))
+    said = [
+        Said(f"m{at}", NOON + timedelta(minutes=at), (*who, phone))
+        for at, who in ((5, (ann,)), (2, ()), (3, ()), (7, ()))
+    ]
+    for order in permutations([his, *said]):
+        await play((said, [his], list(order)), 1)

@@ -82,15 +82,13 @@ class Holding(Ground):
         marks = device.marks
         if device.decided and self._apart(named, profile_id):
             return False
-        if device.decided and not marks:
+        if marks:
+            self._take_turn(named, device, link, profile_id)
+        elif device.decided or device.lead is not None:
             self._doubt(named, link)
-        elif device.lead is not None and not marks:
-            self._doubt(named, link)
-        elif not marks:
+        else:
             marks.append(mark)
             self._put_device(named, device, profile_id)
-        else:
-            self._take_turn(named, device, link, profile_id)
         return True
 
     def _take_turn(self, named: Identifier, device: Device, link: Link, profile_id: str) -> None:

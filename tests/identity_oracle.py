@@ -62,6 +62,8 @@ class World:
     groups: list[set[Name]] = field(default_factory=list)
     whose: dict[str, object] = field(default_factory=dict)
     accepted: dict[str, frozenset[Name]] = field(default_factory=dict)
+    has_order: dict[str, object] = field(default_factory=dict)
+    """Of messages that tell of an order: who has it now, where anybody was named on it."""
     owns: Callable[[Name], object] = field(default=lambda name: None)
     """Whose a name is, or what a device says after all that was said."""
 
@@ -122,6 +124,14 @@ def world_of(said: Sequence[Said], rulings: Iterable[Ruling] = ()) -> World:
                 or not is_kept(world, device, one, (said, void, joins))
             )
         }
+    for one in said:
+        orders = [device for device in one.devices if is_order(device)]
+        if orders and (one.personal or is_order(one.devices[0])):
+            marks = marks_on(min(orders), said, void, joins)
+            if marks and not is_shared(marks) and (one.id, min(orders)) not in void:
+                has = frozenset(group_of(world, max(marks)[2]))
+                if has in world.whose.values():
+                    world.has_order[one.id] = has
     return world
 
 

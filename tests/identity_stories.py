@@ -126,6 +126,16 @@ def of_orders() -> st.SearchStrategy[list[Said]]:
     return messages(most=8, names=names, things=things, together=1)
 
 
+def of_sales() -> st.SearchStrategy[list[Said]]:
+    """What is said of one order, mostly by one who is named."""
+    names = st.one_of(few("user_id", 3), few("email", 1), few("loyalty_card", 1))
+    things = st.one_of(*[st.just(("order", "o1"))] * 4, few("order", 2), few("anonymous_id", 2))
+    return st.one_of(
+        messages(most=9, names=names, things=things, together=1),
+        messages(most=9, names=names, things=things, together=2),
+    )
+
+
 def of_few() -> st.SearchStrategy[list[Said]]:
     """What few people say of few names: so that much of it is about the same."""
     names = st.one_of(few("user_id", 2), few("email", 2), few("loyalty_card", 2))

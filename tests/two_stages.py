@@ -108,6 +108,8 @@ class Between:
     ) -> AsyncIterator[list[tuple[str, bytes]]]:
         found = [one for one in self._people.stored.values() if one.profile_id in profile_ids]
         yield [(one.profile_id, one.body) for one in reversed(found)]
+        handed = [one for one in self._people.stored.values() if one.handed_to in profile_ids]
+        yield [(one.handed_to, one.body) for one in handed if one.handed_to is not None]
 
 
 class Stages:

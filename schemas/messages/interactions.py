@@ -38,6 +38,9 @@ class Interaction(Struct, kw_only=True, omit_defaults=True, gc=False):
     """The event was imported: it happened long ago, and nobody is to be written to for it."""
     untrusted: bool = False
     """It came from a browser or an app, which cannot say that two known people are one."""
+    handed_to: str | None = None
+    """Of an order's event: a profile id of who has the order now, if it was handed on to another
+    person. There the order counts, and not here."""
     event: Raw = field(default_factory=lambda: Raw(b"{}"))
 
 

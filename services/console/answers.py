@@ -184,6 +184,7 @@ class Interaction(Struct, frozen=True):
     name: str
     source: str
     event: dict[str, Any]
+    handed_to: str | None = None
 
 
 # -- segmentation ----------------------------------------------------------------------------

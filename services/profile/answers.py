@@ -216,4 +216,9 @@ class Interaction(BaseModel):
     untrusted: bool = Field(
         description="From a browser or an app, which cannot say that two known people are one."
     )
+    handed_to: str | None = Field(
+        None,
+        description="Of an order that was handed on to another customer: a profile id of theirs. "
+        "There it counts, with all that was told of it.",
+    )
     event: dict[str, Any]

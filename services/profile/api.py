@@ -207,7 +207,8 @@ def _persons() -> APIRouter:
         found = await people.identities.page(person.profile_ids, limit + 1, after)
         shown = found[:limit]
         last = (shown[-1].at, shown[-1].interaction_id) if len(found) > limit else None
-        return _page([interaction(entry.body) for entry in shown], last)
+        ids = person.profile_ids
+        return _page([interaction(entry.body, ids) for entry in shown], last)
 
     return router
 

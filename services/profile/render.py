@@ -1,5 +1,6 @@
 """From what is stored to what the API answers; pure."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from schemas.messages import Interaction
 from services.profile.build.model import Kept
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy
+from services.profile.build.rules.handing import known_to
 from services.profile.build.rules.publication import value_of
 from services.profile.build.rules.view import profile_of
 from services.profile.commerce.rules.rates import valued
@@ -29,7 +31,8 @@ def profile(profile_id: str, kept: Kept, policy: Policy) -> dict[str, Any]:
     }
 
 
-def interaction(body: bytes) -> dict[str, Any]:
-    """A stored interaction as ``answers.Interaction`` declares it; the event verbatim."""
-    said = _interaction_decoder.decode(body)
+def interaction(body: bytes, profile_ids: Collection[str]) -> dict[str, Any]:
+    """A stored interaction as ``answers.Interaction`` declares it, to the person of these ids;
+    the event verbatim."""
+    said = known_to(_interaction_decoder.decode(body), profile_ids)
     return {name: getattr(said, name) for name in said.__struct_fields__}

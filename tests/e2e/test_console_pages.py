@@ -502,6 +502,15 @@ async def test_more_of_the_timeline_is_added_below(stub: Stub, visitor: User) ->
     await visitor.should_not_see("Load more")
 
 
+async def test_an_order_that_was_handed_on_leads_to_who_has_it(stub: Stub, visitor: User) -> None:
+    sold = interaction("i2", "Order Completed") | {"handed_to": "p_bob"}
+    stub.answers["/v1/profiles/p_ann/interactions"] = page(sold)
+    await visitor.open("/customers/p_ann")
+    await sees(visitor, "handed on", "This order was handed on to")
+    (link,) = visitor.find("another customer").elements
+    assert link.props["href"] == "/customers/p_bob"
+
+
 async def test_one_service_away_leaves_the_rest_of_the_page(stub: Stub, visitor: User) -> None:
     stub.answers["/v1/messages"] = problem(503, "Not ready", "MongoDB does not answer")
     await visitor.open("/customers/p_ann")

@@ -1,6 +1,7 @@
 """Who is one person, decided by messages and by people: resolve, build and API on one database."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -11,13 +12,17 @@ from schemas.messages import Definition, Event
 from services.profile.api import create_app
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.declared import declared_traits
+from services.profile.build.rules.orders import net_of, orders_of
+from services.profile.build.store import HistoryStore
 from services.profile.identity import shapes
 from services.profile.identity.desk import Desk
 from services.profile.identity.forecast import Forecast
 from services.profile.identity.found import FoundPairs
 from services.profile.identity.scoring import Scorer
 from services.profile.identity.suggestions import Suggestions
+from services.profile.repair.proving import Proof
 from services.profile.settings import ProfileSettings
+from services.profile.traits.past import Past
 from services.runtime.mongo import transaction
 from services.segmentation.api import create_app as create_segmentation
 from services.segmentation.definitions import Stored
@@ -28,6 +33,7 @@ from services.segmentation.rules.parse import parse
 from services.segmentation.settings import SegmentationSettings
 from services.segmentation.store import People
 from services.segmentation.work import Saved, Write
+from tests.people import at
 from tests.spine import Spine, event, opened, settings_of
 
 pytestmark = pytest.mark.broker
@@ -99,12 +105,61 @@ VISITED = [
     event("v3", 3, event="Consent Updated", anonymous_id="pc",
           properties={"channel": "sms", "state": "granted"}),
 ]  # fmt: skip
+NUMBERED = {"context": {"externalIds": [{"type": "order", "id": "h1"}]}}
+HANDED_ON = [
+    bought("h1", 1, "h1", "10", user_id="ann", **NUMBERED),
+    event("h2", 2, event="Order Refunded", properties={"order_id": "h1", "total": "4"}, **NUMBERED),
+    event("h3", 3, "identify", user_id="bob", traits={"name": "Bob"}),
+    event("h4", 4, event="Order Updated", user_id="bob", **NUMBERED,
+          properties={"order_id": "h1", "revenue": "9", "currency": "EUR"}),
+]  # fmt: skip
 KNOWN = [
     event("k1", 4, "identify", user_id="ann", traits={"email": "ann@x.io", "name": "Ann"}),
     bought("k2", 5, "o2", "20", user_id="ann"),
 ]
 LOGIN = event("k3", 6, "identify", user_id="ann", anonymous_id="pc", traits={"plan": "gold"})
 WHY = {"reason": "It was a colleague."}
+
+
+async def test_an_order_that_is_handed_on_is_whole_with_who_has_it_and_there_alone(api, spine):
+    async def money() -> list[list[str]]:
+        people = [await person(api, f"user_id/{name}") for name in ("ann", "bob")]
+        return [[one["amount"] for one in each["revenue"]] for each in people]
+
+    await spine.happened(*HANDED_ON)
+    ann, bob = await person(api, "user_id/ann"), await person(api, "user_id/bob")
+    assert await money() == [[], ["5.00"]]
+    assert (ann["orders"], ann["counters"]) == ([], {"Order Completed": 1, "Order Refunded": 1})
+    (order,) = bob["orders"]
+    assert (order["ordered_at"], len(order["refunds"])) == ("2026-03-01T12:00:01Z", 1)
+    path = f"/v1/profiles/{ann['profile_id']}"
+    told = (await get(api, f"{path}/interactions"))["items"]
+    assert [one["handed_to"] for one in told] == [bob["profile_id"]] * 2
+    who = await spine.identities.person(bob["profile_id"])
+    was = await Past(spine.identities, declared).profile(who, at(3))
+    assert [net_of(one) for one in orders_of(was.state)] == [Decimal(6)]
+    shop = HistoryStore(spine.database, spine.identities, "profile-resolve")
+    proof = Proof(spine.client, spine.profiles, shop, await declared())
+    assert await proof.wrong_of([ann["profile_id"], bob["profile_id"]], 0) == []
+
+    joined = {"with": bob["profile_id"], **WHY}
+    tried = await post(api, f"{path}/merge?preview=true", joined)
+    assert [one["revenue"][0]["amount"] for one in tried["after"]] == ["5.00"]
+    await post(api, f"{path}/merge", joined)
+    assert await money() == [["5.00"], ["5.00"]]
+    told = (await get(api, f"{path}/interactions"))["items"]
+    assert [one["handed_to"] for one in told] == [None] * 4
+    one = {bob["profile_id"], ann["profile_id"]} - {
+        (await person(api, "user_id/ann"))["profile_id"]
+    }
+    await post(api, f"{path}/unmerge", {"merge": one.pop(), **WHY})
+    assert await money() == [[], ["5.00"]]
+    back = event("h5", 5, event="Order Cancelled", user_id="ann", **NUMBERED,
+                 properties={"order_id": "h1"})  # fmt: skip
+    await spine.happened(back)
+    ann, bob = await person(api, "user_id/ann"), await person(api, "user_id/bob")
+    assert ([one["status"] for one in ann["orders"]], bob["orders"]) == (["cancelled"], [])
+    assert await proof.wrong_of([ann["profile_id"], bob["profile_id"]], 0) == []
 
 
 async def test_an_anonymous_visitor_becomes_known_and_an_unmerge_gives_back_both(api, spine):

@@ -8,24 +8,28 @@ each is what is stored, and each change tells what the one before it said.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from schemas.messages import Identifier, Interaction, Profile
+from schemas.messages import Identifier, Interaction, Order, Profile
 from services.profile.build.model import State, decode, encode_state
+from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.fold import fold
-from services.profile.build.rules.orders import orders_of
+from services.profile.build.rules.handing import receive
+from services.profile.build.rules.orders import ORDER_EVENTS, net_of, orders_of
 from services.profile.build.rules.view import profile_of
 from services.profile.commerce.rules.rates import Table, valued, worth_of
 from services.profile.resolve.rules.ground import profile_id_of
 from services.runtime.turn import Record
-from tests.identity_oracle import Ruling, Said, world_of
+from tests.identity_oracle import Ruling, Said, known_as, world_of
 from tests.identity_stories import (
     DECIDED,
     NOON,
@@ -35,6 +39,7 @@ from tests.identity_stories import (
     decision,
     histories,
     of_decisions,
+    of_sales,
 )
 from tests.told import check as check_changes
 from tests.tried import tried
@@ -47,7 +52,9 @@ def told(said: Said, fact: dict[str, Any]) -> bytes:
     """The message, which also tells a fact."""
     event = json.loads(body(said))
     if not {kind for kind, _ in said.names} & {"user_id", "email", "anonymous_id"}:
-        return json.dumps(event).encode()  # Of what names nobody else, only refunds are taken.
+        # Of what names nobody else, only refunds are taken.
+        event["properties"] |= {"order_id": "o1"} | fact.get("properties", {})
+        return json.dumps(event).encode()
     event["context"] |= fact.get("context", {})
     event["context"]["traits"] = event["context"].get("traits", {}) | fact.get("traits", {})
     event["event"] = fact["event"]
@@ -136,15 +143,25 @@ def check(stages: Stages, said: Sequence[Said], rulings: Sequence[Ruling]) -> No
             msgspec.json.decode(one.body, type=Interaction)
         )
     messages = {one.id for one in said}
+    world, messages = world_of(said, rulings), {one.id for one in said}
     whole = {
         frozenset(one.interaction_id for one in all_) & messages for all_ in histories.values()
     }
-    assert whole == world_of(said, rulings).people()
+    assert whole == world.people()
+    teller = {said.interaction_id: id_ for id_, all_ in histories.items() for said in all_}
+    living = {person: teller[message] for message, person in world.whose.items()}
+    has = {message: living[person] for message, person in world.has_order.items()}
+    orders = {profile_id: orders_of_one(profile_id, histories, has) for profile_id in histories}
     traits = stages.build.sweep.traits
     for profile_id, history in histories.items():
         expected = State()
-        for interaction in history:
-            fold(expected, interaction, traits, set())
+        for one in history:
+            gone = has.get(one.interaction_id, profile_id) != profile_id
+            fold(expected, replace(one, handed_to="" if gone else None), traits, set())
+        for teller, all_ in histories.items():
+            for one in all_:
+                if teller != profile_id and has.get(one.interaction_id) == profile_id:
+                    receive(expected, one)
         assert stored.state(profile_id) == encode_state(expected)
     by_profile: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for change in stages.changes:
@@ -164,7 +181,27 @@ def check(stages: Stages, said: Sequence[Said], rulings: Sequence[Ruling]) -> No
         shown = msgspec.json.encode(valued(whole, worth_of(orders_of(state), table)))
         published = msgspec.convert(last[profile_id]["profile"], Profile)
         assert published == msgspec.json.decode(shown, type=Profile)
+        assert published.orders == orders[profile_id]
         assert last[profile_id].get("merged_from", []) == sorted(people.all[profile_id].members)
+
+
+def orders_of_one(
+    profile_id: str, histories: Mapping[str, list[Interaction]], has: Mapping[str, str]
+) -> list[Order]:
+    """The orders of a profile: of each that it has, all that was ever told, to whomever.
+
+    ``has``: by the messages that tell of an order, the profile that has it.
+    """
+    state, gone = State(), set[str]()
+    for teller, all_ in histories.items():
+        for said in all_:
+            if said.name not in ORDER_EVENTS:
+                continue
+            if has.get(said.interaction_id, teller) == profile_id:
+                fold(state, replace(said, handed_to=None), Traits({}), set())
+            elif teller == profile_id:
+                gone.add(json.loads(bytes(said.event))["properties"]["order_id"])
+    return [one for one in orders_of(state) if one.order_id not in gone]
 
 
 OF_MANY = {"Profile Merged", "Identity Rearranged"}
@@ -332,3 +369,172 @@ async def test_the_visitor_of_a_shared_device_stays_one_where_a_user_of_it_is_lo
         await stages.takes([record(apart)])
         await stages.quiet()
         check(stages, said, [apart])
+
+
+SALES = st.one_of(
+    st.just({"event": "Order Viewed"}),
+    *[
+        st.builds(
+            lambda name, order, amount: {
+                "event": f"Order {name}",
+                "properties": {"order_id": order, "total": amount, "currency": "USD"},
+            },
+            st.sampled_from(["Completed", "Completed", "Updated", "Refunded", "Cancelled"]),
+            st.sampled_from(["o1", "o1", "o1", "o2"]),
+            st.integers(1, 9),
+        )
+    ]
+    * 4,
+)
+
+
+@tried(200)
+@given(histories(of_sales()), st.lists(SALES, min_size=9, max_size=9), SCHEDULES, st.booleans())
+async def test_an_order_counts_for_who_was_named_on_it_last_with_all_that_was_told_of_it(
+    history: tuple[list[Said], list[Ruling], list[Said | Ruling]],
+    sales: list[dict[str, Any]],
+    schedule: list[tuple[Any, ...]],
+    tight: bool,
+) -> None:
+    stages = Stages()
+    declare(stages)
+    with bounded(tight):
+        await play(stages, history, sales, schedule)
+
+
+ORDER, PAGE = ("order", "server/o1"), ("anonymous_id", "a1")
+ANN, BOB, CYD = (("user_id", name) for name in ("ann", "bob", "cyd"))
+MAIL = ("email", "bob@shop.com")
+
+
+def at(minutes: int, *names: tuple[str, str]) -> Said:
+    return Said(f"m{minutes:02}", NOON + timedelta(minutes=minutes), names)
+
+
+def sale(said: Said | Ruling, event: str = "Order Updated", total: int = 9) -> Record:
+    return record(said, {"event": event, "properties": {"total": total, "currency": "USD"}})
+
+
+BOUGHT = at(0, ANN, ORDER)
+HERS = sale(BOUGHT, "Order Completed", 10)
+TO_BOB = at(5, BOB, ORDER)
+HIS = sale(TO_BOB)
+
+
+async def handed(said: Sequence[Said | Ruling], *turns: Sequence[Record]) -> Stages:
+    """What is stored and told after these turns, each of them whole before the next."""
+    stages = Stages()
+    await stages.build.assigned(stages.sources)
+    for records in turns:
+        await stages.takes(records)
+        await stages.quiet()
+    settled(stages, said)
+    return stages
+
+
+def settled(stages: Stages, said: Sequence[Said | Ruling]) -> None:
+    rulings = [one for one in said if isinstance(one, Ruling)]
+    check(stages, [one for one in said if isinstance(one, Said)], rulings)
+
+
+def bought_by(stages: Stages, name: tuple[str, str]) -> list[tuple[int, str, datetime]]:
+    """(net revenue, status, when it was made) of each order of whoever has this name."""
+    profile_id = stages.people.living(stages.people.by[Identifier(*known_as(name))].profile_id)
+    state = decode(stages.stored.rows[profile_id][0]).state
+    return [(int(net_of(one)), one.status, one.ordered_at) for one in orders_of(state)]
+
+
+async def test_an_order_goes_whole_to_another_customer_and_keeps_its_day() -> None:
+    refund = at(2, ORDER)
+    stages = await handed(
+        [BOUGHT, refund, TO_BOB], [HERS], [sale(refund, "Order Refunded", 3)], [HIS]
+    )
+    assert bought_by(stages, ANN) == []
+    assert bought_by(stages, BOB) == [(6, "completed", NOON)]
+
+
+@pytest.mark.parametrize("names", [(ANN, ORDER), (ORDER,)])
+async def test_what_comes_late_of_an_order_is_for_who_has_it_since(
+    names: tuple[tuple[str, str], ...],
+) -> None:
+    late = at(2, *names)
+    stages = await handed([BOUGHT, TO_BOB, late], [HERS], [HIS], [sale(late, "Order Refunded", 4)])
+    assert (bought_by(stages, ANN), bought_by(stages, BOB)) == ([], [(5, "completed", NOON)])
+
+
+async def test_an_order_that_comes_back_counts_for_the_first_again() -> None:
+    back = at(9, ANN, ORDER)
+    stages = await handed([BOUGHT, TO_BOB, back], [HERS], [HIS], [sale(back)])
+    assert (bought_by(stages, ANN), bought_by(stages, BOB)) == ([(9, "completed", NOON)], [])
+
+
+async def test_what_passed_through_a_customer_who_only_looked_at_it_is_gone_from_there() -> None:
+    looked, to_cyd = at(5, BOB, ORDER), at(6, CYD, ORDER)
+    seen = record(looked, {"event": "Order Viewed"})
+    stages = await handed([BOUGHT, looked, to_cyd], [HERS], [seen], [sale(to_cyd)])
+    assert [bought_by(stages, name) for name in (ANN, BOB, CYD)] == [
+        [], [], [(9, "completed", NOON)],
+    ]  # fmt: skip
+
+
+async def test_an_order_handed_on_between_two_who_are_one_counts_once_until_they_are_two() -> None:
+    to_mail, one = at(5, MAIL, ORDER), at(7, ANN, MAIL)
+    two = Ruling("d1", NOON, "split", frozenset({ANN}), frozenset({MAIL}))
+    told = [[HERS], [sale(to_mail)], [record(one)]]
+    merged = await handed([BOUGHT, to_mail, one], *told)
+    assert bought_by(merged, ANN) == bought_by(merged, MAIL) == [(9, "completed", NOON)]
+    parted = await handed([BOUGHT, to_mail, one, two], *told, [record(two)])
+    assert (bought_by(parted, ANN), bought_by(parted, MAIL)) == ([], [(9, "completed", NOON)])
+
+
+async def test_an_order_follows_who_has_it_when_that_is_two_people() -> None:
+    his, to_mail = at(1, BOB, MAIL), at(5, MAIL, ORDER)
+    two = Ruling("d1", NOON, "split", frozenset({BOB}), frozenset({MAIL}))
+    said = [his, BOUGHT, to_mail, two]
+    stages = await handed(said, [record(his)], [HERS], [sale(to_mail)], [record(two)])
+    assert [bought_by(stages, name) for name in (ANN, BOB, MAIL)] == [
+        [], [], [(9, "completed", NOON)],
+    ]  # fmt: skip
+
+
+async def test_an_order_on_which_too_many_are_named_is_handed_to_nobody() -> None:
+    to_cyd = at(6, CYD, ORDER)
+    with bounded(True):
+        stages = await handed([BOUGHT, TO_BOB, to_cyd], [HERS], [HIS], [sale(to_cyd)])
+        assert [len(bought_by(stages, name)) for name in (ANN, BOB, CYD)] == [1, 1, 1]
+
+
+async def test_an_order_that_a_decision_keeps_from_somebody_is_not_taken_from_them() -> None:
+    kept = Ruling("d1", NOON, "split", frozenset({ANN}), frozenset({ORDER}))
+    to_cyd = at(6, CYD, ORDER)
+    stages = await handed(
+        [BOUGHT, TO_BOB, to_cyd, kept], [HERS], [HIS], [sale(to_cyd)], [record(kept)]
+    )
+    assert [len(bought_by(stages, name)) for name in (ANN, BOB, CYD)] == [1, 0, 1]
+
+
+async def test_what_a_page_told_of_an_order_goes_with_it() -> None:
+    page = at(1, ANN, PAGE)
+    stages = await handed([BOUGHT, page, TO_BOB], [sale(page, "Order Completed"), HERS], [HIS])
+    assert (bought_by(stages, ANN), len(bought_by(stages, BOB))) == ([], 1)
+
+
+async def test_of_two_orders_that_a_message_names_one_is_what_it_tells_of() -> None:
+    both, to_bob = at(0, ANN, ORDER, ("order", "server/o2")), at(5, BOB, ORDER)
+    stages = await handed([both, to_bob], [sale(both, "Order Completed")], [sale(to_bob)])
+    assert (bought_by(stages, ANN), bought_by(stages, BOB)) == ([], [(9, "completed", NOON)])
+
+
+async def test_what_is_told_while_two_become_one_counts_once_there() -> None:
+    to_mail, one, late = at(5, MAIL, ORDER), at(7, ANN, MAIL), at(2, ANN, ORDER)
+    stages = Stages()
+    await stages.build.assigned(stages.sources)
+    await stages.takes([HERS, sale(to_mail)])
+    await stages.begins(0, [sale(late, "Order Refunded", 4)])
+    await stages.begins(1, [record(one)])
+    await stages.ends(1)
+    await stages.builds(range(9), size=9)
+    await stages.builds(range(9), size=9)
+    await stages.quiet()
+    settled(stages, [BOUGHT, to_mail, one, late])
+    assert bought_by(stages, ANN) == [(5, "completed", NOON)]

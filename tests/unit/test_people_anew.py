@@ -50,7 +50,7 @@ def test_an_id_whose_first_message_is_gone_is_whose_most_of_what_stands_there_is
     )
     result = rearranged(past, people_of(past))
     assert result.standing == {lost: [lost], bobs: [bobs]}
-    assert {id_: shown[0] for id_, shown in result.moved.items()} == {"m3": bobs}
+    assert {id_: shown.profile_id for id_, shown in result.moved.items()} == {"m3": bobs}
 
 
 def test_an_id_in_use_stays_in_use_whoever_else_is_older_by_now() -> None:
@@ -69,7 +69,10 @@ def test_a_new_id_is_of_the_first_message_of_its_person_and_as_old() -> None:
     bobs = profile_id_of("m2")
     assert result.created == {bobs}
     assert result.people[bobs].since == NOON + timedelta(minutes=3)
-    assert {id_: shown[0] for id_, shown in result.moved.items()} == {"m1": bobs, "m2": bobs}
+    assert {id_: shown.profile_id for id_, shown in result.moved.items()} == {
+        "m1": bobs,
+        "m2": bobs,
+    }
 
 
 def test_an_id_is_as_old_as_the_message_that_made_it_whatever_comes_late() -> None:

@@ -6,7 +6,7 @@ from services.console import words
 from services.console.acting import Notice
 from services.console.answers import Interaction, Page
 from services.console.client import Apis, Trouble
-from services.console.elements import Text, banner, box, card, empty
+from services.console.elements import Pill, Text, banner, box, card, empty, link, pill
 
 PAGE = 20
 _MOST_JSON = 20_000
@@ -63,7 +63,12 @@ class _Timeline:
                 with box("summary"):
                     Text("strong", one.name or words.sentence(one.type))
                     Text("span", words.detail(one.event), "detail")
+                    if one.handed_to is not None:
+                        pill(Pill("handed on"))
                     Text("span", one.source, "source")
+                if one.handed_to is not None:
+                    with Text("p", "This order was handed on to ", "note"):
+                        link("another customer", f"/customers/{one.handed_to}")
                 Text("pre", _sent(one))
 
 

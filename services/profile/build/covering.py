@@ -5,6 +5,7 @@ import msgspec
 from schemas.messages import Interaction
 from services.profile.build.inbox import Work, first_of
 from services.profile.build.model import Kept
+from services.profile.build.rules.handing import known_to
 from services.runtime.turn import Source
 
 
@@ -23,7 +24,8 @@ def not_covered(work: Work, kept: Kept) -> list[Interaction]:
         first = record.header("first_profile")
         foreign = bool(first) and first not in kept.members
         if (origin not in vector or seq > vector[origin]) and not foreign:
-            said.append(interaction)
+            handed = interaction.handed_to is not None
+            said.append(known_to(interaction, kept.members) if handed else interaction)
     return said
 
 

@@ -90,6 +90,10 @@ class OrderState(Struct, array_like=True, gc=False):
     """When a version last said that the order stands."""
     cart: str | None = None
     """The cart it was made of; empty where it names none, None for a sale at a till."""
+    handed_on: bool = False
+    """Somebody else has it now, and there it counts."""
+    placed_at: datetime | None = None
+    """The earliest Order Completed of whom it was before: it empties no cart here."""
 
 
 class Confirmed(Struct, array_like=True, gc=False):

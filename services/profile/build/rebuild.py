@@ -15,6 +15,7 @@ from schemas.messages import Interaction
 from services.profile.build.model import Kept, State
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
+from services.profile.build.rules.handing import take
 
 _decoder = msgspec.json.Decoder(Interaction)
 
@@ -33,7 +34,8 @@ class History(Protocol):
     def interactions(
         self, profile_ids: Sequence[str], session: Any
     ) -> AsyncIterator[list[tuple[str, bytes]]]:
-        """(profile id, encoded ``Interaction``) of these profiles, in lists, in any order."""
+        """(profile id, encoded ``Interaction``) of these profiles, in lists, in any order; and
+        what was told to others of orders that these have now."""
 
 
 async def rebuild(
@@ -62,7 +64,7 @@ async def rebuild(
             coming = asyncio.ensure_future(_next(chunks))  # The server reads while we fold.
             await asyncio.sleep(0)
             for profile_id, body in chunk:
-                _add(owners[profile_id], body, traits)
+                _add(owners, profile_id, body, traits)
     finally:
         await asyncio.wait({coming})  # It uses the transaction.
     return fresh
@@ -76,10 +78,14 @@ async def _next(chunks: AsyncIterator[list[tuple[str, bytes]]]) -> list[tuple[st
     return []
 
 
-def _add(state: State, body: bytes, traits: Traits) -> None:
+def _add(states: Mapping[str, State], placed: str, body: bytes, traits: Traits) -> None:
+    state = states[placed]
     try:
         said = _decoder.decode(body)
     except msgspec.MsgspecError:
         state.flags["unreadable_interaction"] = state.flags.get("unreadable_interaction", 0) + 1
         return
-    fold(state, said, traits, set())
+    if said.handed_to is None:
+        fold(state, said, traits, set())
+    else:
+        take(states, placed, said, traits)

@@ -194,8 +194,11 @@ class HistoryStore:
         found = await find(self._checkpoints, {"_id": ours}, session, {"seq": 1})
         return {document["_id"]: document.get("seq", 0) for document in found}
 
-    def interactions(
+    async def interactions(
         self, profile_ids: Sequence[str], session: Session
     ) -> AsyncIterator[list[tuple[str, bytes]]]:
-        """(profile id, encoded interaction), in lists."""
-        return self._identities.interactions(profile_ids, session)
+        """(profile id, encoded interaction), in lists; see ``rebuild.History``."""
+        async for chunk in self._identities.interactions(profile_ids, session):
+            yield chunk
+        async for chunk in self._identities.handed(profile_ids, session):
+            yield chunk

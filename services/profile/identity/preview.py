@@ -9,16 +9,17 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from schemas.messages import Profile
 from services.profile.build.model import State
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.fold import fold
+from services.profile.build.rules.handing import receive, whole
 from services.profile.build.rules.view import profile_of
 from services.profile.resolve.model import Decision, Shown
 from services.profile.resolve.rearranging import Component
+from services.profile.resolve.rules.interactions import rewritten
 
 
 class Someone(Struct, frozen=True):
@@ -66,8 +67,8 @@ def tried(component: Component, traits: Traits, policy: Policy) -> Tried:
     placed = dict(past.placed)
     rules = (traits, policy)
     before = _people(component, (placed, {}), standing, rules)
-    for id_, (profile_id, _, _) in result.moved.items():
-        placed[id_] = profile_id
+    for id_, shown in result.moved.items():
+        placed[id_] = shown.profile_id
     after = _people(component, (placed, result.moved), result.standing, rules)
     had, has = _holders(standing), _holders(result.standing)
     moved = sum(had.get(past.placed[id_]) != has.get(placed[id_]) for id_ in placed)
@@ -91,7 +92,7 @@ def _people(
 ) -> list[Someone]:
     """Each person that stands, with the history that would be theirs.
 
-    ``where``: whose each interaction is, and those that show other identifiers then.
+    ``where``: whose each interaction is, and those that show something else then.
     """
     holder = _holders(standing)
     states: dict[str, State] = {current: State() for current in standing}
@@ -100,9 +101,12 @@ def _people(
         current = holder.get(placed[id_])
         if current is None:
             continue
-        if id_ in moved and said.type != "message":
-            said = replace(said, identifiers=moved[id_][1])
-        fold(states[current], said, traits, set())
+        if id_ in moved:
+            said = rewritten(said, moved[id_])
+        has = None if said.handed_to is None else holder.get(said.handed_to)
+        fold(states[current], whole(said) if has == current else said, traits, set())
+        if has is not None and has != current:
+            receive(states[has], said)
     return [
         Someone(
             profile_of(current, state, traits, policy),

@@ -124,7 +124,7 @@ def _shown(person: Person, facts: Facts | None) -> dict[str, Any]:
         "identifiers": named,
         "traits": {} if facts is None else facts.traits,
         "interactions": 0 if state is None else state.interactions,
-        "orders": 0 if state is None else len(state.orders),
+        "orders": 0 if state is None else sum(not one.handed_on for one in state.orders.values()),
         "first_seen": None if state is None else state.first_seen,
         "last_seen": None if state is None else state.last_seen,
     }

@@ -16,6 +16,7 @@ from schemas.messages import Interaction
 from services.profile.build.model import Kept, State, encode_state
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
+from services.profile.build.rules.handing import known_to, receive
 from services.profile.build.store import HistoryStore, ProfileStore
 from services.runtime.mongo import Client, transaction
 
@@ -25,8 +26,16 @@ _AGAIN_SECONDS = 0.5
 _decode = msgspec.json.Decoder(Interaction).decode
 
 
-def is_right(kept: Kept, history: Sequence[Interaction], traits: Traits) -> bool:
-    """Whether a profile's bytes are those of its history, of which the end may be missing."""
+def is_right(
+    kept: Kept,
+    history: Sequence[Interaction],
+    traits: Traits,
+    received: Sequence[Interaction] = (),
+) -> bool:
+    """Whether a profile's bytes are those of its history, of which the end may be missing.
+
+    ``received``: what was told to others of orders that this person has now.
+    """
     count = kept.state.interactions
     if count > len(history) or kept.fingerprint != traits.fingerprint:
         return False
@@ -34,6 +43,8 @@ def is_right(kept: Kept, history: Sequence[Interaction], traits: Traits) -> bool
     state = State()
     for said in known:
         fold(state, said, traits, set())
+    for said in received:
+        receive(state, said)
     return encode_state(state) == encode_state(kept.state)
 
 
@@ -70,21 +81,28 @@ class Proof:
             kept = {id_: one for id_, one in stored.items() if one.into is None}
             fates = await self._history.fates(list(kept), session)
             members = {id_: former for id_, (_, former) in fates.items()}
-            histories = await self._histories(kept, members, session)
+            histories, received = await self._histories(kept, members, session)
         return [
             id_
             for id_, one in kept.items()
             if one.members != sorted(members.get(id_, ()))
-            or not is_right(one, histories[id_], self._traits)
+            or not is_right(one, histories[id_], self._traits, received[id_])
         ]
 
     async def _histories(
         self, kept: Mapping[str, Kept], members: Mapping[str, list[str]], session: Any
-    ) -> dict[str, list[Interaction]]:
+    ) -> tuple[dict[str, list[Interaction]], dict[str, list[Interaction]]]:
+        """(the history of each, what each has received)."""
         found: dict[str, list[Interaction]] = {id_: [] for id_ in kept}
+        received: dict[str, list[Interaction]] = {id_: [] for id_ in kept}
         owners = {id_: id_ for id_ in kept}
         owners |= {former: id_ for id_ in kept for former in members.get(id_, ())}
         async for chunk in self._history.interactions(list(owners), session):
             for attributed, body in chunk:
-                found[owners[attributed]].append(_decode(body))
-        return found
+                said, whose = _decode(body), owners[attributed]
+                if attributed == said.profile_id:
+                    theirs = (whose, *members.get(whose, ()))
+                    found[whose].append(known_to(said, theirs))
+                elif owners.get(said.profile_id) != whose:
+                    received[whose].append(said)
+        return found, received

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from schemas.messages import Interaction
 from services.profile.consent.rules import speaks
@@ -12,6 +11,7 @@ from services.profile.resolve.model import Decision, Device, Person, Stored
 from services.profile.resolve.rearranging import Component, Reader, Seeds
 from services.profile.resolve.rules import interactions
 from services.profile.resolve.rules.identity import Graph
+from services.profile.resolve.rules.interactions import rewritten
 from services.runtime.turn import Message
 
 
@@ -92,18 +92,14 @@ def _put_right(component: Component, drafts: Sequence[Interaction], anew: Anew) 
     moved = component.result.moved
     for draft in drafts:
         if draft.interaction_id in moved:
-            draft.profile_id, accepted, ignored = moved[draft.interaction_id]
+            shown = moved[draft.interaction_id]
+            draft.profile_id, draft.handed_to = shown.profile_id, shown.handed_to
             if draft.type != "message":
-                draft.identifiers, draft.ignored = accepted, ignored
-    for id_, (profile_id, accepted, ignored) in moved.items():
+                draft.identifiers, draft.ignored = shown.accepted, shown.ignored
+    for id_, shown in moved.items():
         said = component.stored.get(id_)
-        if said is None:
-            continue
-        if said.type == "message":
-            said = replace(said, profile_id=profile_id)
-        else:
-            said = replace(said, profile_id=profile_id, identifiers=accepted, ignored=ignored)
-        anew.moved[id_] = said
+        if said is not None:
+            anew.moved[id_] = rewritten(said, shown)
 
 
 def _handed_on(component: Component) -> set[str]:
@@ -125,9 +121,12 @@ def _changed(component: Component, before: dict[str, Person]) -> set[str]:
     result, past = component.result, component.past
     holder = {id_: current for current, ids in result.standing.items() for id_ in ids}
     changed: set[str] = set()
-    for id_, (profile_id, _, _) in result.moved.items():
+    for id_, shown in result.moved.items():
+        had = past.handed.get(id_)
+        if shown.handed_to != had:
+            changed |= {holder.get(each, each) for each in (shown.handed_to, had) if each}
         if id_ in component.stored:
-            changed |= {holder.get(profile_id, profile_id)}
+            changed |= {holder.get(shown.profile_id, shown.profile_id)}
             placed = past.placed[id_]
             changed |= {holder.get(placed, placed), placed, before[placed].into or placed}
     revived = False

@@ -29,7 +29,17 @@ def row_of(interaction: Stored) -> Document:
     }
     if interaction.consent:
         row["c"] = True
+    if interaction.handed_to is not None:
+        row["h"] = interaction.handed_to
     return row
+
+
+def rewritten(interaction: Stored) -> Document:
+    """What becomes of its document where it shows somebody or something else now."""
+    change: Document = {"$set": row_of(interaction)}
+    if interaction.handed_to is None:
+        change["$unset"] = {"h": ""}
+    return change
 
 
 def holding_of(node: Identifier, has: Owner | Device) -> Document:

@@ -226,8 +226,13 @@ class Changes(Struct):
     """Decisions of people that came with the batch."""
 
 
-Shown = tuple[str, list[Identifier], list[Identifier]]
-"""(profile id, accepted, ignored) of an interaction."""
+class Shown(Struct, frozen=True):
+    """What an interaction says of whose it is."""
+
+    profile_id: str
+    accepted: list[Identifier] = field(default_factory=list)
+    ignored: list[Identifier] = field(default_factory=list)
+    handed_to: str | None = None
 
 
 class Rearranged(Struct):
@@ -257,6 +262,8 @@ class Stored(Struct, gc=False):
     body: bytes
     consent: bool = False
     """It may speak of consent: the ledger reads it."""
+    handed_to: str | None = None
+    """As the interaction says: its order is another person's."""
 
 
 class Entry(Struct):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct, field
 
+from schemas.catalogue import ORDER_EVENTS
 from schemas.messages import Identifier, Interaction, MessageChanged
 from services.profile.resolve.model import (
     MOST_REFUSALS,
@@ -290,6 +291,8 @@ class _Reading:
     def _take(self, said: Interaction, placed: str) -> None:
         past, id_ = self.past, said.interaction_id
         past.placed[id_] = placed
+        if said.handed_to is not None:
+            past.handed[id_] = said.handed_to
         if said.type == "message":
             past.steps[id_] = _steps.decode(said.event).profile_id
             return
@@ -297,5 +300,7 @@ class _Reading:
         if link.identifiers:
             past.links.append(link)
             past.shown[id_] = list(said.identifiers)
+            if said.name in ORDER_EVENTS:
+                past.sales.add(id_)
         else:
             past.steps[id_] = placed

@@ -1,9 +1,10 @@
 """Identity and interactions in MongoDB, in the database of the service ``profile``.
 
 ``interactions`` ``{_id: interaction id, p: profile id it was attributed to, t: event time,
-n: name, b: the encoded Interaction, c: true where it
-may speak of consent, else missing}``; ``people``: a ``Person``, ``decisions``: a ``Decision``
-with ``ids``, all that it names; their times as RFC 3339 text, exact to the microsecond.
+n: name, b: the encoded Interaction, c: true where it may speak of consent, else missing, h: who
+has the order that it tells of, where that is somebody else, else missing}``; ``people``: a
+``Person``, ``decisions``: a ``Decision`` with ``ids``, all that it names; their times as RFC 3339
+text, exact to the microsecond.
 ``identifiers`` ``{_id: "<type>:<value>" (an address as its SHA-256), p: profile id, u: no
 authenticated source has named it, c: contested}``; of a device ``{_id, p, o: its own anonymous
 profile, m: marks, l: lead, s: shared, d: decided}``.
@@ -26,6 +27,7 @@ from services.profile.resolve.documents import (
     holding_of,
     identifier_of,
     key_of,
+    rewritten,
     row_of,
 )
 from services.profile.resolve.model import (
@@ -72,6 +74,9 @@ class IdentityStore:
             [("p", ASCENDING), ("t", DESCENDING), ("_id", ASCENDING), ("c", ASCENDING)],
             name="consent",
             partialFilterExpression={"c": True},
+        )
+        await self._interactions.create_index(
+            "h", name="handed", partialFilterExpression={"h": {"$exists": True}}
         )
         await self._identifiers.create_index("p", name="holder")
         await self._decisions.create_index("ids", name="named")
@@ -136,7 +141,7 @@ class IdentityStore:
         if changes.rewritten:
             await self._interactions.bulk_write(
                 [
-                    UpdateOne({"_id": each.interaction_id}, {"$set": row_of(each)})
+                    UpdateOne({"_id": each.interaction_id}, rewritten(each))
                     for each in changes.rewritten
                 ],
                 ordered=False,
@@ -264,14 +269,28 @@ class IdentityStore:
 
         In lists, so that the history of one person need not fit into memory.
         """
+        async for chunk in self._stream("p", profile_ids, session):
+            yield chunk
+
+    async def handed(
+        self, profile_ids: Collection[str], session: Session | None = None
+    ) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """The same of what was told of orders to others, and these ids have now: (who has the
+        order, encoded Interaction)."""
+        async for chunk in self._stream("h", profile_ids, session):
+            yield chunk
+
+    async def _stream(
+        self, by: str, profile_ids: Collection[str], session: Session | None
+    ) -> AsyncIterator[list[tuple[str, bytes]]]:
         found = self._interactions.find(
-            {"p": {"$in": list(profile_ids)}},
-            {"_id": 0, "p": 1, "b": 1},
+            {by: {"$in": list(profile_ids)}},
+            {"_id": 0, by: 1, "b": 1},
             batch_size=_STREAMED,
             session=session,
         )
         while chunk := await found.to_list(_STREAMED):
-            yield [(document["p"], document["b"]) for document in chunk]
+            yield [(document[by], document["b"]) for document in chunk]
 
     async def page(
         self,

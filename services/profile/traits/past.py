@@ -2,7 +2,7 @@
 
 Time is event time throughout: what is known today of that instant, also by what arrived later.
 Who the person is, is today's answer as well: what happened under ids that were found to be
-theirs since then is part of it.
+theirs since then is part of it, and an order is whose it is today.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from schemas.messages import Interaction
 from services.profile.build.model import Kept
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
+from services.profile.build.rules.handing import known_to, receive
 from services.profile.build.rules.traits import written
 from services.profile.build.rules.values import utc
 from services.profile.resolve.model import Entry, Person
@@ -43,6 +44,9 @@ class Timeline(Protocol):
         self, profile_ids: list[str], limit: int, after: Position | None = None
     ) -> list[Entry]:
         """Interactions, newest first; ``after``: the last one that was seen."""
+
+    def handed(self, profile_ids: list[str]) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """What was told to others of orders that these have now."""
 
 
 class Said(Struct):
@@ -76,15 +80,24 @@ class Past:
         traits = await self._declared()
         kept = Kept(members=sorted(person.members))
         async with self._turns:
+            await self._receive(kept, person, at)
             async for page in self._pages(person, (at, "")):
                 for entry in page:
                     said = _read(entry)
                     # Entries are to the millisecond, and an unreadable one tells no time.
                     if said is not None and utc(said.at) <= at:
-                        fold(kept.state, said, traits, set())
+                        fold(kept.state, known_to(said, person.profile_ids), traits, set())
                 if kept.state.interactions > MOST_FOLDED:
                     raise TooMuch
         return kept
+
+    async def _receive(self, kept: Kept, person: Person, at: datetime) -> None:
+        """What was told by then to others, of the orders that the person has today."""
+        async for chunk in self._timeline.handed(person.profile_ids):
+            for _, body in chunk:
+                said = _decoder.decode(body)
+                if utc(said.at) <= at and said.profile_id not in person.profile_ids:
+                    receive(kept.state, said)
 
     async def history(
         self, person: tuple[Person, Kept], name: str, limit: int, after: Position | None

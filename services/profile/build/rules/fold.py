@@ -209,7 +209,8 @@ def _special(
 ) -> None:
     at, properties = told
     if said.name in ORDER_EVENTS:
-        flag = fold_order(state, said.name, (at, said.interaction_id), properties)
+        message, handed_on = (at, said.interaction_id), said.handed_to is not None
+        flag = fold_order(state, said.name, message, properties, handed_on=handed_on)
         touched.add("orders")
         if state.commerce.carts:
             touched.add("carts")  # It may have been made of one.

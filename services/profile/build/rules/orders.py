@@ -33,29 +33,51 @@ _MOST_CANCELLATIONS = 20
 Properties = dict[str, Any]
 
 
-def fold_order(state: State, name: str, message: tuple[datetime, str], said: Properties) -> str:
+def fold_order(
+    state: State,
+    name: str,
+    message: tuple[datetime, str],
+    said: Properties,
+    *,
+    handed_on: bool = False,
+    received: bool = False,
+) -> str:
     """Take in one order event, ``message`` being its (time, id).
 
+    ``handed_on``: somebody else has the order now; ``received``: somebody else had it then.
     Returns ``""``, or why the event could not be used, as a code.
     """
     order_id = text(said.get("order_id"))
     if order_id is None:
         return "order_without_id"
     order = state.orders.get(order_id) or OrderState()
-    flag = _FOLDS[name](order, message, said)
+    flag = (_RECEIVED if received else _FOLDS)[name](order, message, said)
     if not flag:
+        order.handed_on = order.handed_on or handed_on
         state.orders[order_id] = order
     return flag
 
 
 def _complete(order: OrderState, message: tuple[datetime, str], said: Properties) -> str:
-    flag = _update(order, message, said)
+    flag = _placed(order, message, said)
     if not flag:
         order.completed_at = _earliest(order.completed_at, message[0])
-        if _standing(said) is None:
-            _stand(order, message[0])
         if text(said.get("channel")) != "store":
             order.cart = max(order.cart or "", short(said.get("cart_id")))
+    return flag
+
+
+def _receive(order: OrderState, message: tuple[datetime, str], said: Properties) -> str:
+    flag = _placed(order, message, said)
+    if not flag:
+        order.placed_at = _earliest(order.placed_at, message[0])
+    return flag
+
+
+def _placed(order: OrderState, message: tuple[datetime, str], said: Properties) -> str:
+    flag = _update(order, message, said)
+    if not flag and _standing(said) is None:
+        _stand(order, message[0])
     return flag
 
 
@@ -133,6 +155,8 @@ _FOLDS: dict[str, Callable[[OrderState, tuple[datetime, str], Properties], str]]
     "Order Refunded": _refund,
     "Order Cancelled": _cancel,
 }
+_RECEIVED = _FOLDS | {"Order Completed": _receive}
+"""The same of an order that was somebody else's."""
 ORDER_EVENTS = frozenset(_FOLDS)
 """The names that ``fold_order`` knows."""
 
@@ -162,11 +186,11 @@ def bought_from(state: State) -> list[tuple[datetime, str]]:
 
 
 def orders_of(state: State) -> list[Order]:
-    """The orders that are known by now, by (ordered_at, order_id)."""
+    """The orders that are known by now and theirs, by (ordered_at, order_id)."""
     orders = [
         _order(order_id, order.version, order)
         for order_id, order in state.orders.items()
-        if order.version is not None
+        if order.version is not None and not order.handed_on
     ]
     orders.sort(key=lambda order: (order.ordered_at, order.order_id))
     return orders
@@ -188,10 +212,13 @@ def _order(order_id: str, version: Version, order: OrderState) -> Order:
     taken_back = [refund.at for refund in refunds]
     if order.cancelled_at is not None:
         taken_back.append(order.cancelled_at)
+    placed_at = order.completed_at
+    if order.placed_at is not None:
+        placed_at = _earliest(placed_at, order.placed_at)
     return Order(
         order_id=order_id,
         currency=version.currency,
-        ordered_at=order.completed_at or order.first_at or version.at,
+        ordered_at=placed_at or order.first_at or version.at,
         updated_at=max(version.at, *taken_back) if taken_back else version.at,
         status="completed" if order.cancelled_at is None else "cancelled",
         revenue=version.revenue,

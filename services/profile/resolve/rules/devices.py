@@ -30,6 +30,14 @@ def led(link: Link) -> list[Identifier]:
     return [each for each in devices if each.type == ORDER]
 
 
+def order_of(link: Link) -> Identifier | None:
+    """The order of which a message tells whoever is named on it; None: of none, or it is told by
+    a visitor, whose it stays."""
+    if not link.nodes and link.devices[0].type != ORDER:
+        return None
+    return min((each for each in link.devices if each.type == ORDER), default=None)
+
+
 def lead_of(link: Link) -> Mark:
     """The lead that it leaves on each of them."""
     return Mark(link.at, link.message_id, link.devices[0])

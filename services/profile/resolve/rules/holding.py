@@ -15,7 +15,7 @@ from services.profile.resolve.rules.devices import (
     place,
 )
 from services.profile.resolve.rules.ground import Ground
-from services.profile.resolve.rules.kinds import SHARED_TURNS
+from services.profile.resolve.rules.kinds import ORDER, SHARED_TURNS
 from services.profile.resolve.rules.needs import Known
 
 
@@ -66,7 +66,10 @@ class Holding(Ground):
         if device.marks and not device.shared and at < device.marks[-1].at:
             owner = self.owners.get(governing(device.marks, at).anchor)
             if owner is not None and owner.profile_id:
-                return self.survivor(owner.profile_id)
+                whose = self.survivor(owner.profile_id)
+                if named.type == ORDER and whose != self.survivor(device.profile_id):
+                    self.unsettled_devices.setdefault(named, set())  # It was handed on.
+                return whose
             self.unsettled_devices.setdefault(named, set())
         return self.survivor(device.profile_id) if self._into else device.profile_id
 
@@ -96,14 +99,18 @@ class Holding(Ground):
         marks, mark = device.marks, mark_of(link)
         before = place(marks, mark)
         same = marks[max(before, 0)].anchor == mark.anchor
+        last = before == len(marks) - 1
+        if named.type == ORDER and self.survivor(device.profile_id) != profile_id:
+            self._doubt(named, link)  # It is handed on, or was.
+            return
         many = has_many_names([*marks, mark]) or len(marks) >= SHARED_TURNS
-        if many and (before < len(marks) - 1 or not same):
+        if many and not (same and last):
             self._doubt(named, link)
         elif same:
             if before < 0:
                 marks[0] = mark
                 self._dirty[named] = None
-        elif before == len(marks) - 1 and not device.decided and self._is_quiet(named, link):
+        elif last and not device.decided and self._is_quiet(named, link):
             marks.append(mark)
             self.taken[named] = None
             self._put_device(named, device, profile_id)

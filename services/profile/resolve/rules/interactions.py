@@ -1,12 +1,14 @@
 """From an event, and whose it is, to the interaction that all later stages read."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Raw
 from msgspec.json import Encoder
+from msgspec.structs import replace
 
 from schemas.messages import Event, IdentityMerged, Interaction, MessageChanged
-from services.profile.resolve.model import Link, Merge, Stored
+from services.profile.resolve.model import Link, Merge, Shown, Stored
 
 NAMES: Mapping[str, str] = {
     "page": "Page Viewed",
@@ -82,6 +84,14 @@ def draft_step(step: MessageChanged, body: bytes) -> Interaction:
     )
 
 
+def rewritten(said: Interaction, shown: Shown) -> Interaction:
+    """What was stored, as it shows whose it is now."""
+    whose: dict[str, Any] = {"profile_id": shown.profile_id, "handed_to": shown.handed_to}
+    if said.type != "message":
+        whose |= {"identifiers": shown.accepted, "ignored": shown.ignored}
+    return replace(said, **whose)
+
+
 def stored(interaction: Interaction, *, consent: bool) -> Stored:
     """The finished interaction, encoded once for the database and the topic.
 
@@ -94,6 +104,7 @@ def stored(interaction: Interaction, *, consent: bool) -> Stored:
         interaction.name,
         _encoder.encode(interaction),
         consent,
+        interaction.handed_to,
     )
 
 

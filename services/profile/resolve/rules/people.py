@@ -21,10 +21,11 @@ from services.profile.resolve.rules.devices import (
     lead_of,
     led,
     mark_of,
+    order_of,
     turns,
 )
 from services.profile.resolve.rules.ground import profile_id_of
-from services.profile.resolve.rules.kinds import is_device
+from services.profile.resolve.rules.kinds import ORDER, is_device
 from services.profile.resolve.rules.partition import Group, Partition, partition
 
 Whose = int
@@ -42,6 +43,10 @@ class Past(Struct):
     """Interaction id -> the profile id under which it stands now."""
     shown: dict[str, list[Identifier]] = field(default_factory=dict)
     """Interaction id -> the identifiers that it shows as its person's."""
+    sales: set[str] = field(default_factory=set)
+    """Interactions that tell of an order."""
+    handed: dict[str, str] = field(default_factory=dict)
+    """Those whose order is another person's -> the profile id that it says has it."""
     people: dict[str, Person] = field(default_factory=dict)
     """Everyone concerned, absorbed ones too."""
     owners: dict[Identifier, Owner] = field(default_factory=dict)
@@ -71,6 +76,8 @@ class Outcome(Struct):
     """Each message's person."""
     apart: dict[str, list[Identifier]] = field(default_factory=dict)
     """Devices of messages that a decision keeps from their persons, by interaction id."""
+    handed: dict[str, Whose] = field(default_factory=dict)
+    """Messages that tell of an order which another person has now -> that one."""
     devices: dict[Identifier, Device] = field(default_factory=dict)
     """Those decided anew; ``profile_id`` is the caller's to fill in."""
     strays: set[Identifier] = field(default_factory=set)
@@ -87,6 +94,7 @@ def people_of(past: Past) -> Outcome:
         if key is not None:
             _put(outcome, numbers, key, link.message_id)
     _give_ids(past, outcome)
+    _hand_on(past, outcome)
     return outcome
 
 
@@ -154,6 +162,34 @@ def _holder(
     if group is None:
         outcome.strays.add(named)
     return group
+
+
+def _hand_on(past: Past, outcome: Outcome) -> None:
+    """What was told of an order is for who was named on it last."""
+    numbers = {id(one.group): number for number, one in enumerate(outcome.found) if one.group}
+    holders: dict[Identifier, Whose | None] = {}
+    for link in past.links:
+        for each in link.devices:
+            if each.type == ORDER and each not in holders:
+                group = _last_named(each, past, outcome)
+                holders[each] = numbers.get(id(group))
+        order = order_of(link) if link.message_id in past.sales else None
+        if order is None or order in outcome.apart.get(link.message_id, ()):
+            continue
+        has = holders[order]
+        if has is not None and has != outcome.whose.get(link.message_id):
+            outcome.handed[link.message_id] = has
+
+
+def _last_named(order: Identifier, past: Past, outcome: Outcome) -> Group | None:
+    """Who was named on an order last, of several; everybody who was must have been read."""
+    device = outcome.devices.get(order) or past.devices.get(order)
+    if device is None or device.shared or len(device.marks) < 2:
+        return None
+    groups = [outcome.parts.groups.get(mark.anchor) for mark in device.marks]
+    if None in groups:
+        outcome.strays.add(order)
+    return groups[-1]
 
 
 def _is_kept(

@@ -15,6 +15,7 @@ from services.profile.resolve.model import (
     Owner,
     Person,
     Rearranged,
+    Shown,
 )
 from services.profile.resolve.rules.decisions import Decided
 from services.profile.resolve.rules.evidence import said_of, seniority, shown
@@ -54,13 +55,26 @@ def rearranged(past: Past, outcome: Outcome) -> Rearranged:
         link = links.get(message_id)
         if link is None:
             if into != placed:
-                result.moved[message_id] = (into, [], [])
+                result.moved[message_id] = Shown(into)
             continue
         nodes = outcome.parts.accepted_of(link) if link.nodes else []
         accepted, ignored = shown(link, nodes, outcome.apart.get(message_id, ()))
-        if into != placed or set(accepted) != set(past.shown[message_id]):
-            result.moved[message_id] = (into, accepted, ignored)
+        had = past.handed.get(message_id)
+        to = _handed_to(message_id, (outcome, current, result.standing), had)
+        if into != placed or to != had or set(accepted) != set(past.shown[message_id]):
+            result.moved[message_id] = Shown(into, accepted, ignored, to)
     return result
+
+
+def _handed_to(
+    message_id: str, who: tuple[Outcome, list[str], dict[str, list[str]]], had: str | None
+) -> str | None:
+    """A profile id of who has an order that was handed on: as it was told, while it is theirs."""
+    outcome, current, standing = who
+    has = outcome.handed.get(message_id)
+    if has is None:
+        return None
+    return had if had in standing[current[has]] else current[has]
 
 
 def _current(found: Found, past: Past, links: dict[str, Link]) -> str:

@@ -16,9 +16,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.messages import Definition
-from schemas.topics import DEFINITIONS
 from schemas.validation import Fault
 from services.ingest.rules import milliseconds
+from services.runtime.declaring import declared
 from services.runtime.mongo import PyMongoError
 from services.runtime.turn import Message
 
@@ -27,7 +27,6 @@ log = structlog.get_logger()
 _TRIES = 5
 _PATIENCE_SECONDS = 8.0
 _REPEAT_SECONDS = 15.0
-_encoder = msgspec.json.Encoder()
 
 Kind = Literal["source", "tracking_plan"]
 T = TypeVar("T", bound=Struct)
@@ -148,21 +147,12 @@ class Register(Generic[T]):
                 latest = None
 
     def _message(self, stored: Stored[T]) -> Message:
-        kind, body, value = self._kind, stored.body or stored.former, None
-        if body is not None:
-            definition = Definition(
-                kind=kind,
-                name=stored.name,
-                version=stored.version,
-                updated_at=stored.at,
-                body=msgspec.to_builtins(body),
-            )
-            value = _encoder.encode(definition)
-        return Message(
-            topic=DEFINITIONS.name,
-            key=f"{kind}/{stored.name}",
-            value=value,
-            type="regulars.definition.changed.v1",
-            id=f"{kind}/{stored.name}/{stored.version}",
-            time=stored.at,
+        body = stored.body or stored.former
+        definition = Definition(
+            kind=self._kind,
+            name=stored.name,
+            version=stored.version,
+            updated_at=stored.at,
+            body={} if body is None else msgspec.to_builtins(body),
         )
+        return declared(definition, gone=body is None)

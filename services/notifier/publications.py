@@ -10,11 +10,12 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from schemas.messages import ConsentRequested, Definition, MessageChanged
-from schemas.topics import CONSENT_REQUESTS, DEFINITIONS
+from schemas.topics import CONSENT_REQUESTS
 from services.notifier import confirmation
 from services.notifier.announce import message_of
 from services.notifier.model import CampaignDocument, Confirmed, Entry
 from services.notifier.records import Records
+from services.runtime.declaring import declared
 from services.runtime.mongo import PyMongoError
 from services.runtime.turn import Message
 
@@ -125,21 +126,11 @@ class Publications:
 
 
 def _definition(document: CampaignDocument) -> Message:
-    value = None
-    if document.body is not None:
-        definition = Definition(
-            kind="campaign",
-            name=document.key,
-            version=document.version,
-            updated_at=document.updated_at,
-            body=document.body,
-        )
-        value = _encoder.encode(definition)
-    return Message(
-        topic=DEFINITIONS.name,
-        key=f"campaign/{document.key}",
-        value=value,
-        type="regulars.definition.changed.v1",
-        id=f"campaign/{document.key}/{document.version}",
-        time=document.updated_at,
+    definition = Definition(
+        kind="campaign",
+        name=document.key,
+        version=document.version,
+        updated_at=document.updated_at,
+        body=document.body or {},
     )
+    return declared(definition, gone=document.body is None)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.messages import ComputedTrait, Definition
+from services.runtime.declaring import declared
 from services.runtime.turn import Message
 from services.segmentation.model import Problem, Segment, instant, micros
 from services.segmentation.rules.computed import body_of, traits_of
@@ -165,16 +166,7 @@ class Definitions:
         return {key for one in standing for key in traits_of(one.segment().rule)}
 
     async def _send(self, definition: Definition, *, gone: bool = False) -> None:
-        name = f"{definition.kind}/{definition.name}"
-        message = Message(
-            topic="control.definitions",
-            key=name,
-            value=None if gone else encode(definition),
-            type="regulars.definition.changed.v1",
-            id=f"{name}/{definition.version}",
-            time=definition.updated_at,
-        )
-        await self._sender.send(message)
+        await self._sender.send(declared(definition, gone=gone, encode=encode))
 
 
 def _trait_definition(key: str, trait: ComputedTrait, stored: Stored) -> Definition:

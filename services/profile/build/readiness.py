@@ -20,6 +20,7 @@ from services.profile.build.rules.computed import digest_of
 from services.profile.build.rules.declared import computed_traits
 from services.profile.build.sweep import Definitions, Progress, Sweep
 from services.runtime import metrics
+from services.runtime.declaring import declared
 from services.runtime.mongo import PyMongoError
 from services.runtime.turn import Message
 
@@ -116,34 +117,19 @@ class Readiness:
         if known is None or known.digest != digest:
             known = Ready(key, digest, self._clock())
             await self._store.mark_ready(known)
-        body = {"ready_since": known.at}
+        body = msgspec.to_builtins({"ready_since": known.at})
         definition = Definition(
-            kind="readiness",
-            name=key,
-            version=version,
-            updated_at=known.at,
-            body=msgspec.to_builtins(body),
+            kind="readiness", name=key, version=version, updated_at=known.at, body=body
         )
-        await self._send(key, definition, version)
+        await self._sender.send(declared(definition))
         self._told[key] = said
 
     async def _take_back(self, key: str) -> None:
-        await self._send(key, None, 0)
+        now = self._clock()
+        nothing = Definition(kind="readiness", name=key, version=0, updated_at=now, body={})
+        await self._sender.send(declared(nothing, gone=True))
         await self._store.forget_ready(key)
         self._told.pop(key, None)
-
-    async def _send(self, key: str, definition: Definition | None, version: int) -> None:
-        name = f"readiness/{key}"
-        await self._sender.send(
-            Message(
-                topic="control.definitions",
-                key=name,
-                value=None if definition is None else msgspec.json.encode(definition),
-                type="regulars.definition.changed.v1",
-                id=f"{name}/{version}",
-                time=self._clock(),
-            )
-        )
 
 
 class Herald(Service):

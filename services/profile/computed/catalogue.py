@@ -5,13 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel
 
 from schemas.messages import Definition
 from services.profile.computed.store import DefinitionStore, Stored
+from services.runtime.declaring import declared
 from services.runtime.mongo import PyMongoError
 from services.runtime.turn import Message
 
@@ -84,15 +84,4 @@ class Catalogue:
             await self.store.published(stored.definition)
 
     async def _send(self, stored: Stored) -> None:
-        definition = stored.definition
-        name = f"{definition.kind}/{definition.name}"
-        await self._sender.send(
-            Message(
-                topic="control.definitions",
-                key=name,
-                value=None if stored.deleted else msgspec.json.encode(definition),
-                type="regulars.definition.changed.v1",
-                id=f"{name}/{definition.version}",
-                time=definition.updated_at,
-            )
-        )
+        await self._sender.send(declared(stored.definition, gone=stored.deleted))

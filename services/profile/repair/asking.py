@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from msgspec import Struct
 
 from schemas.messages import Definition, Interaction
-from schemas.topics import DEFINITIONS, INTERACTIONS, MEANT_FOR, PROFILE_PARTITIONS
+from schemas.topics import INTERACTIONS, MEANT_FOR, PROFILE_PARTITIONS
 from services.profile.build.handler import NAME
 from services.profile.build.inbox import RECORDED
 from services.profile.build.renewal import REBUILD
@@ -24,6 +24,7 @@ from services.profile.build.store import ProfileStore
 from services.profile.build.sweep import EVERYTHING
 from services.profile.build.sweep_store import Coverage
 from services.profile.resolve.store import IdentityStore
+from services.runtime.declaring import declared
 from services.runtime.definitions import Definitions
 from services.runtime.mongo import Database
 from services.runtime.offsets import Offsets
@@ -70,19 +71,11 @@ class Desk:
         known = (await self.definitions()).current.get(EVERYTHING)
         now = datetime.now(UTC)
         generation = max(int(now.timestamp()), 0 if known is None else known.version + 1)
-        kind, name = EVERYTHING
+        _, name = EVERYTHING
         definition = Definition(
             kind="rebuild", name=name, version=generation, updated_at=now, body={}
         )
-        message = Message(
-            topic=DEFINITIONS.name,
-            key=f"{kind}/{name}",
-            value=msgspec.json.encode(definition),
-            type="regulars.definition.changed.v1",
-            id=f"{kind}/{name}/{generation}",
-            time=now,
-        )
-        await self._send(message)
+        await self._send(declared(definition))
         return generation
 
     async def follow(self, generation: int, seconds: float = _LOOK_SECONDS) -> AsyncIterator[Far]:

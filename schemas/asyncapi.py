@@ -9,6 +9,7 @@ from typing import Any
 
 from schemas.catalogue import topic_of
 from schemas.jsonschema import DOCUMENTED, components
+from schemas.payloads import MESSAGES, Payload
 from schemas.properties.registry import STRUCTS
 from schemas.topics import (
     ALL,
@@ -17,10 +18,8 @@ from schemas.topics import (
     EVENTS,
     INTERACTIONS,
     MESSAGE_CHANGES,
-    MESSAGES,
     PROFILE_CHANGES,
     REJECTED,
-    Payload,
     Topic,
 )
 

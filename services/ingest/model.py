@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec import Raw, Struct, field
 
 from schemas.messages import Event
-from schemas.topics import EVENT_ACCEPTED
+from schemas.payloads import EVENT_ACCEPTED
 from schemas.validation import Fault
 
 MAX_BODY = 500 * 1024

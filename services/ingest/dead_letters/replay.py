@@ -11,7 +11,8 @@ from hashlib import sha256
 
 import msgspec
 
-from schemas.topics import BY_NAME, EVENT_ACCEPTED, EVENTS, MEANT_FOR, REJECTED, REPLAY_OF
+from schemas.payloads import EVENT_ACCEPTED
+from schemas.topics import BY_NAME, EVENTS, MEANT_FOR, REJECTED, REPLAY_OF
 from schemas.validation import LONGEST_MESSAGE_ID, Fault
 from services.ingest.dead_letters.model import Letter
 from services.ingest.handler import receipt_of

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from schemas.messages import PrivacyRequest
-from schemas.topics import PRIVACY_REQUESTED, PRIVACY_REQUESTS
+from schemas.payloads import PRIVACY_REQUESTED
+from schemas.topics import PRIVACY_REQUESTS
 from schemas.validation import Fault
 from services.ingest.doors import count, nothing_taken, unavailable
 from services.ingest.handler import Ingest, Limited, Unavailable

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect as shapes
 
-from schemas import generate, topics, validation
+from schemas import generate, payloads, topics, validation
 from schemas.jsonschema import DOCUMENTED, MESSAGES
 from schemas.messages import Event
 from tests.contract.conformance import SCHEMAS, asyncapi, problems, references, validator
@@ -233,14 +233,14 @@ def test_every_reference_in_the_asyncapi_document_leads_somewhere() -> None:
 
 
 def test_every_topic_names_structs_that_exist() -> None:
-    named = {payload.body for payloads in topics.MESSAGES.values() for payload in payloads}
+    named = {payload.body for payloads in payloads.MESSAGES.values() for payload in payloads}
     assert named - {""} == {struct.__name__ for struct in MESSAGES} - {
         "ComputedTrait",
         "TraitSources",
         "Rates",
     }
     others = (topics.DEFINITIONS, topics.PRIVACY_REQUESTS)
-    assert set(topics.MESSAGES) == {topic.name for topic in (*topics.FLOW, *others)}
+    assert set(payloads.MESSAGES) == {topic.name for topic in (*topics.FLOW, *others)}
 
 
 HEADERS = {

@@ -1,5 +1,7 @@
 """One turn of build: folding, merges, what a rebuild already has, sweeps."""
 
+import weakref
+
 import pytest
 
 from services.profile.build.changes import Limits
@@ -119,6 +121,11 @@ async def test_without_its_cache_the_handler_goes_on_from_what_is_stored(world):
     world.build.lost(None)
     (change,) = journal(await world.turn(world.says(did("Cart Viewed", 2))))
     assert (change["version"], change["profile"]["counters"]) == (2, {"Cart Viewed": 2})
+
+
+async def test_a_turn_is_gone_as_soon_as_it_is_done_with_all_that_it_read(world):
+    turn = weakref.ref(await world.turn(world.says(did("Cart Viewed", 1))))
+    assert turn() is None
 
 
 async def test_after_an_abort_the_turn_can_be_repeated(world):

@@ -168,17 +168,25 @@ def builtins(translated: Any) -> Any:
     return json.loads(msgspec.json.Encoder(decimal_format="number").encode(translated))
 
 
-def accepted(said: Translated, source: str = "shop") -> list[Interaction]:
-    """What ingest accepts of it, as resolve passes it on; fails for an event that is refused."""
+def taken(said: Translated, source: str = "shop") -> list[bytes]:
+    """Its events as ingest sends them on; fails for one that is refused."""
     receipt = Receipt(source, NOW, lambda: "made-up")
     found = []
     for one in said.events:
         outcome = accept(encode(fitted(one)), None, Shared(), receipt)
         assert isinstance(outcome, Accepted), outcome
-        event = msgspec.json.decode(outcome.value, type=Event)
+        found.append(outcome.value)
+    return found
+
+
+def accepted(said: Translated, source: str = "shop") -> list[Interaction]:
+    """The same as resolve passes them on."""
+    found = []
+    for value in taken(said, source):
+        event = msgspec.json.decode(value, type=Event)
         link = link_of(event)
         assert link is not None
-        found.append(draft(event, outcome.value, link))
+        found.append(draft(event, value, link))
     return found
 
 

@@ -13,10 +13,12 @@ from zlib import crc32
 
 import msgspec
 
-from schemas.messages import MessageChanged
+from schemas.messages import Identifier, MessageChanged, Order
 from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
+from services.profile.build.model import decode
 from services.profile.build.rules.consent import OPEN, Policy
+from services.profile.build.rules.orders import orders_of
 from services.profile.resolve import model
 from services.profile.resolve.handler import ResolveHandler
 from services.runtime.turn import Message, Record, Source, Timer, Turn
@@ -220,6 +222,11 @@ class Stages:
             given = {name: text.encode() for name, text in headers.items()} | dict(message.extra)
             record = Record(self.sources[partition], 0, message.key.encode(), message.value, given)
             self.queues[source.id, partition].append(record)
+
+    def orders_of(self, name: Identifier) -> list[Order]:
+        """The orders that whoever has this name has."""
+        profile_id = self.people.living(self.people.by[name].profile_id)
+        return orders_of(decode(self.stored.rows[profile_id][0]).state)
 
     async def quiet(self) -> None:
         """Everything is done that is to be done."""

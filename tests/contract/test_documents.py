@@ -14,14 +14,19 @@ from typer.testing import CliRunner
 
 from schemas import validation
 from schemas.catalogue import key_of, topic_of
+from schemas.messages import Identifier
 from services import cli, processes
 from services.ingest import opening, rules
 from services.ingest.api import create_app
 from services.ingest.model import Accepted
 from services.ingest.settings import IngestSettings
+from services.profile.build.rules.orders import net_of
 from services.profile.resolve.rules.acceptance import Arrival, accept_event
+from services.runtime.turn import Record
 from tests.contract.conformance import SCHEMAS
 from tests.contract.deployment import ROOT
+from tests.identity_stories import SOURCE
+from tests.two_stages import Stages
 
 EVENTS = (ROOT / "docs/events.md").read_text()
 SUBSCRIBE = (ROOT / "docs/feed.md").read_text()
@@ -56,8 +61,8 @@ def shell_sessions(text: str) -> list[tuple[str, str]]:
     ]
 
 
-async def answer_to(command: str) -> Any:
-    """What ingest answers to a curl command."""
+async def answer_to(command: str, kept: Kept) -> Any:
+    """What ingest answers to a curl command; ``kept`` is what it accepts."""
     words = iter(shlex.split(command)[1:])
     url, user, body = "", "", ""
     for word in words:
@@ -70,7 +75,7 @@ async def answer_to(command: str) -> Any:
         else:
             url = word
     keys = {sha256(b"demo-write-key").hexdigest(): "storefront"}
-    transport = httpx.ASGITransport(create_app(IngestSettings(write_keys=keys), Kept()))
+    transport = httpx.ASGITransport(create_app(IngestSettings(write_keys=keys), kept))
     async with httpx.AsyncClient(transport=transport) as client:
         auth = httpx.BasicAuth(*user.split(":"))
         return (await client.post(url, content=body, auth=auth)).json()
@@ -78,10 +83,23 @@ async def answer_to(command: str) -> Any:
 
 async def test_the_curl_examples_are_answered_as_shown() -> None:
     sessions = shell_sessions(EVENTS)
-    assert len(sessions) == 2
+    assert len(sessions) == 3
     for command, shown in sessions:
-        answer = await answer_to(command)
+        answer = await answer_to(command, Kept())
         assert {name: answer[name] for name in json.loads(shown)} == json.loads(shown)
+
+
+async def test_the_order_of_the_example_is_handed_on_as_it_says() -> None:
+    [command] = [said for said, _ in shell_sessions(EVENTS) if '"externalIds"' in said]
+    await answer_to(command, kept := Kept())
+    stages = Stages()
+    await stages.build.assigned(stages.sources)
+    await stages.takes([Record(SOURCE, 0, b"k", one.value, {}) for one in kept.events])
+    await stages.quiet()
+    first, last = (stages.orders_of(Identifier("user_id", name)) for name in ("u-1001", "u-1002"))
+    day = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
+    assert first == []
+    assert [(one.order_id, one.ordered_at, net_of(one)) for one in last] == [("502", day, 30)]
 
 
 def test_every_code_of_an_event_is_explained_and_no_other() -> None:

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import Order
+from schemas.messages import Identifier, Order
 from services.ingest.hooks import signature
 from services.ingest.hooks.body import instant
 from services.ingest.hooks.model import Delivery, Translated
 from services.ingest.hooks.registry import check_options
 from services.ingest.hooks.woocommerce import TOPICS, WooCommerce
 from services.profile.build.rules.orders import net_revenue
+from services.runtime.turn import Record
 from tests.hooking import (
     Tray,
     accepted,
@@ -29,9 +30,12 @@ from tests.hooking import (
     examples,
     orders_after,
     source,
+    taken,
     translation,
 )
+from tests.identity_stories import SOURCE
 from tests.tried import tried
+from tests.two_stages import Stages
 
 SECRET = "ck_hook"
 EXAMPLES = examples("woocommerce")
@@ -165,6 +169,34 @@ def test_an_order_that_is_opened_again_counts_again_until_it_is_cancelled_again(
     for told in permutations(come):
         [order] = orders_after(map(translate, told))
         assert (order.status, order.cancelled_at) == ("cancelled", instant("2026-03-21T08:00:00"))
+
+
+@pytest.mark.parametrize("come", list(permutations(range(3))))
+async def test_an_order_on_which_another_customer_is_written_is_whole_with_them_alone(
+    come: tuple[int, ...],
+) -> None:
+    told = [
+        called("order-created"),
+        called("order-updated-with-refunds"),
+        called(
+            "order-updated-with-refunds",
+            customer_id=31,
+            billing={"email": "samir@mail.example"},
+            date_modified_gmt="2026-03-18T09:30:00",
+        ),
+    ]
+    stages = Stages()
+    await stages.build.assigned(stages.sources)
+    for number in come:
+        values = taken(translate(told[number], id_prefix="uk-"))
+        await stages.takes([Record(SOURCE, 0, b"k", value, {}) for value in values])
+        await stages.quiet()
+    grace, samir = (stages.orders_of(Identifier("user_id", name)) for name in ("uk-26", "uk-31"))
+    assert grace == []
+    assert [(one.order_id, one.ordered_at, one.status) for one in samir] == [
+        ("uk-727", instant("2026-03-14T10:00:05"), "completed")
+    ]
+    assert net_revenue(samir) == net_revenue(orders_after(map(translate, told[:2])))
 
 
 def test_a_plugins_own_state_counts_where_the_source_says_so() -> None:

@@ -439,9 +439,8 @@ def settled(stages: Stages, said: Sequence[Said | Ruling]) -> None:
 
 def bought_by(stages: Stages, name: tuple[str, str]) -> list[tuple[int, str, datetime]]:
     """(net revenue, status, when it was made) of each order of whoever has this name."""
-    profile_id = stages.people.living(stages.people.by[Identifier(*known_as(name))].profile_id)
-    state = decode(stages.stored.rows[profile_id][0]).state
-    return [(int(net_of(one)), one.status, one.ordered_at) for one in orders_of(state)]
+    orders = stages.orders_of(Identifier(*known_as(name)))
+    return [(int(net_of(one)), one.status, one.ordered_at) for one in orders]
 
 
 async def test_an_order_goes_whole_to_another_customer_and_keeps_its_day() -> None:

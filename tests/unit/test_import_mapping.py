@@ -6,10 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.messages import Identifier
 from services.ingest.history.identity import Namer
 from services.ingest.history.loading import parse, preset_text, presets
 from services.ingest.history.mapping import Mapper
 from services.ingest.history.model import Unit, Unusable
+from services.ingest.hooks.model import Translated
+from tests.hooking import accepted
 from tests.importing import NOW, mapped
 
 ORDER = """
@@ -173,6 +176,12 @@ traits: {address.city: City, address.country: {value: DE}}
     assert (event["anonymousId"], event["traits"]) == (
         "c1", {"address": {"city": "Bonn", "country": "DE"}},
     )  # fmt: skip
+
+
+def test_an_order_is_named_as_whoever_has_it_later_names_it() -> None:
+    made = mapped(ORDER + "external_ids: {order: Order}", ROW)
+    [order] = accepted(Translated(events=made), "server")
+    assert order.identifiers == [Identifier("user_id", "c1"), Identifier("order", "server/7")]
 
 
 @pytest.mark.parametrize(

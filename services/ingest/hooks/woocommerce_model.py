@@ -61,7 +61,10 @@ def gmt(said: Mapping[str, Any], name: str) -> datetime | None:
 
 
 def person(order: Mapping[str, Any], call: Call) -> dict[str, Any]:
-    """``userId``, ``anonymousId`` and ``context`` of whom an order is; guests by their mail."""
+    """``userId``, ``anonymousId`` and ``context`` of whom an order is; guests by their mail.
+
+    The order is named besides: so it is known when another customer is written on it.
+    """
     billing = part(order, "billing")
     customer_id = call.local(order.get("customer_id"))
     traits = present(
@@ -72,6 +75,7 @@ def person(order: Mapping[str, Any], call: Call) -> dict[str, Any]:
             "phone": text(billing.get("phone")),
         }
     )
+    external = [("woocommerce_customer_id", customer_id), ("order", call.local(order.get("id")))]
     left = (
         text(meta.get("value"))
         for meta in parts(order, "meta_data")
@@ -81,6 +85,6 @@ def person(order: Mapping[str, Any], call: Call) -> dict[str, Any]:
         {
             "userId": customer_id,
             "anonymousId": next(left, None),
-            "context": context(KIND, traits, [("woocommerce_customer_id", customer_id)]),
+            "context": context(KIND, traits, external),
         }
     )

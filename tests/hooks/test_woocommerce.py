@@ -199,6 +199,19 @@ async def test_an_order_on_which_another_customer_is_written_is_whole_with_them_
     assert net_revenue(samir) == net_revenue(orders_after(map(translate, told[:2])))
 
 
+async def test_the_browser_is_whose_it_was_when_the_order_was_placed() -> None:
+    later = called("order-updated-completed", customer_id=31, billing={"phone": "+441174960001"})
+    page = {"type": "page", "messageId": "p", "anonymousId": "b-12"}
+    told = [translate(called("order-created")), translate(later), Translated(events=[page])]
+    stages = Stages()
+    await stages.takes([Record(SOURCE, 0, b"k", one, {}) for said in told for one in taken(said)])
+    grace, samir = (stages.people.by[Identifier("user_id", name)] for name in ("26", "31"))
+    assert grace.profile_id != samir.profile_id
+    assert stages.people.stored["p"].profile_id == grace.profile_id
+    guest = called("order-updated-completed", customer_id=0, billing={})
+    assert [one.get("anonymousId") for one in translate(guest).events] == ["b-12", "b-12"]
+
+
 def test_a_plugins_own_state_counts_where_the_source_says_so() -> None:
     said = called("order-created", status="wc-partially-shipped")
     assert [fault.code for fault in translate(said).ignored] == ["order_not_placed"]

@@ -17,7 +17,7 @@ from schemas.validation import Fault
 from services.ingest.hooks.body import money, parts, present, text
 from services.ingest.hooks.event import time_of
 from services.ingest.hooks.model import Translated
-from services.ingest.hooks.woocommerce_model import Call, gmt, person
+from services.ingest.hooks.woocommerce_model import Call, gmt, later, person
 
 Order = Mapping[str, Any]
 
@@ -61,7 +61,7 @@ def _event(name: str, order: Order, call: Call, known: tuple[str, datetime]) -> 
         "event": name,
         "messageId": call.id("order", text(order.get("id")) or call.digest, mark),
         "timestamp": time_of(at),
-        **person(order, call),
+        **(person(order, call) if name == ORDER_COMPLETED else later(order, call)),
         "properties": _properties(order, call)
         if name != ORDER_CANCELLED
         else {"order_id": call.local(order.get("id"))},
@@ -81,7 +81,7 @@ def _refunds(order: Order, call: Call, at: datetime) -> Iterator[dict[str, Any]]
             "event": ORDER_REFUNDED,
             "messageId": call.id("refund", refund_id or f"{order.get('id')}/{said}"),
             "timestamp": time_of(at),
-            **person(order, call),
+            **later(order, call),
             "properties": present(
                 {
                     "order_id": call.local(order.get("id")),

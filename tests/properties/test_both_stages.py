@@ -548,6 +548,21 @@ async def test_what_is_told_while_two_become_one_counts_there_at_once(
     assert bought_by(stages, ANN) == [(5, "completed", NOON)]
 
 
+@pytest.mark.parametrize("between", [[], [at(4, ANN, ORDER)]])
+async def test_what_another_worker_attributed_while_an_order_was_led_elsewhere_is_put_right(
+    between: list[Said],
+) -> None:
+    page, refund, earlier = at(2, PAGE, ORDER), at(3, ORDER), at(1, ("anonymous_id", "a2"), ORDER)
+    stages = Stages()
+    await stages.build.assigned(stages.sources)
+    await stages.takes([sale(page, "Order Completed")])
+    await stages.begins(1, [sale(refund, "Order Refunded", 4)])
+    for one in (*between, earlier):
+        await stages.takes([record(one)])
+    await stages.quiet()
+    settled(stages, [page, refund, *between, earlier])
+
+
 async def built(stages: Stages) -> None:
     """Build has read everything, and nobody of resolve has looked again."""
     while any(stages.queues.values()):

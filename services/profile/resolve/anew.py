@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
 
-from schemas.messages import Interaction
+from schemas.messages import Identifier, Interaction
 from services.profile.consent.rules import speaks
 from services.profile.resolve import outbox
 from services.profile.resolve.model import Decision, Device, Person, Stored
@@ -103,13 +103,14 @@ def _put_right(component: Component, drafts: Sequence[Interaction], anew: Anew) 
 
 
 def _handed_on(component: Component) -> set[str]:
-    """The devices that are somebody else's now, at some time."""
+    """The devices that are somebody else's now, at some time, and where they led until now."""
     before = component.past.devices
-    return {
-        f"{each.type}:{each.value}"
-        for each, device in component.result.devices.items()
-        if each in before and _told_by(before[each]) != _told_by(device)
-    }
+    found: set[Identifier] = set()
+    for each, device in component.result.devices.items():
+        if each in before and _told_by(before[each]) != _told_by(device):
+            lead = before[each].lead
+            found |= {each} if lead is None else {each, lead.anchor}
+    return {f"{each.type}:{each.value}" for each in found}
 
 
 def _told_by(device: Device) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ import msgspec
 from schemas.messages import Identifier, MessageChanged, Order
 from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
-from services.profile.build.model import decode
+from services.profile.build.model import State, decode
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.orders import orders_of
 from services.profile.resolve import model
@@ -225,8 +225,12 @@ class Stages:
 
     def orders_of(self, name: Identifier) -> list[Order]:
         """The orders that whoever has this name has."""
+        return orders_of(self.state_of(name))
+
+    def state_of(self, name: Identifier) -> State:
+        """What build keeps of whoever has this name."""
         profile_id = self.people.living(self.people.by[name].profile_id)
-        return orders_of(decode(self.stored.rows[profile_id][0]).state)
+        return decode(self.stored.rows[profile_id][0]).state
 
     async def quiet(self) -> None:
         """Everything is done that is to be done."""

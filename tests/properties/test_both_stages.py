@@ -513,6 +513,34 @@ async def test_an_order_that_a_decision_keeps_from_somebody_is_not_taken_from_th
     assert [len(bought_by(stages, name)) for name in (ANN, BOB, CYD)] == [1, 0, 1]
 
 
+async def test_who_handed_on_one_order_does_not_have_another_that_was_handed_on_before() -> None:
+    other = ("order", "server/o2")
+    hers, his, of_bob, late = (
+        at(0, ANN, other),
+        at(1, BOB, other),
+        at(5, BOB, ORDER),
+        at(2, ANN, ORDER),
+    )
+    two = {"properties": {"order_id": "o2", "total": 8, "currency": "USD"}}
+    first = [record(one, two | {"event": "Order Completed"}) for one in (hers, his)]
+    stages = await handed(
+        [hers, his, of_bob, late], first[:1], first[1:], [sale(of_bob)], [sale(late)]
+    )
+    assert (bought_by(stages, ANN), len(bought_by(stages, BOB))) == ([], 2)
+
+
+async def test_what_another_customer_bought_leaves_the_cart_of_who_has_the_order_since() -> None:
+    filled, bought = at(1, BOB), at(3, ANN, ORDER)
+    tea = {"event": "Product Added", "properties": {"product_id": "tea", "price": 2}}
+    stages = await handed(
+        [filled, bought, TO_BOB],
+        [record(filled, tea), sale(bought, "Order Completed")], [HIS],
+    )  # fmt: skip
+    shown = profile_of("bob", stages.state_of(Identifier(*BOB)), Traits({}), OPEN)
+    assert [order.order_id for order in shown.orders] == ["o1"]
+    assert [line.product_id for cart in shown.carts for line in cart.products] == ["tea"]
+
+
 async def test_what_a_page_told_of_an_order_goes_with_it() -> None:
     page = at(1, ANN, PAGE)
     stages = await handed([BOUGHT, page, TO_BOB], [sale(page, "Order Completed"), HERS], [HIS])

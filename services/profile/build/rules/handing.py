@@ -45,7 +45,7 @@ def take(states: Mapping[str, State], placed: str, said: Interaction, traits: Tr
 
 def receive(state: State, said: Interaction) -> None:
     """Take in what was told of an order to whom it was before: of that the order alone."""
-    if said.type != "track" or said.name not in ORDER_EVENTS:
+    if said.name not in ORDER_EVENTS:
         return
     with suppress(*UNREADABLE):  # What is wrong with it is counted where it stands.
         message = utc(said.at), said.interaction_id

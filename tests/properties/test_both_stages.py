@@ -353,6 +353,21 @@ async def test_who_is_given_a_device_and_merged_at_once_has_it_after_both() -> N
     assert people.by[Identifier(*phone)].profile_id == people.living(profile_id_of("m0"))
 
 
+async def test_an_order_led_to_a_visitor_who_is_merged_at_once_is_with_who_they_are() -> None:
+    visit, ann, led, one = at(0, PAGE), at(1, ANN), at(2, PAGE, ORDER), at(3, ANN, PAGE)
+    stages = Stages()
+    await stages.build.assigned(stages.sources)
+    await stages.takes([record(visit), record(ann)])
+    await stages.begins(0, [record(led)])
+    await stages.begins(1, [record(one)])
+    await stages.ends(1)
+    await stages.ends(0)
+    people = stages.people
+    assert people.by[Identifier(*ORDER)].profile_id == people.living(profile_id_of(visit.id))
+    await stages.quiet()
+    settled(stages, [visit, ann, led, one])
+
+
 async def test_the_visitor_of_a_shared_device_stays_one_where_a_user_of_it_is_looked_at() -> None:
     phone = ("anonymous_id", "a1")
     ann, bob, cyd = (("user_id", each) for each in ("ann", "bob", "cyd"))

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.messages import Interaction, OrderLine, Profile, Subscription, Wished, Wishlist
@@ -164,6 +165,12 @@ def test_the_latest_wishes_are_kept(monkeypatch):
 
 
 # Subscriptions
+
+
+@pytest.mark.parametrize("channel", [{}, {"channel": "email"}, {"channel": "Email"}])
+def test_a_subscription_by_mail_is_published_alike_whether_it_says_so_or_not(channel):
+    (one,) = profile(said("Subscribed", 1, list_id="7", **channel)).subscriptions
+    assert "channel" not in msgspec.json.decode(msgspec.json.encode(one))
 
 
 def test_a_subscription_is_the_last_word_on_its_list_and_no_consent():

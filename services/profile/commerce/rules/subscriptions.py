@@ -11,6 +11,7 @@ from services.profile.commerce.rules.words import short
 MOST = 200
 """Lists, those that were left included; the latest are kept."""
 _SUBSCRIBED = "Subscribed"
+_EMAIL = "email"
 EVENTS = frozenset([_SUBSCRIBED, "Unsubscribed"])
 
 
@@ -26,7 +27,7 @@ def fold_subscription(kept: Commerce, told: Told) -> bool:
         message_id=told.message_id,
         subscribed=told.name == _SUBSCRIBED,
         name=name,
-        channel=short(said.get("channel")).lower() or "email",
+        channel=short(said.get("channel")).lower() or _EMAIL,
         source=short(told.source),
     )
     return keep_latest(kept.subscriptions, key, state, MOST)
@@ -38,7 +39,8 @@ def subscriptions_of(kept: Commerce) -> list[Subscription]:
         Subscription(
             list_id=list_id,
             name=state.name,
-            channel=state.channel,
+            # As read it is another string than the default, and would be published sometimes.
+            channel=_EMAIL if state.channel == _EMAIL else state.channel,
             state="subscribed" if state.subscribed else "unsubscribed",
             at=state.at,
             message_id=state.message_id,

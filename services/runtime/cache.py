@@ -1,4 +1,4 @@
-"""The decoded states that a worker owns, the latest used ones."""
+"""The states that a worker owns and has at hand, the latest used ones."""
 
 from collections import OrderedDict
 from collections.abc import Collection

@@ -132,8 +132,7 @@ async def test_what_a_turn_changed_is_what_the_next_one_finds(
         Held("email", "ann@shop.com", NOON, "m2", "web"),
     ]
     assert [(merge.from_, merge.message_id) for merge in person.merges] == [(stranger, "m3")]
-    assert [await store.person_by(each) for each in (PHONE, MAIL)] == [person, person]
-    assert await store.person_by(BOB) is None
+    assert [await store.holder(each) for each in (PHONE, MAIL, BOB)] == [ann, ann, None]
     assert await store.person("p_nobody") is None
 
 
@@ -300,7 +299,7 @@ async def test_an_event_may_go_to_a_profile_while_it_is_absorbed(
     assert not await collide(client, store, link("m3", PHONE), link("m4", ANN, PHONE))
     _, devices = await store.owners([PHONE])
     assert devices[PHONE].profile_id == profile_id_of("m1")
-    person = await store.person_by(PHONE)
+    person = await store.person(devices[PHONE].profile_id)
     assert person is not None
     found = [body async for chunk in store.interactions(person.profile_ids) for _, body in chunk]
     assert sorted(found) == [b"m1", b"m2", b"m3", b"m4"]

@@ -1,4 +1,4 @@
-"""What resolve stores, as documents of the collections that ``store`` describes."""
+"""What resolve stores, as documents of the collections that ``store`` and ``timeline`` describe."""
 
 import msgspec
 

@@ -15,6 +15,7 @@ from schemas.messages import Interaction
 from schemas.topics import DECISIONS, EVENTS, MESSAGE_CHANGES
 from services.profile.resolve import outbox
 from services.profile.resolve.anew import Anew, decide_anew
+from services.profile.resolve.history import History, decisions_about
 from services.profile.resolve.inbox import (
     Accepted,
     Everybody,
@@ -25,7 +26,7 @@ from services.profile.resolve.inbox import (
     rulings_of,
 )
 from services.profile.resolve.model import Changes, Link, Stored
-from services.profile.resolve.rearranging import History, Limits, Reader, Seeds, decisions_about
+from services.profile.resolve.rearranging import Limits, Reader, Seeds
 from services.profile.resolve.rules import interactions
 from services.profile.resolve.rules.decisions import decided
 from services.profile.resolve.rules.identity import Graph

@@ -36,6 +36,7 @@ from services.runtime.mongo import PyMongoError, transaction
 from services.runtime.outbox import Outbox
 from services.runtime.pace import Pace
 from services.runtime.publish import Publisher
+from services.runtime.recovery import Recovery
 from services.runtime.settings import Settings
 from services.runtime.timers import Timers
 from services.runtime.trouble import Poisoned, cause_of
@@ -87,6 +88,15 @@ class Stage(Service):
         self._pace = Pace(settings.batch_records)
 
         self._waiting = Waiting(settings.batch_bytes)
+        self._recovery = Recovery(
+            name,
+            handler,
+            pace=self._pace,
+            waiting=self._waiting,
+            intake=intake,
+            checkpoints=checkpoints,
+            timers=timers,
+        )
         self._gained: list[Source] = []  # what the handler was not told of yet
         self._wake = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -141,7 +151,9 @@ class Stage(Service):
             try:
                 await (self._claim() if self._intake.changed else self._cycle())
             except Exception as error:  # noqa: BLE001  # the one place that decides what is transient
-                await self._failed(error)
+                cause = cause_of(error)
+                self._trouble = f"{cause}: {type(error).__name__}"
+                await self.sleep(await self._recovery.after(error, cause))
 
     async def _claim(self) -> None:
         """Own what the group has assigned; forget what it has not."""
@@ -274,37 +286,3 @@ class Stage(Service):
         self._pace.worked()
         self._progressed = monotonic()
         self._trouble = ""
-
-    # -- trouble -------------------------------------------------------------------------
-
-    async def _failed(self, error: Exception) -> None:
-        """Nothing was committed: say why, adapt, wait, and let it be tried again."""
-        cause = cause_of(error)
-        self._trouble = f"{cause}: {type(error).__name__}"
-        metrics.STAGE_RETRIES.labels(self.name, cause).inc()
-        self._handler.lost(None)
-        if cause == "failed":
-            log.error("handler failed", stage=self.name, limit=self._pace.limit, exc_info=error)
-        else:
-            log.warning("turn failed", stage=self.name, cause=cause, error=type(error).__name__)
-        seconds = self._pace.failed(cause, self._waiting.records)
-        if cause in ("fenced", "unknown"):
-            await self._resynchronise()
-        await self.sleep(seconds)
-
-    async def _resynchronise(self) -> None:
-        """Drop the partitions that others have taken; read our own checkpoints again."""
-        owned = self._intake.owned
-        epochs = dict[str, int]()
-        with suppress(PyMongoError):
-            epochs = await self._checkpoints.epochs(list(owned))
-        lost = [id_ for id_, epoch in epochs.items() if epoch > owned[id_].epoch]
-        if not lost:
-            self._intake.again()
-            return
-        metrics.STAGE_FENCED.labels(self.name).inc()
-        log.warning("fenced", stage=self.name, partitions=len(lost))
-        self._handler.lost([owned[id_] for id_ in lost])
-        self._intake.forget(lost)
-        self._waiting.forget(lost)
-        await self._timers.own(self._intake.owned)

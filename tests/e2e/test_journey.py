@@ -1,37 +1,29 @@
 """The spine: one order's way through every service, each a process of its own."""
 
-import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import httpx
 import pytest
-import pytest_asyncio
 from aiokafka import AIOKafkaProducer
-from motor.motor_asyncio import AsyncIOMotorClient
 
-from deploy.demo.addresses import MAIL, free_ports, name_of
-from deploy.demo.environment import ADMIN, MARKETER, READER, SOURCE, SUPPORT, WRITE_KEY
-from deploy.demo.pipeline import Pipeline
+from deploy.demo.addresses import MAIL, name_of
+from deploy.demo.environment import SOURCE
 from deploy.demo.supervisor import Supervisor
 from services.ingest.hooks.signature import sign
 from services.processes import WORKERS
-from tests.faults.cluster import unique_namespace
 from tests.hooking import example, examples
+from tests.storefront import Client, eventually, quiet
 from tests.unit.test_chat_hooks import CONTACT, by_chatwoot, message
 from tests.unit.test_chat_hooks import SECRET as CHAT_SECRET
 from tests.unit.test_mail_hooks import by_sendgrid, sendgrid, shown_by_sendgrid, signer
 
 pytestmark = pytest.mark.broker
 
-T = TypeVar("T")
-PATIENCE_S = 20.0
 ANN = "ann@example.com"
 DAY = datetime.now(UTC).date().isoformat()
 
@@ -74,118 +66,6 @@ THANKS = {
     "subject": "Thank you, {{ traits.firstName }}",
     "text": "Stop: {{ unsubscribe_url }}",
 }
-
-
-class Client:
-    """A storefront, a marketer and a reader in one."""
-
-    def __init__(self, regulars: Supervisor) -> None:
-        self._regulars = regulars
-        self._http = httpx.AsyncClient(timeout=10, trust_env=False)
-
-    async def close(self) -> None:
-        await self._http.aclose()
-
-    async def send(self, events: list[dict[str, Any]], path: str = "/v1/batch") -> dict[str, Any]:
-        url = self._regulars.url("ingest") + path
-        response = await self._http.post(url, json={"batch": events}, auth=(WRITE_KEY, ""))
-        response.raise_for_status()
-        return dict(response.json())
-
-    async def put(self, service: str, path: str, body: dict[str, Any]) -> None:
-        url = self._regulars.url(service) + path
-        headers = {"Authorization": f"Bearer {MARKETER}"}
-        (await self._http.put(url, json=body, headers=headers)).raise_for_status()
-
-    async def administer(self, path: str, body: dict[str, Any]) -> None:
-        url = self._regulars.url("ingest") + path
-        headers = {"Authorization": f"Bearer {ADMIN}"}
-        (await self._http.put(url, json=body, headers=headers)).raise_for_status()
-
-    async def hook(self, source: str, body: bytes, headers: dict[str, str]) -> int:
-        url = f"{self._regulars.url('ingest')}/v1/hooks/{source}"
-        return (await self._http.post(url, content=body, headers=headers)).status_code
-
-    async def get(self, service: str, path: str) -> dict[str, Any] | None:
-        """The answer; None for 404."""
-        url = self._regulars.url(service) + path
-        response = await self._http.get(url, headers={"Authorization": f"Bearer {READER}"})
-        if response.status_code == 404:
-            return None
-        response.raise_for_status()
-        return dict(response.json())
-
-    async def act(self, service: str, path: str, body: dict[str, Any]) -> int:
-        url = self._regulars.url(service) + path
-        headers = {"Authorization": f"Bearer {SUPPORT}"}
-        return (await self._http.post(url, json=body, headers=headers)).status_code
-
-    async def tried(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        url = f"{self._regulars.url('profile')}{path}?preview=true"
-        headers = {"Authorization": f"Bearer {SUPPORT}"}
-        return dict((await self._http.post(url, json=body, headers=headers)).json())
-
-    async def key_of_a_new_source(self, name: str, body: dict[str, Any]) -> str:
-        url = f"{self._regulars.url('ingest')}/v1/sources/{name}"
-        headers = {"Authorization": f"Bearer {ADMIN}"}
-        (await self._http.put(url, json=body, headers=headers)).raise_for_status()
-        made = await self._http.post(f"{url}/keys", headers=headers)
-        return str(made.raise_for_status().json()["key"])
-
-    async def upload(self, key: str, sales: list[dict[str, Any]]) -> dict[str, Any]:
-        url = self._regulars.url("ingest") + "/v1/store/sales"
-        response = await self._http.post(url, json={"sales": sales}, auth=(key, ""))
-        return dict(response.json())
-
-    async def post(self, url: str) -> int:
-        data = {"List-Unsubscribe": "One-Click"}
-        return (await self._http.post(url, data=data)).status_code
-
-    async def items(self, service: str, path: str) -> list[dict[str, Any]]:
-        page = await self.get(service, path)
-        return [] if page is None else list(page["items"])
-
-
-@pytest.fixture(scope="module")
-def regulars(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
-    made = Supervisor(
-        tmp_path_factory.mktemp("regulars"),
-        ports=free_ports(),
-        kafka_url=stack.kafka_url,
-        mongo_url=stack.mongo_url,
-        namespace=unique_namespace(),
-        without={"console"},
-        env={"REGULARS_WORKER_NICENESS": "1"},  # no more: other tests may have the processors
-    )
-    with made:
-        yield made
-    asyncio.run(_drop(made))
-
-
-async def _drop(regulars: Supervisor) -> None:
-    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(regulars.settings.mongo_url)
-    for name in await client.list_database_names():
-        if name.startswith(regulars.settings.database("")):
-            await client.drop_database(name)
-    client.close()
-
-
-@pytest_asyncio.fixture
-async def shop(regulars: Supervisor) -> AsyncIterator[Client]:
-    client = Client(regulars)
-    yield client
-    await client.close()
-
-
-async def eventually(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool]) -> T:
-    """The first answer that is as ``wanted``; fails with the last one."""
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        answer = await ask()
-        if wanted(answer):
-            return answer
-        assert time.monotonic() < end, f"still {answer}"
-        await asyncio.sleep(0.05)
 
 
 async def test_an_order_becomes_profile_membership_mail_and_revenue(
@@ -232,8 +112,7 @@ async def test_an_order_becomes_profile_membership_mail_and_revenue(
     )
     assert withdrawn is not None
 
-    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
-        await pipeline.quiet()
+    await quiet(regulars)
     timeline = await shop.items("profile", f"/v1/profiles/{ann['profile_id']}/interactions")
     assert [entry["name"] for entry in timeline] == [
         "Message Unsubscribed",
@@ -256,8 +135,7 @@ async def test_the_same_events_again_change_nothing(regulars: Supervisor, shop: 
     [mail] = before["mails"]
     for event in (*EVENTS, *_opened(mail["headers"]["X-Regulars-Message"])):
         await shop.send([event])
-    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
-        await pipeline.quiet()
+    await quiet(regulars)
 
     assert await _state(shop) == before
 
@@ -305,8 +183,7 @@ async def test_a_refused_order_is_repaired_and_counts_once(
         lambda found: found is not None and found["order_count"] == 3,
     )
     await shop.send([right])  # the sender has learned, too
-    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
-        await pipeline.quiet()
+    await quiet(regulars)
     after = await _state(shop)
     assert (after["order_count"], after["revenue"]) == (3, [{"amount": "21.00", "currency": "USD"}])
     assert await shop.act("ingest", path, {"body": right}) == 409
@@ -324,8 +201,7 @@ async def test_an_imported_past_counts_and_nobody_is_written_to(
     ]
     assert (await shop.send(past, "/v1/import?history=true"))["accepted"] == 2
 
-    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
-        await pipeline.quiet()
+    await quiet(regulars)
     bob = await shop.get("profile", "/v1/profiles/by/user_id/bob")
     assert bob is not None
     assert (bob["order_count"], bob["consent"]["email"]["state"]) == (1, "granted")
@@ -393,8 +269,7 @@ async def test_orders_of_a_till_and_of_a_storefront_on_kafka_are_hers_too(
         )
     finally:
         await producer.stop()
-    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
-        await pipeline.quiet()
+    await quiet(regulars)
 
     after = await _state(shop)
     assert after["order_count"] == before["order_count"] + 2
@@ -447,7 +322,7 @@ async def test_who_was_joined_at_a_kiosk_is_two_again_everywhere(
 
     async def people() -> tuple[dict[str, Any], dict[str, Any]]:
         """All that is told of the visitor and of Carl, but for how often it was told."""
-        await _quiet(regulars)
+        await quiet(regulars)
         members = await shop.items("segmentation", "/v1/segments/buyers/members")
         inside = {member["profile_id"] for member in members}
         found = [
@@ -506,9 +381,9 @@ async def test_two_who_share_a_browser_have_each_their_own(
         return kind | who | at
 
     await shop.send([seen(10), seen(20, "dora"), seen(30), seen(40, "emil"), seen(50)])
-    await _quiet(regulars)
+    await quiet(regulars)
     await shop.send([seen(35), seen(45), seen(15)])  # late
-    await _quiet(regulars)
+    await quiet(regulars)
     timelines = {}
     for user in ("dora", "emil"):
         one = await shop.get("profile", f"/v1/profiles/by/user_id/{user}")
@@ -531,11 +406,11 @@ async def test_last_years_words_that_are_imported_today_change_nothing_current(
         }  # fmt: skip
 
     await shop.send([said(DAY, "f-1", "bern", True)])
-    await _quiet(regulars)
+    await quiet(regulars)
     before = await shop.get("profile", "/v1/profiles/by/user_id/fay")
     past = [said("2021-05-03", "f-2", "rome", False), said("2022-05-03", "f-3", "oslo", False)]
     assert (await shop.send(past, "/v1/import?history=true"))["accepted"] == 2
-    await _quiet(regulars)
+    await quiet(regulars)
     after = await shop.get("profile", "/v1/profiles/by/user_id/fay")
     assert before is not None
     assert after is not None
@@ -576,7 +451,7 @@ async def test_one_person_by_web_app_shop_mail_and_chat_is_one_timeline(
             lambda source=source, said=said: shop.hook(source, said.body, dict(said.headers)),
             lambda status: status == 200,
         )
-    await _quiet(regulars)
+    await quiet(regulars)
     ada = await shop.get("profile", f"/v1/profiles/by/email/{mail}")
     assert ada is not None
     for name in ("user_id/6940131", "anonymous_id/a-77", "anonymous_id/app-1", "device_id/phone-1",
@@ -589,12 +464,6 @@ async def test_one_person_by_web_app_shop_mail_and_chat_is_one_timeline(
     assert {item["source"] for item in timeline} == {
         SOURCE, "tea-room", "mails", "chats", "notifier",  # who thanked her
     }  # fmt: skip
-
-
-async def _quiet(regulars: Supervisor) -> None:
-    """Until every stage has handled what there is."""
-    async with Pipeline(regulars.settings) as pipeline, asyncio.timeout(PATIENCE_S):
-        await pipeline.quiet()
 
 
 async def _tables(shop: Client) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class World:
     groups: list[set[Name]] = field(default_factory=list)
     whose: dict[str, object] = field(default_factory=dict)
     accepted: dict[str, frozenset[Name]] = field(default_factory=dict)
+    refused: set[tuple[tuple[Name, ...], bool]] = field(default_factory=set)
+    """What was not believed: the names of a message, and whether anybody may have sent it."""
     has_order: dict[str, object] = field(default_factory=dict)
     """Of messages that tell of an order: who has it now, where anybody was named on it."""
     owns: Callable[[Name], object] = field(default=lambda name: None)
@@ -99,6 +101,11 @@ def world_of(said: Sequence[Said], rulings: Iterable[Ruling] = ()) -> World:
             put_together(world, set(names))
             if not one.untrusted:
                 trusted_names |= set(names)
+    somebodys = set[Name]().union(*takes.values())
+    for one in said:
+        names = one.personal
+        if takes[one.id] != names and not is_open(world, names, len(takes[one.id]), somebodys):
+            world.refused.add((tuple(names), one.untrusted))
     void = {
         (one.id, device)
         for one in said
@@ -133,6 +140,12 @@ def world_of(said: Sequence[Said], rulings: Iterable[Ruling] = ()) -> World:
                 if has in world.whose.values():
                     world.has_order[one.id] = has
     return world
+
+
+def is_open(world: World, names: list[Name], taken: int, somebodys: set[Name]) -> bool:
+    """Whether all that was let go is a second account, which nobody has."""
+    second = [name for name in names if name[0] == "user_id"][1:]
+    return names[taken:] == second and not group_of(world, second[0]) & somebodys
 
 
 def standing(rulings: Iterable[Ruling]) -> tuple[list[Ruling], list[Ruling]]:

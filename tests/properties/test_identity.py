@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.messages import Identifier
 from services.profile.resolve.handler import ResolveHandler
-from services.profile.resolve.model import Device
+from services.profile.resolve.model import MOST_REFUSALS, Device
 from services.profile.resolve.rules.ground import profile_id_of
 from services.profile.resolve.rules.spelling import node_of
 from services.runtime.turn import Record, Timer, Turn
@@ -79,6 +79,15 @@ def check(people: FakePeople, said: Sequence[Said], rulings=()) -> None:
     living = [person for person in people.all.values() if person.into is None]
     everybody = [profile_id for person in living for profile_id in person.profile_ids]
     assert sorted(everybody) == sorted(people.all)
+    refused = {
+        (tuple(dict.fromkeys(map(node_of, each.identifiers))), each.untrusted)
+        for person in living
+        for each in person.refusals
+    }
+    assert refused == {
+        (tuple(Identifier(*name) for name in names), untrusted)
+        for names, untrusted in oracle.refused
+    }
     for person in living:
         for member in person.members:
             assert people.all[member].into == person.profile_id
@@ -411,6 +420,41 @@ async def test_an_order_kept_without_its_lead_draws_its_refund_in_once_both_are_
             await resolve.take([each])
         check(resolve.people, [placed, updated, refund])
         assert list(resolve.people.histories().values()) == [{"m1", "m2", "m3"}]
+
+
+async def test_browsers_that_are_more_than_refusals_are_kept_leave_room_for_each_that_is_one() -> (
+    None
+):
+    ann, bob, address = name("user_id", 1), name("user_id", 2), name("email", 1)
+    browsers = range(MOST_REFUSALS + 1)
+    said = [
+        Said(f"a{n}", NOON, (ann, ("user_id", f"b{n}"), ("anonymous_id", f"b{n}")))
+        for n in browsers
+    ]
+    said += [Said("m1", NOON, (ann, address)), Said("m2", NOON, (bob, address))]
+    said += [Said("m3", NOON, (("user_id", f"b{browsers[-1]}"),))]  # It was an account, too.
+    for seed in range(10):
+        order = Random(seed).sample(said, len(said))
+        resolve = Resolve()
+        for start in range(0, len(order), 20):
+            await resolve.take(order[start : start + 20])
+        kept = resolve.people.all[resolve.people.by[Identifier(*ann)].profile_id].refusals
+        assert {"m2", f"a{browsers[-1]}"} - {one.message_id for one in kept} == set()
+        check(resolve.people, said)  # and of those that are none it keeps nothing
+
+
+async def test_the_same_refused_again_and_again_is_one_refusal_however_it_spells_a_name() -> None:
+    ann, bob = name("user_id", 1), name("user_id", 2)
+    both = (name("email", 1), name("email_sha256", 1))
+    said = [Said("m1", NOON, (ann, *both))]
+    said += [Said(f"b{at}", NOON + timedelta(minutes=at), (bob, *both)) for at in range(1, 5)]
+    apart = Ruling("d1", NOON, "split", frozenset({bob}), frozenset({name("loyalty_card", 1)}))
+    resolve = Resolve()
+    for each in (*said[:2], apart, *said[2:]):
+        await resolve.take([each])
+    check(resolve.people, said, [apart])
+    refused = [each.message_id for one in resolve.people.all.values() for each in one.refusals]
+    assert refused == ["b1", "b1"]  # with each of the two
 
 
 async def test_a_device_is_kept_from_whom_a_message_makes_one_with_its_opponent() -> None:

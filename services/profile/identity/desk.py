@@ -12,11 +12,9 @@ from uuid import uuid4
 
 import msgspec
 from aiokafka.errors import KafkaError
-from msgspec.structs import replace
 
 from schemas.messages import Identifier, IdentityDecision
 from schemas.topics import DECISIONS
-from services.profile.identity.refusals import told
 from services.profile.resolve.model import Decision, Device, Person
 from services.profile.resolve.rearranging import Component, Reader, Seeds
 from services.profile.resolve.rules.kinds import is_device, rank
@@ -70,9 +68,8 @@ class Desk:
     async def shown(
         self, profile_id: str
     ) -> tuple[Person, dict[Identifier, Device], list[Decision]]:
-        """The person as is to be told, the devices that they hold, and what was decided of them."""
+        """The person, the devices that they hold, and what was decided of them."""
         person = await self.person(profile_id)
-        person = replace(person, refusals=await told(self._identities, person.refusals))
         devices = await self._identities.devices(person.profile_id)
         nodes = _held(person)
         return person, devices, await self._identities.decisions([*nodes, *devices])

@@ -142,7 +142,8 @@ class Owner(Struct):
     contested: bool = False
     """The person must be looked at before the identifier is linked."""
     claimed: tuple[str, ...] = ()
-    """Of one that is nobody's, but joined by a decision: who named it in vain, by profile id."""
+    """Of one that is nobody's, but joined by a decision or left open by an alias: who named it in
+    vain, by profile id."""
 
 
 class Mark(Struct, frozen=True, array_like=True):

@@ -32,6 +32,19 @@ def known(refusals: Iterable[Refusal], link: Link) -> bool:
     )
 
 
+def left_open(link: Link, accepted: int) -> Identifier | None:
+    """The account that an alias claims, where that alone was let go.
+
+    An alias does not say which kind of id its ``previousId`` is. So it is read as a device and,
+    from an authenticated source, as an account, too (``link_of``), of which one person has but
+    one. Nothing was refused unless there is such an account: the device is linked.
+    """
+    let_go = link.nodes[accepted:]
+    if link.rule != "alias" or len(let_go) != 1 or let_go[0].type != "user_id":
+        return None
+    return let_go[0] if Identifier("anonymous_id", let_go[0].value) in link.devices else None
+
+
 def refused_key(refusal: Refusal) -> Key:
     """The place of a refused edge among the edges."""
     return int(refusal.untrusted), refusal.at, refusal.message_id

@@ -21,6 +21,7 @@ from services.profile.resolve.model import (
 )
 from services.profile.resolve.rules.evidence import (
     known,
+    left_open,
     nodes_of,
     refused_key,
     said_of,
@@ -52,6 +53,8 @@ class Graph(Holding):
         named = self._persons(link.nodes)
         accepted, people, because = self._fitting(link)
         before = list(people)
+        account = self._open(link, len(accepted))
+        because = because if account is None else None
         self._judge_order(link, named, accepted, because)
         free = self._strangers(link, people)
         if not people and not free:
@@ -64,6 +67,8 @@ class Graph(Holding):
         self._add(person, accepted, link, joined=len(before) > 1)
         if because is not None:
             self._refuse(link, [person, *named], len(accepted), because)
+        if account is not None:
+            self._claim(account, person)
         if not link.untrusted:
             self._vouch(person, accepted)
         ignored = [each for each in link.devices if not self._mark(each, link, person.profile_id)]
@@ -93,6 +98,11 @@ class Graph(Holding):
                 return accepted, people, why
             why = why or found
             accepted.pop()
+
+    def _open(self, link: Link, accepted: int) -> Identifier | None:
+        """The account that an alias leaves open, where nobody has it."""
+        account = left_open(link, accepted)
+        return account if account is not None and self._id(account) is None else None
 
     def _judge_order(
         self,
@@ -149,6 +159,8 @@ class Graph(Holding):
             )
             if node not in self.owners:
                 self._new.add(node)
+            else:  # Whose aliases claimed it: now they are two accounts.
+                self.unsettled.update(dict.fromkeys(self.owners[node].claimed))
             self.owners[node] = Owner(person.profile_id, link.untrusted, person.contested)
             self._dirty[node] = None
             person.identifiers.append(held)
@@ -185,6 +197,16 @@ class Graph(Holding):
                 continue
             person.refusals.append(refusal)
             self._restate(person, person.identifiers)
+
+    def _claim(self, account: Identifier, person: Person) -> None:
+        """Remember whose alias claims what nobody has."""
+        if account not in self.owners:
+            self.owners[account] = Owner("")
+            self._new.add(account)
+        owner = self.owners[account]
+        if person.profile_id not in owner.claimed and len(owner.claimed) < MOST_REFUSALS:
+            owner.claimed = tuple(sorted((*owner.claimed, person.profile_id)))
+            self._dirty[account] = None
 
     def _vouch(self, person: Person, nodes: Collection[Identifier]) -> None:
         """An authenticated source has named these."""

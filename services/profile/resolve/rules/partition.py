@@ -17,8 +17,8 @@ from msgspec import Struct, field
 from schemas.messages import Identifier
 from services.profile.resolve.model import Key, Link, Refusal
 from services.profile.resolve.rules.decisions import Decided, ends_of
+from services.profile.resolve.rules.evidence import left_open, said_of
 from services.profile.resolve.rules.fitting import Obstacle, obstacle
-from services.profile.resolve.rules.kinds import is_device
 
 Combination = tuple[tuple[Identifier, ...], bool]
 """What edges have in common that say the same: their nodes, and whether they are untrusted."""
@@ -33,6 +33,8 @@ class Group(Struct, eq=False):
     bridged: bool = False
     """Some of it is joined by edges that nobody authenticates."""
     refusals: list[Refusal] = field(default_factory=list)
+    said: bool = False
+    """Some message names it; otherwise decisions alone do."""
 
 
 class Partition(Struct):
@@ -42,6 +44,8 @@ class Partition(Struct):
     vouched: set[Identifier] = field(default_factory=set)
     accepted: dict[Combination, int] = field(default_factory=dict)
     """How many nodes, from the first, of each combination are one person's."""
+    claims: dict[Identifier, list[str]] = field(default_factory=dict)
+    """Accounts that aliases leave open, and nobody has -> the messages that claim them."""
 
     def accepted_of(self, link: Link) -> list[Identifier]:
         """The nodes of a link that are one person's."""
@@ -74,8 +78,17 @@ def partition(links: Iterable[Link], decided: Decided) -> Partition:
         if because is not None:
             refused.append((link, len(accepted), because))
     for link, count, because in refused:
-        _tell(found, link, count, because)
+        account = left_open(link, count)
+        if account is None or _is_somebodys(found, account):
+            _tell(found, link, count, because)
+        else:
+            found.claims.setdefault(account, []).append(link.message_id)
     return found
+
+
+def _is_somebodys(found: Partition, node: Identifier) -> bool:
+    group = found.groups.get(node)
+    return group is not None and group.said
 
 
 def _fitting(
@@ -122,6 +135,7 @@ def _take(found: Partition, link: Link, accepted: list[Identifier]) -> None:
         len(groups) != 1 or any(node not in groups[0].nodes for node in accepted)
     )
     group = _join(found, accepted)
+    group.said = True
     if joins:  # Links come in the order of their keys: of all that joined, this is the last,
         group.connected = link.key
         group.bridged = link.untrusted  # and those that nobody authenticates come after others.
@@ -131,7 +145,7 @@ def _take(found: Partition, link: Link, accepted: list[Identifier]) -> None:
 
 def _tell(found: Partition, link: Link, count: int, because: Obstacle) -> None:
     refusal = Refusal(
-        identifiers=[each for each in link.identifiers if not is_device(each.type)],
+        identifiers=[said_of(link, node) for node in link.nodes],
         accepted=count,
         because=because,
         at=link.at,

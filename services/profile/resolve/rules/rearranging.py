@@ -191,12 +191,13 @@ def _owners(
 ) -> None:
     by_group, current = people
     named = {node for node in past.decided.named if not is_device(node.type)}
-    for node in {*past.owners, *outcome.parts.groups, *named}:
+    claims = outcome.parts.claims
+    for node in {*past.owners, *outcome.parts.groups, *claims, *named}:
         group = outcome.parts.groups.get(node)
         person = by_group.get(id(group)) if group is not None else None
         if person is None:
-            refused = group.refusals if group is not None else ()
-            vain = {current[outcome.whose[each.message_id]] for each in refused}
+            refused = [each.message_id for each in group.refusals] if group is not None else []
+            vain = {current[outcome.whose[id_]] for id_ in (*refused, *claims.get(node, ()))}
             owner = Owner("", False, node in named, tuple(sorted(vain)[:MOST_REFUSALS]))
         else:
             unvouched = node not in outcome.parts.vouched

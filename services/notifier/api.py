@@ -18,13 +18,12 @@ from services.notifier.store import Ledger
 from services.runtime.backoff import Backoff
 from services.runtime.definitions import Definitions
 from services.runtime.http import create_api
-from services.runtime.mongo import Client, PyMongoError, connect
+from services.runtime.mongo import Client, connect, silent
 from services.runtime.publish import Publisher
 
 log = structlog.get_logger()
 
 _SUMMARY = "Campaigns, every message they led to or why not, and one-click unsubscribe."
-_READY_SECONDS = 3.0
 
 
 def create_app(settings: NotifierSettings | None = None) -> FastAPI:
@@ -57,12 +56,7 @@ def create_app(settings: NotifierSettings | None = None) -> FastAPI:
             yield
 
     async def ready() -> str | None:
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                await clients[0].admin.command("ping")
-        except (PyMongoError, TimeoutError):
-            return "MongoDB does not answer"
-        return None
+        return await silent(clients[0])
 
     app = create_api(
         name="notifier", summary=_SUMMARY, settings=settings, lifespan=lifespan, ready=ready

@@ -44,7 +44,7 @@ from services.profile.traits.history import profile_at
 from services.profile.traits.past import Past
 from services.runtime.express import Server
 from services.runtime.http import Page, create_api, decode_cursor, encode_cursor, require
-from services.runtime.mongo import PyMongoError, connect, settled
+from services.runtime.mongo import connect, settled, silent
 from services.runtime.publish import Publisher
 
 ProfileId = Annotated[str, Path(max_length=200, description="A profile id; a former one will do.")]
@@ -83,11 +83,7 @@ def create_app(settings: ProfileSettings | None = None) -> FastAPI:
             client.close()
 
     async def ready() -> str | None:
-        try:
-            await definitions.unpublished()
-        except PyMongoError:
-            return "MongoDB does not answer"
-        return None
+        return await silent(client)
 
     app = create_api(
         name="profile",

@@ -20,7 +20,7 @@ from services.reporting.settings import ReportingSettings
 from services.reporting.store import Reports
 from services.reporting.totals import refresh, totals
 from services.runtime.http import Page, Problem, create_api, require
-from services.runtime.mongo import PyMongoError, connect
+from services.runtime.mongo import Client, connect, silent
 
 MAX_ROWS = 50_000
 
@@ -51,10 +51,12 @@ Clock = Callable[[], datetime]
 def create_app(settings: ReportingSettings | None = None) -> FastAPI:
     """The API, which reads the database that the worker writes."""
     settings = settings or ReportingSettings()
+    clients = list[Client]()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         client = connect(settings)
+        clients[:] = [client]
         reports = app.state.reports = Reports(client[settings.database("reporting")])
         refreshing = asyncio.create_task(refresh(reports, settings.reporting_gauge_seconds))
         try:
@@ -66,11 +68,7 @@ def create_app(settings: ReportingSettings | None = None) -> FastAPI:
             client.close()
 
     async def ready() -> str | None:
-        try:
-            await app.state.reports.fresh_at(())
-        except PyMongoError:
-            return "MongoDB does not answer"
-        return None
+        return await silent(clients[0])
 
     app = create_api(
         name="reporting",

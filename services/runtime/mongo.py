@@ -3,6 +3,7 @@
 Only this file and the services' ``store.py`` import the driver; others take from here.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -43,6 +44,7 @@ _UNABLE = frozenset({64, 91, 189, 10107, 11600, 11602, 13435, 13436, 14031})
 """A server that is stepping down, shutting down, without a majority, or out of disk space."""
 _PASSING = ("TransientTransactionError", "RetryableWriteError")
 _COMMIT_TRIES = 5
+_PROBED_SECONDS = 3.0
 
 
 class CommitUnknown(Exception):
@@ -60,6 +62,16 @@ def connect(settings: Settings) -> Client:
         appname="regulars",
     )
     return client
+
+
+async def silent(client: Client) -> str | None:
+    """None, or that no server answers: one line for the readiness probe."""
+    try:
+        async with asyncio.timeout(_PROBED_SECONDS):
+            await client.admin.command("ping")
+    except (PyMongoError, TimeoutError):
+        return "MongoDB does not answer"
+    return None
 
 
 def settled(client: Client, name: str) -> Database:

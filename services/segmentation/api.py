@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from services.runtime.backoff import Backoff
 from services.runtime.http import create_api
-from services.runtime.mongo import Client, PyMongoError, connect
+from services.runtime.mongo import Client, PyMongoError, connect, silent
 from services.runtime.publish import Publisher
 from services.segmentation import evaluation
 from services.segmentation.definitions import Definitions
@@ -23,7 +23,6 @@ log = structlog.get_logger()
 
 MAX_BODY = 200_000
 _REPUBLISH_SECONDS = 30.0
-_READY_SECONDS = 3.0
 
 
 def create_app(
@@ -56,12 +55,7 @@ def create_app(
             client.close()
 
     async def ready() -> str | None:
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                await clients[0].admin.command("ping")
-        except (PyMongoError, TimeoutError):
-            return "MongoDB does not answer"
-        return None
+        return await silent(clients[0])
 
     app = create_api(
         name="segmentation",

@@ -30,6 +30,7 @@ async def test_what_needs_the_database_answers_503_and_the_rest_goes_on() -> Non
             _get(profile, "/health/ready"),
             _get(reporting, "/v1/tables/revenue_by_day"),
             _get(reporting, "/v1/tables"),
+            _get(reporting, "/health/ready"),
             _get(reporting, "/health/live"),
         )
     assert [(answer.status_code, answer.headers.get("retry-after")) for answer in asked] == [
@@ -38,6 +39,7 @@ async def test_what_needs_the_database_answers_503_and_the_rest_goes_on() -> Non
         (503, None),
         (503, "5"),
         (200, None),
+        (503, None),
         (200, None),
     ]
 

@@ -24,9 +24,9 @@ from aiokafka.errors import KafkaError
 from schemas.topics import REJECTED
 from services.ingest.model import Origin, Rejection, Shared
 from services.ingest.settings import IngestSettings
-from services.ingest.sources.limiter import Bucket
 from services.runtime import metrics
 from services.runtime.backoff import Backoff
+from services.runtime.bucket import Bucket
 from services.runtime.publish import Publisher
 from services.runtime.turn import Output
 

@@ -36,6 +36,11 @@ DONE = (
     "<p class='quiet'>Every email has a link to end it. If you have ended them since you signed "
     "up, please sign up again.</p>",
 )
+TOO_OFTEN = (
+    "Please wait a minute",
+    "This link was used many times just now. What you have confirmed stays confirmed.",
+    "<form method='post'><button type='submit'>Try again</button></form>",
+)
 NOT_SENT = (
     "Please try again in a minute",
     "We could not send you another link just now.",

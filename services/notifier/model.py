@@ -120,6 +120,8 @@ class Confirmed(Struct, frozen=True):
     entry: Entry
     at: datetime
     ip: str
+    told: bool
+    """It is on message.changes."""
 
 
 class Outcome(Struct, kw_only=True):

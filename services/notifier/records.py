@@ -185,7 +185,12 @@ class Records:
 
 
 def _confirmed(document: Mapping[str, Any]) -> Confirmed:
-    return Confirmed(entry_of(dict(document)), document["confirmed_at"], document["confirmed_ip"])
+    return Confirmed(
+        entry=entry_of(dict(document)),
+        at=document["confirmed_at"],
+        ip=document["confirmed_ip"],
+        told=document["confirm_told"],
+    )
 
 
 def _campaign(document: Mapping[str, Any]) -> CampaignDocument:

@@ -237,16 +237,15 @@ async def test_who_must_confirm_gets_one_mail_whose_link_confirms_once(world: Wo
         msgspec.json.decode(one.value, type=MessageChanged)
         for one in await world.cluster.records("message.changes")
     ]
-    clicks = {step.change_id: step.confirms for step in steps if step.state == "clicked"}
-    assert clicks == {
-        f"{id_}/confirmed": Confirmation(
-            purpose="marketing",
-            statement_id="s1",
-            statement_at=now,
-            ip="127.0.0.1",
-            address=asked.address,
-        )
-    }
+    clicks = [(step.change_id, step.confirms) for step in steps if step.state == "clicked"]
+    confirmed = Confirmation(
+        purpose="marketing",
+        statement_id="s1",
+        statement_at=now,
+        ip="127.0.0.1",
+        address=asked.address,
+    )
+    assert clicks == [(f"{id_}/confirmed", confirmed)]  # published once
     old = {"token": confirmation.token(id_, now, SECRET.encode())}
     for call in (world.api.get, world.api.post):  # Who has confirmed is not sent to sign up again.
         answer = await call("/v1/consent/confirm", params=old)
@@ -304,6 +303,42 @@ async def another_link(world: World, id_: str, now: datetime) -> str:
     await eventually(arrived, world.worker.tail)
     [link] = links()
     return link
+
+
+async def test_who_presses_the_button_of_a_confirmation_again_and_again_is_asked_to_wait(
+    world: World,
+) -> None:
+    world.start_worker()
+    now = datetime.now(UTC)
+    world.profiles.people["p1"] = ada = recipient("p1", consent=None)
+    pending = Consent(state="denied", at=now, message_id="s1", reason="consent_pending")
+    ada.consent = {"email": pending}
+    asked = ConsentRequested(
+        profile_id="p1", channel="email", purpose="marketing", statement_id="s1", statement_at=now,
+        address=digest_of("ada@example.com"),
+    )  # fmt: skip
+    await world.cluster.produce("consent.requests", [("p1", msgspec.json.encode(asked))])
+    id_ = confirmation.message_ids(asked)[0]
+    await world.becomes("sent", id_)
+    ended = {"token": confirmation.token(id_, now, SECRET.encode())}
+    for path in ("again", "confirm"):
+        async with world.client(world.kafka_url) as api:
+            before = len(await world.cluster.records("consent.requests"))
+            pages = [await api.post(f"/v1/consent/{path}", params=ended) for _ in range(7)]
+            taken = {"again": 200, "confirm": 410}[path]
+            assert [page.status_code for page in pages] == [taken] * 5 + [429] * 2
+            requests = len(await world.cluster.records("consent.requests"))
+            assert requests - before == {"again": 5, "confirm": 0}[path]
+            assert 0 < int(pages[-1].headers["retry-after"]) <= 60
+            assert "Please wait a minute" in pages[-1].text
+            json = {"Accept": "application/json"}
+            told = await api.post(f"/v1/consent/{path}", params=ended, headers=json)
+            assert told.headers["content-type"] == "application/problem+json"
+            assert (told.json()["status"], told.json()["code"]) == (429, "rate_limited")
+            other = {"token": confirmation.token("0" * 32, now, SECRET.encode())}
+            assert (await api.post("/v1/consent/confirm", params=other)).status_code == 410
+            assert (await api.get("/v1/consent/confirm", params=ended)).status_code == 410
+    await asyncio.to_thread(world.worker.stop)
 
 
 async def test_a_crash_while_the_server_takes_the_mail_leaves_it_uncertain_until_a_person_decides(

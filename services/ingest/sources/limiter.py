@@ -7,29 +7,9 @@ as many as it has events, or none of them. So a process takes, in any span of ti
 
 import math
 
-from msgspec import Struct
-
 from services.ingest.model import MAX_EVENTS
 from services.ingest.sources.model import Source
-
-
-class Bucket(Struct):
-    """What is left at an instant (monotonic seconds)."""
-
-    left: float
-    at: float
-
-    def take(self, events: int, rate: float, burst: float, now: float) -> float:
-        """Take ``events`` and answer 0.0, or take none and answer the seconds to wait.
-
-        ``inf`` when they are more than the bucket ever holds.
-        """
-        self.left = min(burst, self.left + (now - self.at) * rate)
-        self.at = now
-        if events <= self.left:
-            self.left -= events
-            return 0.0
-        return math.inf if events > burst else (events - self.left) / rate
+from services.runtime.bucket import Bucket
 
 
 def burst_of(source: Source) -> int:

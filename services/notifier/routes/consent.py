@@ -1,6 +1,8 @@
 """The link of a confirmation mail (double opt-in): no login, no cookie, no redirect."""
 
+import math
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -10,6 +12,7 @@ from services.notifier import confirm_pages, confirmation, unsubscribe
 from services.notifier.publications import Untold
 from services.notifier.routes.office import Means
 from services.notifier.routes.pages import PAGE, shown
+from services.runtime.http import Problem
 from services.runtime.mongo import PyMongoError
 
 router = APIRouter(prefix="/v1/consent", tags=["consent"])
@@ -18,6 +21,10 @@ Token = Annotated[str, Query(description="Of the link in the mail.")]
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     404: {"description": "Not a link of ours, or cut off", **PAGE},
     410: {"description": "The link is too old, and nothing was confirmed by it", **PAGE},
+}
+
+_LIMITED: dict[int | str, dict[str, Any]] = {
+    429: {"description": "The link was used many times: again after Retry-After", **PAGE}
 }
 
 
@@ -53,6 +60,7 @@ async def ask(office: Means, token: Token = "") -> HTMLResponse:
     response_class=HTMLResponse,
     responses={
         **_ANSWERS,
+        **_LIMITED,
         503: {"description": "Stored or not, as the page says; try again", **PAGE},
     },
 )
@@ -62,6 +70,9 @@ async def confirm(office: Means, request: Request, token: Token = "") -> HTMLRes
     if found is None:
         return shown(unsubscribe.UNKNOWN, 404)
     message_id, ends = found
+    wait = office.links.take(message_id, monotonic())
+    if wait:
+        return _too_often(request, wait)
     now, ip = datetime.now(UTC), request.client.host if request.client else ""
     try:
         if ends > now:
@@ -72,7 +83,8 @@ async def confirm(office: Means, request: Request, token: Token = "") -> HTMLRes
                 return shown(confirm_pages.expired(token), 410)
         if confirmed is None or confirmed.entry.confirms is None:
             return shown(unsubscribe.UNKNOWN, 404)
-        await office.publications.confirmed(confirmed)
+        if not confirmed.told:
+            await office.publications.confirmed(confirmed)
     except Untold:
         return shown(confirm_pages.LATER, 503)
     except PyMongoError:
@@ -84,9 +96,9 @@ async def confirm(office: Means, request: Request, token: Token = "") -> HTMLRes
     "/again",
     summary="Ask for another link",
     response_class=HTMLResponse,
-    responses={404: _ANSWERS[404], 503: {"description": "Try again", **PAGE}},
+    responses={404: _ANSWERS[404], **_LIMITED, 503: {"description": "Try again", **PAGE}},
 )
-async def send_again(office: Means, token: Token = "") -> HTMLResponse:
+async def send_again(office: Means, request: Request, token: Token = "") -> HTMLResponse:
     """In place of a link that has ended. One mail an hour, within the limits of signing up.
 
     The page is the same whether a mail is sent or not. It takes a link of ours, and what the
@@ -96,6 +108,9 @@ async def send_again(office: Means, token: Token = "") -> HTMLResponse:
     if found is None:
         return shown(unsubscribe.UNKNOWN, 404)
     message_id, ends = found
+    wait = office.links.take(message_id, monotonic())
+    if wait:
+        return _too_often(request, wait)
     now = datetime.now(UTC)
     if ends > now:
         return shown(confirm_pages.ask(token))
@@ -110,3 +125,17 @@ async def send_again(office: Means, token: Token = "") -> HTMLResponse:
     except (Untold, PyMongoError):
         return shown(confirm_pages.NOT_SENT, 503)
     return shown(confirm_pages.SENT)
+
+
+def _too_often(request: Request, wait: float) -> HTMLResponse:
+    """A page, or a problem (``Problem``) for a program that asks for no pages."""
+    seconds, accept = math.ceil(wait), request.headers.get("accept", "")
+    if "json" in accept and "html" not in accept:
+        raise Problem(
+            429,
+            "Too Many Requests",
+            f"This link was used many times just now. Again after {seconds} s.",
+            headers={"Retry-After": str(seconds)},
+            extra={"code": "rate_limited"},
+        )
+    return shown(confirm_pages.TOO_OFTEN, 429, again=seconds)

@@ -17,7 +17,11 @@ _HEADERS = {
 }
 
 
-def shown(content: tuple[str, str, str], status: int = 200) -> HTMLResponse:
-    """One page: title, lead and the rest, which is HTML."""
-    headers = {**_HEADERS, "Retry-After": "30"} if status == 503 else _HEADERS
+def shown(
+    content: tuple[str, str, str], status: int = 200, *, again: int | None = None
+) -> HTMLResponse:
+    """One page: title, lead and the rest, which is HTML. ``again``: worth asking in so many
+    seconds; of a 503 in half a minute."""
+    again = 30 if status == 503 else again
+    headers = _HEADERS if again is None else {**_HEADERS, "Retry-After": str(again)}
     return HTMLResponse(unsubscribe.page(content), status, headers)

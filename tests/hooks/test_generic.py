@@ -2,17 +2,22 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schemas.messages import Identifier
 from services.ingest.expression import compiled, find
 from services.ingest.hooks import signature
 from services.ingest.hooks.generic import Webhook
 from services.ingest.hooks.model import Delivery, Translated
 from services.ingest.hooks.registry import check_options
+from services.profile.build.rules.orders import net_of
+from services.runtime.turn import Record
 from tests.hooking import (
     NOW,
     Tray,
@@ -24,8 +29,11 @@ from tests.hooking import (
     examples,
     orders_after,
     source,
+    taken,
     translation,
 )
+from tests.identity_stories import SOURCE
+from tests.two_stages import Stages
 
 EXAMPLES = examples("generic")
 SECRET = "acme-secret"
@@ -55,6 +63,24 @@ def test_money_counted_in_cents_or_written_as_a_fraction_is_exact_in_the_profile
     [order] = orders_after([translate(said, options)])
     assert (order.total, order.revenue) == (Decimal("49.90"), Decimal("46.35"))
     assert [refund.amount for refund in order.refunds] == [Decimal("10.30")]
+
+
+@pytest.mark.parametrize("come", list(permutations(range(3))))
+async def test_an_order_that_the_mapping_names_goes_whole_to_whom_it_was_handed(
+    come: tuple[int, ...],
+) -> None:
+    said, options = called("orders-that-are-named-besides")
+    values = taken(translate(said, options))
+    stages = Stages()
+    await stages.build.assigned(stages.sources)
+    for number in come:
+        await stages.takes([Record(SOURCE, 0, b"k", values[number], {})])
+        await stages.quiet()
+    first, last = (stages.orders_of(Identifier("user_id", name)) for name in ("88", "89"))
+    assert first == []
+    assert [(one.order_id, one.ordered_at, net_of(one)) for one in last] == [
+        ("17", datetime(2026, 3, 14, 9, tzinfo=UTC), 30)
+    ]
 
 
 def seen(**signing: Any) -> dict[str, Any]:

@@ -38,6 +38,7 @@ MAPPING = {
             "timestamp": "item.at",
             "userId": "item.user",
             "email": "item.email",
+            "externalIds": {"order": "item.id", "loyalty_card": "item.card"},
             "properties": {"order_id": "item.id", "total": "sum(item.*)", "list": "sort(keys(@))"},
         }
     ],

@@ -113,6 +113,8 @@ def _event(rule: Rule, read: _Reading, delivery: Delivery) -> dict[str, Any]:
     name = read("event", rule.event)
     known = text(read("messageId", rule.message_id)) or _digest(read.scope["item"])
     email = text(read("email", rule.email))
+    ids = read.all("externalIds", rule.external_ids)
+    external = [(type, text(value)) for type, value in ids.items()]
     fields = {
         "event": name,
         "timestamp": _time(read("timestamp", rule.timestamp)),
@@ -130,7 +132,7 @@ def _event(rule: Rule, read: _Reading, delivery: Delivery) -> dict[str, Any]:
         # One item may become several events: the name keeps them apart.
         "messageId": message_id("webhook", delivery.source, name or rule.type, known),
         **present(fields),
-        "context": context("webhook", present({"email": email})),
+        "context": context("webhook", present({"email": email}), external),
     }
 
 

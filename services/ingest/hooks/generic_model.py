@@ -61,6 +61,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     previous_id: str | None = None
     name: str | None = None
     category: str | None = None
+    external_ids: dict[Name, str] = {}
+    """By type, such as ``order``: what else names whose it is (``context.externalIds``)."""
     properties: dict[str, str] = {}
     traits: dict[str, str] = {}
 
@@ -70,9 +72,9 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
             text = getattr(self, name)
             if text is not None:
                 yield _camel(name), text
-        for group in ("properties", "traits"):
+        for group in ("external_ids", "properties", "traits"):
             for name, text in getattr(self, group).items():
-                yield f"{group}.{name}", text
+                yield f"{_camel(group)}.{name}", text
 
 
 class WebhookOptions(Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from schemas.messages import Identifier, Order, OrderLine, Refund
 from services.ingest.hooks import signature
-from services.ingest.hooks.body import instant
+from services.ingest.hooks.body import instant, part, text
 from services.ingest.hooks.model import Delivery, Translated
 from services.ingest.hooks.registry import check_options
 from services.ingest.hooks.shopify import TOPICS, Shopify
+from services.runtime.turn import Record
 from tests.hooking import (
     NOW,
     Tray,
@@ -30,9 +31,12 @@ from tests.hooking import (
     examples,
     orders_after,
     source,
+    taken,
     translation,
 )
+from tests.identity_stories import SOURCE
 from tests.tried import tried
+from tests.two_stages import Stages
 
 SECRET = "shpss_current"
 EXAMPLES = examples("shopify")
@@ -197,6 +201,45 @@ def test_a_refund_that_comes_alone_or_first_is_of_who_has_the_order() -> None:
     of_order = Identifier("order", "shop/5510001")
     assert [one.identifiers for one in alone] == [[of_order]]
     assert [of_order in one.identifiers for one in order] == [True, False]  # the latter: consent
+
+
+FIRST = {
+    "orders/create": called("orders-create"),
+    "orders/updated alone": called("orders-paid", updated_at="2026-03-14T09:12:44+01:00"),
+}
+LAST = {
+    "a minute later": called("orders-fulfilled", updated_at="2026-03-14T09:13:39+01:00"),
+    "fulfilled": called("orders-fulfilled"),
+    "cancelled": called("orders-cancelled"),
+}
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=list(FIRST))
+@pytest.mark.parametrize("last", LAST.values(), ids=list(LAST))
+async def test_the_browser_is_whose_it_was_when_the_order_was_placed(
+    first: Delivery, last: Delivery
+) -> None:
+    web = {"anonymousId": "a-77", "type": "page"}
+    seen = [
+        web | {"messageId": "bought", "timestamp": "2026-03-14T08:13:00Z"},
+        web | {"messageId": "login", "timestamp": "2026-03-14T08:13:30Z", "userId": "samir"},
+        web | {"messageId": "looks", "timestamp": "2026-03-20T12:00:00Z"},
+    ]
+    told = [translate(first), Translated(events=seen), translate(last)]
+    stages = Stages()
+    await stages.takes([Record(SOURCE, 0, b"k", one, {}) for said in told for one in taken(said)])
+    buyer = text(part(json.loads(first.body), "customer")["id"])
+    ada, samir = (stages.people.by[Identifier("user_id", name)] for name in (buyer, "samir"))
+    whose = {id_: stages.people.stored[id_].profile_id for id_ in ("bought", "looks")}
+    assert whose == {"bought": ada.profile_id, "looks": samir.profile_id}
+
+
+def test_what_is_told_later_of_an_order_to_nobody_but_its_visitor_names_that_one() -> None:
+    nobody: dict[str, Any] = dict.fromkeys(
+        ("customer", "email", "contact_email", "billing_address", "shipping_address")
+    )
+    said = translate(called("orders-cancelled", **nobody)).events
+    assert [one.get("anonymousId") for one in said] == ["a-77"] * len(said)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,13 @@ def person(
     )
 
 
+def later(who: Mapping[str, Any]) -> dict[str, Any]:
+    """``person`` without the visitor, whose browser may have become another's since the order
+    was placed, as the order itself may; unless nothing else names anybody."""
+    others = {name: said for name, said in who.items() if name != "anonymousId"}
+    return others if named(others) else dict(who)
+
+
 def named(who: Mapping[str, Any]) -> bool:
     """Whether ``person`` found anybody."""
     email = part(part(who, "context"), "traits").get("email")

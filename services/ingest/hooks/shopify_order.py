@@ -6,7 +6,7 @@ happens once (a cancellation, money given back) has one messageId whichever deli
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from schemas.catalogue import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_UPDATED
@@ -15,11 +15,21 @@ from services.ingest.hooks.body import instant, part, parts, present, text
 from services.ingest.hooks.event import context, message_id, time_of
 from services.ingest.hooks.model import Translated
 from services.ingest.hooks.shopify_amounts import amounts
-from services.ingest.hooks.shopify_model import KIND, Call, order_name, person, products
+from services.ingest.hooks.shopify_model import (
+    KIND,
+    Call,
+    later,
+    order_name,
+    person,
+    products,
+)
 from services.ingest.hooks.shopify_people import consents
 from services.ingest.hooks.shopify_refund import refunds
 
 Order = Mapping[str, Any]
+
+_PLACING = timedelta(minutes=1)
+"""From when an order is created until what placing it entails (payment, tags) is done."""
 
 
 def created(order: Order, call: Call) -> Translated:
@@ -44,9 +54,11 @@ def _whole(order: Order, call: Call, version: tuple[str, datetime] | None) -> Tr
         return Translated(ignored=[Fault("test_order", detail)])
     order_id = text(order.get("id"))
     who = person(order, call, order_name(order_id))
+    others = later(who)
     events: list[dict[str, Any]] = []
     if version is not None:
         name, at = version
+        placed = name == ORDER_COMPLETED or _is_new(order)
         once = name == ORDER_COMPLETED and order_id is not None
         events.append(
             {
@@ -55,15 +67,22 @@ def _whole(order: Order, call: Call, version: tuple[str, datetime] | None) -> Tr
                 # Two subscriptions to the same topic would otherwise make two sales of it.
                 "messageId": message_id(KIND, "completed", order_id) if once else call.id(),
                 "timestamp": time_of(at),
-                **who,
+                **(who if placed else others),
                 "properties": _properties(order),
             }
         )
-    later = {**who, "context": _brief(who)}
-    events.extend(_cancellation(order, later, call))
-    events.extend(refunds(order, later))
+    brief = {**others, "context": _brief(who)}
+    events.extend(_cancellation(order, brief, call))
+    events.extend(refunds(order, brief))
     events.extend(consents(part(order, "customer"), call))
     return Translated(events=events)
+
+
+def _is_new(order: Order) -> bool:
+    """Whether this is how the order was placed. Without orders/create nothing else tells so:
+    orders/updated comes at that, too, some seconds after ``created_at``."""
+    placed, changed = instant(order.get("created_at")), instant(order.get("updated_at"))
+    return placed is not None and changed is not None and changed - placed <= _PLACING
 
 
 def _brief(who: Mapping[str, Any]) -> dict[str, Any]:

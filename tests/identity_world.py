@@ -62,6 +62,7 @@ class FakePeople:
         self.written |= {one.interaction_id for one in stored}
         created = {person.profile_id for person in changes.created}
         assert not created & self.all.keys(), "created twice"
+        assert len(persons) == len({*persons}), "written twice"
         assert {*persons} - created <= self.all.keys(), "changed who is not there"
         for former, into in changes.absorbed.items():
             for has in self.by.values():

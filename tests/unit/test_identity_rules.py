@@ -10,6 +10,7 @@ import pytest
 from schemas.messages import Event, Identifier
 from services.profile.resolve.model import (
     Attribution,
+    Decision,
     Device,
     Held,
     Link,
@@ -18,13 +19,14 @@ from services.profile.resolve.model import (
     Owner,
     Person,
 )
+from services.profile.resolve.rules.decisions import decided
 from services.profile.resolve.rules.devices import is_shared
 from services.profile.resolve.rules.ground import profile_id_of
 from services.profile.resolve.rules.identifiers import Sender, link_again, link_of
 from services.profile.resolve.rules.identity import Graph
 from services.profile.resolve.rules.interactions import draft
 from services.profile.resolve.rules.kinds import is_device
-from services.profile.resolve.rules.needs import Known, needed
+from services.profile.resolve.rules.needs import Known
 from services.profile.resolve.rules.spelling import email_address, node_of, phone_number
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -432,6 +434,20 @@ class TestTwoPersons:
         graph = Graph(Known(owners, people={"p_a": other, "p_b": one}))
         assert graph.attribute(link("m9", email("b@x.io"), email("a@x.io"))).profile_id == "p_a"
 
+    def test_tell_by_which_name_one_was_found_though_a_decision_alone_made_it_theirs(self) -> None:
+        hers, his, card = email("a@x.io"), email("b@x.io"), Identifier("loyalty_card", "c1")
+        ann = Person("p_ann", [Held("email", "a@x.io", NOON, "m")], since=NOON)
+        bob = Person("p_bob", [Held("email", "b@x.io", NOON, "m")], decided=True)
+        cyd = Person("p_cyd", [Held("user_id", "u1", NOON, "m")])
+        owners = {node_of(hers): Owner("p_ann"), user("u1"): Owner("p_cyd")}
+        owners |= {node_of(his): Owner("p_bob", contested=True), card: Owner("p_bob", True, True)}
+        join = decided([Decision("d1", "join", NOON, (node_of(his),), (card,))])
+        people = {each.profile_id: each for each in (ann, bob, cyd)}
+        graph = Graph(Known(owners, people=people, decided=join))
+        graph.attribute(link("m1", hers, his))
+        [merge] = graph.attribute(link("m2", user("u1"), card)).merges
+        assert (merge.from_, merge.into, merge.identifier) == (ann.profile_id, "p_cyd", card)
+
     def test_absorbed_one_after_another_all_lead_to_the_survivor(self) -> None:
         world = World()
         first = world.see(email("a1@x.io")).profile_id
@@ -517,18 +533,3 @@ class TestABatch:
         assert (changes.redirected, changes.absorbed) == ({"p_old": "p_ann"}, {"p_bob": "p_ann"})
         assert (changes.created, changes.changed) == ([], [bob, ann])
         assert (ann.members, bob.into) == (["p_bob", "p_old"], "p_ann")
-
-    def test_loads_only_persons_whom_it_may_change(self) -> None:
-        mark = Mark(NOON, "m", user("u1"))
-        devices = {anonymous("a1"): Device("p_1", marks=[mark]), anonymous("a2"): Device("p_2")}
-        owners = {user("u1"): Owner("p_1"), node_of(email("a@x.io")): Owner("p_3")}
-
-        def people(*named: Identifier, minute: int = 1) -> set[str]:
-            return needed([link("m", *named, minute=minute)], owners, devices).people
-
-        assert people(anonymous("a2")) == people(user("u1")) == set()
-        assert people(user("u1"), anonymous("a1")) == set()
-        assert people(user("u1"), anonymous("new")) == {"p_1"}
-        assert people(user("u1"), anonymous("a2")) == {"p_1", "p_2"}
-        assert people(user("u1"), email("a@x.io")) == {"p_1", "p_3"}
-        assert people(user("new"), email("new@x.io")) == set()

@@ -101,8 +101,7 @@ class Ground:
 
     def _nodes_of(self, person: Person) -> set[Identifier]:
         """The person's, with those that only a decision has made theirs so far."""
-        nodes = nodes_of(person)
-        return self.decided.joined(nodes) if self.decided.joins else nodes
+        return self.decided.joined(nodes_of(person))
 
     def _put_device(self, named: Identifier, device: Device, profile_id: str) -> None:
         if named not in self.devices:

@@ -522,6 +522,28 @@ async def test_an_order_that_is_whose_it_was_has_no_history_read() -> None:
     check(resolve.people, said)
 
 
+async def test_an_order_kept_from_who_was_named_on_it_is_whose_the_device_is_that_led_to_it() -> (
+    None
+):
+    ann, order = name("user_id", 1), ("order", "server/o1")
+    first, then = (name("anonymous_id", number) for number in (1, 2))
+    kept = Ruling("d1", NOON, "split", frozenset({order}), frozenset({ann}))
+    names = [(ann, order), (first, order), (then, order), (order,)]
+    said = [Said(f"m{at}", NOON + timedelta(minutes=at), each) for at, each in enumerate(names)]
+    for come in permutations([kept, *said]):
+        await play((said, [kept], list(come)), 1)
+
+
+async def test_an_order_is_whose_name_is_on_it_whoever_has_the_device_that_led_to_it() -> None:
+    ann, bob, phone = name("user_id", 1), name("user_id", 2), ("anonymous_id", "a1")
+    order = ("order", "server/o1")
+    names = [(bob, phone), (ann, order), (phone, order), (order,)]
+    said = [Said(f"m{at}", NOON + timedelta(minutes=at), each) for at, each in enumerate(names)]
+    for come in permutations(said):
+        for size in (1, 2, 4):
+            await play((said, [], list(come)), size)
+
+
 async def test_what_comes_late_of_a_shared_device_is_nobodys_either() -> None:
     phone = ("anonymous_id", "a1")
     minutes = [(0, "u1"), (2, "u2"), (4, "u3"), (5, None), (1, None)]

@@ -253,6 +253,14 @@ async def test_a_name_that_was_joined_before_anybody_said_it_is_its_persons_like
                 await play((said, joins, list(order)), 1)
 
 
+async def test_a_name_that_a_join_gave_them_is_theirs_once_a_page_says_it_beside_another() -> None:
+    ann, card = name("user_id", 1), name("loyalty_card", 1)
+    join = Ruling("d1", NOON, "join", frozenset({ann}), frozenset({card}))
+    said = [Said("m1", NOON, (ann,)), Said("m2", HEARD, (ann, card), untrusted=True)]
+    for order in permutations([join, *said]):
+        await play((said, [join], list(order)), 1)
+
+
 async def test_who_is_one_by_joins_against_a_split_keeps_the_devices_that_no_split_names() -> None:
     ann, user, card = name("email", 1), name("user_id", 1), ("loyalty_card", "l1")
     phone = ("anonymous_id", "a1")

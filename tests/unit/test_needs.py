@@ -12,24 +12,44 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ANN, BOB = Identifier("user_id", "ann"), Identifier("user_id", "bob")
 PHONE, ORDER = Identifier("anonymous_id", "phone"), Identifier("order", "shop/o1")
 CARD = Identifier("loyalty_card", "c1")
+FAY, GIL, ALSO_GILS, JOINED = (Identifier("phone", str(number)) for number in range(4))
 MAIL, HERS, NEW = (Identifier("email_sha256", one) for one in ("mail", "hers", "new"))
 OWNERS = {ANN: Owner("p_ann"), BOB: Owner("p_bob"), HERS: Owner("p_eve"), CARD: Owner("")}
+OWNERS |= {FAY: Owner("p_fay", unvouched=True), GIL: Owner("p_gil", contested=True)}
+OWNERS |= {ALSO_GILS: Owner("p_gil", contested=True), JOINED: Owner("p_gil", True, True)}
 TURNS = [Mark(NOON, "m1", ANN), Mark(NOON + timedelta(minutes=10), "m2", BOB)]
 """Ann, then Bob."""
 
 
-def of(devices: Mapping[Identifier, Device], *named: Identifier, minute: int = 20) -> Needed:
+def of(
+    devices: Mapping[Identifier, Device],
+    *named: Identifier,
+    minute: int = 20,
+    page: bool = False,
+) -> Needed:
     """What a message needs that names these."""
     nodes = [each for each in named if not is_device(each.type)]
     things = [each for each in named if is_device(each.type)]
     at = NOON + timedelta(minutes=minute)
-    said = Link("m3", at, "shop", "same_event", [*named], [], nodes, things)
+    said = Link("m3", at, "shop", "same_event", [*named], [], nodes, things, page)
     return needed([said], OWNERS, devices)
 
 
 def test_what_says_nothing_new_needs_nobody() -> None:
     devices = {PHONE: Device("p_bob", marks=TURNS)}
     assert of(devices, BOB) == of(devices, BOB, PHONE) == of(devices, NEW, MAIL) == Needed()
+
+
+def test_what_only_pages_named_needs_nobody_until_somebody_believed_names_it() -> None:
+    assert of({}, FAY, page=True) == Needed()
+    assert of({}, FAY) == Needed(people={"p_fay"})
+
+
+def test_who_is_contested_is_needed_only_where_a_decision_alone_may_have_made_a_name_theirs() -> (
+    None
+):
+    assert of({}, GIL) == of({}, GIL, ALSO_GILS) == Needed()
+    assert of({}, JOINED, page=True) == of({}, GIL, JOINED, page=True) == Needed(people={"p_gil"})
 
 
 def test_what_joins_names_needs_all_who_have_them() -> None:

@@ -79,25 +79,17 @@ def says_nothing_new(
     link: Link, owners: Mapping[Identifier, Owner], devices: Mapping[Identifier, Device]
 ) -> bool:
     """Whether all that an event names of persons and devices is one person's already."""
-    nodes = link.nodes
-    first = owners.get(nodes[0])
+    first = owners.get(link.nodes[0])
     if first is None or not first.profile_id:
         return False
-    if first.unvouched and (first.contested or not link.untrusted):
-        return False  # Contested: it may be theirs by a decision, and not yet said.
-    if len(nodes) > 1:
-        if first.contested:
+    for node in link.nodes:
+        owner = owners.get(node)
+        if owner is None or owner.profile_id != first.profile_id:
             return False
-        for node in nodes[1:]:
-            owner = owners.get(node)
-            if (
-                owner is None
-                or owner.profile_id != first.profile_id
-                or (owner.unvouched and not link.untrusted)
-            ):
-                return False
+        if owner.unvouched and (owner.contested or not link.untrusted):
+            return False  # Contested: it may be theirs by a decision, and not yet said.
     for each in link.devices:
         device = devices.get(each)
-        if device is None or not settled_on(device, nodes[0], link):
+        if device is None or not settled_on(device, link.nodes[0], link):
             return False
     return True

@@ -87,6 +87,8 @@ class Past:
         self.said: list[Interaction] = []
         self.seqs = {ORIGIN: 0, OTHER: 0}
         self.former: dict[str, list[str]] = {}
+        self.read: list[set[str]] = []
+        """Whose histories were read, at each time."""
 
     async def fates(
         self, profile_ids: Sequence[str], session: Any
@@ -102,6 +104,7 @@ class Past:
         return self.seqs
 
     async def interactions(self, profile_ids: Sequence[str], session: Any):
+        self.read.append(set(profile_ids))
         for said in self.said:
             if said.profile_id in profile_ids:
                 yield [(said.profile_id, msgspec.json.encode(said))]

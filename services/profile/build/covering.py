@@ -15,15 +15,15 @@ def not_covered(work: Work, kept: Kept) -> list[Interaction]:
     What was sent on from a profile that is no former one of this person will be read from
     the store, by whoever's it is.
     """
-    vector = kept.vector
-    if not vector and not kept.rearranged:
+    if not kept.vector and not kept.rearranged and not work.forwarded:
         return work.said  # as nearly always
     said: list[Interaction] = []
     for record, interaction in zip(work.records, work.said, strict=True):
         origin, seq = first_of(record)
         first = record.header("first_profile")
         foreign = bool(first) and first not in kept.members
-        if (origin not in vector or seq > vector[origin]) and not foreign:
+        covered = kept.joined.get(first, kept.vector)
+        if (origin not in covered or seq > covered[origin]) and not foreign:
             handed = interaction.handed_to is not None
             said.append(known_to(interaction, kept.members) if handed else interaction)
     return said

@@ -26,6 +26,8 @@ class Work(Struct):
     """Of interactions."""
     said: list[Interaction] = field(default_factory=list)
     """What ``records`` say, one each."""
+    forwarded: bool = False
+    """Some of ``records`` were sent on from a former profile id, or from another's."""
     merged: IdentityMerged | None = None
     rearranged: IdentityRearranged | None = None
     absorbed: list[ProfileAbsorbed] = field(default_factory=list)
@@ -72,6 +74,8 @@ def works_of(turn: Turn) -> dict[str, Work]:
             else:
                 work.records.append(record)
                 work.said.append(message)
+                if "first_profile" in record.headers:
+                    work.forwarded = True
         elif isinstance(message, IdentityMerged):
             work.merged = message
         elif isinstance(message, IdentityRearranged):

@@ -2,16 +2,19 @@
 
 Within the turn's snapshot it reads every interaction of the profile and of those it
 absorbed, and how far resolve's checkpoints had come: what these cover is in the state, and
-incoming records that they cover are skipped from then on.
+incoming records that they cover are skipped from then on. Who has just absorbed others takes in
+their interactions alone (``joining``).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct, field
 
 from schemas.messages import Interaction
+from services.profile.build.joining import gained_by, joined
 from services.profile.build.model import Kept, State
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
@@ -38,36 +41,84 @@ class History(Protocol):
         what was told to others of orders that these have now."""
 
 
+class _Reading(Struct):
+    """Whose state takes in what is read."""
+
+    traits: Traits
+    states: dict[str, State] = field(default_factory=dict)
+    """By every profile id whose interactions are read."""
+    joining: dict[str, str] = field(default_factory=dict)
+    """Of these, each that joins a state -> the profile id of that."""
+    refused: set[str] = field(default_factory=set)
+    """Profiles for which reading what joins them is not enough."""
+
+    def add(self, placed: str, body: bytes) -> None:
+        """Fold an interaction that was read with the history of ``placed``."""
+        state = self.states[placed]
+        try:
+            said = _decoder.decode(body)
+        except msgspec.MsgspecError:
+            state.flags["unreadable_interaction"] = state.flags.get("unreadable_interaction", 0) + 1
+            return
+        if said.handed_to is None:
+            fold(state, said, self.traits, set())
+        elif placed in self.joining:
+            self.refused.add(self.joining[placed])
+        else:
+            take(self.states, placed, said, self.traits)
+
+
 async def rebuild(
-    history: History, olds: Mapping[str, Kept], traits: Traits, session: Any
+    history: History,
+    olds: Mapping[str, Kept],
+    traits: Traits,
+    session: Any,
+    joining: Collection[str] = (),
 ) -> dict[str, Kept]:
-    """The profiles ``olds`` anew, by id. Versions stay as they are."""
+    """The profiles ``olds`` anew, by id. Versions stay as they are.
+
+    ``joining``: those that have absorbed others and are else as they were, so that it is enough
+    to read these, as far as ``gained_by`` and what is read allow it.
+    """
     fates = await history.fates(list(olds), session)
     vector = await history.vector(session)
-    fresh = {
-        profile_id: Kept(
-            version=old.version,
-            members=sorted(fates[profile_id][1]) if profile_id in fates else [],
-            fingerprint=traits.fingerprint,
-            vector=dict(vector),
-            rearranged=old.rearranged,
-            worth=old.worth,
-        )
-        for profile_id, old in olds.items()
-    }
-    owners = {profile_id: kept.state for profile_id, kept in fresh.items()}
-    owners |= {member: kept.state for kept in fresh.values() for member in kept.members}
-    chunks = history.interactions(list(owners), session)
+    fresh, reading = dict[str, Kept](), _Reading(traits)
+    for profile_id, old in olds.items():
+        members = sorted(fates[profile_id][1]) if profile_id in fates else []
+        gained = gained_by(old, members) if profile_id in joining else None
+        if gained is None:
+            kept = Kept(
+                version=old.version,
+                members=members,
+                fingerprint=traits.fingerprint,
+                vector=dict(vector),
+                rearranged=old.rearranged,
+                worth=old.worth,
+            )
+            reading.states |= dict.fromkeys((profile_id, *members), kept.state)
+        else:
+            kept = joined(old, members, dict.fromkeys(gained, vector))
+            reading.states |= dict.fromkeys(gained, kept.state)
+            reading.joining |= dict.fromkeys(gained, profile_id)
+        fresh[profile_id] = kept
+    await _read(history, reading, session)
+    if reading.refused:
+        whole = {profile_id: olds[profile_id] for profile_id in reading.refused}
+        fresh |= await rebuild(history, whole, traits, session)
+    return fresh
+
+
+async def _read(history: History, reading: _Reading, session: Any) -> None:
+    chunks = history.interactions(list(reading.states), session)
     coming = asyncio.ensure_future(_next(chunks))
     try:
         while chunk := await coming:
             coming = asyncio.ensure_future(_next(chunks))  # The server reads while we fold.
             await asyncio.sleep(0)
-            for profile_id, body in chunk:
-                _add(owners, profile_id, body, traits)
+            for placed, body in chunk:
+                reading.add(placed, body)
     finally:
         await asyncio.wait({coming})  # It uses the transaction.
-    return fresh
 
 
 async def _next(chunks: AsyncIterator[list[tuple[str, bytes]]]) -> list[tuple[str, bytes]]:
@@ -76,16 +127,3 @@ async def _next(chunks: AsyncIterator[list[tuple[str, bytes]]]) -> list[tuple[st
         if chunk:
             return chunk
     return []
-
-
-def _add(states: Mapping[str, State], placed: str, body: bytes, traits: Traits) -> None:
-    state = states[placed]
-    try:
-        said = _decoder.decode(body)
-    except msgspec.MsgspecError:
-        state.flags["unreadable_interaction"] = state.flags.get("unreadable_interaction", 0) + 1
-        return
-    if said.handed_to is None:
-        fold(state, said, traits, set())
-    else:
-        take(states, placed, said, traits)

@@ -11,6 +11,7 @@ import msgspec
 from services.profile.build.changes import Changes, Limits
 from services.profile.build.covering import is_history, not_covered
 from services.profile.build.inbox import Work
+from services.profile.build.joining import joins
 from services.profile.build.model import Kept
 from services.profile.build.rebuild import History, rebuild
 from services.profile.build.rules.before import Earlier
@@ -43,7 +44,9 @@ class Renewal:
         taken, left = self._within_budget(turn, works, olds)
         for source, profile_ids in left.items():
             await self._sweep.left(turn, source, profile_ids)
-        return await rebuild(self._history, taken, self._sweep.traits, turn.session)
+        traits = self._sweep.traits
+        joining = {id_ for id_, old in taken.items() if joins(works[id_], old, traits.fingerprint)}
+        return await rebuild(self._history, taken, traits, turn.session, joining)
 
     def renew(
         self,

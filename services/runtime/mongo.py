@@ -153,10 +153,13 @@ def too_large(error: BaseException) -> bool:
     return isinstance(error, DocumentTooLarge)
 
 
-async def create_collection(database: Database, name: str) -> None:
-    """Create a collection if it is not there: a transaction cannot do so quickly."""
+async def create_collection(database: Database, name: str, **options: Any) -> None:
+    """Create a collection if it is not there: a transaction cannot do so quickly.
+
+    One that is there keeps the options that it was created with.
+    """
     try:
-        await database.create_collection(name, check_exists=False)
+        await database.create_collection(name, check_exists=False, **options)
     except OperationFailure as error:
         if error.code != 48:  # NamespaceExists
             raise

@@ -57,6 +57,7 @@ async def settle(space: Namespace, size: int, templates: Kept) -> None:
     here = space.settings.namespace
     sweeps = [one | {"_id": here + one["_id"]} for one in templates.sweeps]
     await database["sweeps"].insert_many(sweeps)
+    await ProfileStore(database).create()
     people = templates.people
     since = datetime.now(UTC) - timedelta(days=30)
     for numbers in _chunks(size):

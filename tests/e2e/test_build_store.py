@@ -299,6 +299,11 @@ async def test_what_follows_within_the_minute_changes_nothing_that_is_indexed(sh
     assert await indexed() == {**first, "s": at(60)}
 
 
+async def test_profiles_lie_in_pages_of_half_the_usual_size(shop, database):
+    stats = await database.command("collStats", "profiles")
+    assert "leaf_page_max=16KB" in stats["wiredTiger"]["creationString"]
+
+
 async def test_a_trait_that_was_unset_is_not_found_any_more(shop):
     await shop.turn(await shop.resolved(identified(1, email="ann@x.io")))
     assert await found(shop, "ann") == ["p1"]

@@ -59,7 +59,9 @@ def output_of(message: Message, source: str, extra: tuple[tuple[str, bytes], ...
         *message.extra,
         *extra,
     ]
-    partition = partition_of(key, BY_NAME[message.topic].partitions)
+    partition = message.partition
+    if partition is None:
+        partition = partition_of(key, BY_NAME[message.topic].partitions)
     return Output(message.topic, partition, key, message.value, headers)
 
 

@@ -96,6 +96,9 @@ class Message(Struct, kw_only=True, gc=False):
     id: str
     time: datetime
     extra: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+    """None: where any Kafka client's default partitioner puts the key. Who knows that, since a
+    record with this key came from the partition of that number, saves working it out."""
 
 
 @dataclass(slots=True, eq=False)

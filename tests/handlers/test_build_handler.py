@@ -51,6 +51,13 @@ async def test_a_change_tells_what_the_changed_names_held_before(world):
     assert change["before"] == {"counters.Cart Viewed": 2, "identifiers.email": ["a@x.io"]}
 
 
+async def test_a_change_is_told_where_the_profiles_records_came_from_and_a_merge_by_its_key(world):
+    changed = await world.turn(world.says(did("X", 1, profile_id="A"), did("X", 1, profile_id="B")))
+    merged = await world.turn(world.merges("B", into="A"))
+    told = [message.partition for turn in (changed, merged) for _, message in turn.messages]
+    assert told == [3, 3, 3, None]
+
+
 async def test_old_values_that_are_too_much_to_tell_are_left_out(world):
     names = [f"t{number}" for number in range(5)]
     await world.turn(world.says(identified(1, **dict.fromkeys(names, "x" * 4_500))))

@@ -43,3 +43,5 @@ def test_a_message_becomes_a_cloudevent_in_binary_mode() -> None:
             ("seq", b"7"),
         ],
     )
+    message.partition = 5
+    assert output_of(message, "/profile-resolve").partition == 5

@@ -125,6 +125,7 @@ def _emit_change(turn: Turn, work: Work, change: ProfileChanged) -> None:
         type=CHANGED,
         id=f"{profile_id}/{change.version}",
         time=change.changed_at,
+        partition=work.source.partition,  # Both topics have as many.
     )
     turn.emit(work.source, message)
 

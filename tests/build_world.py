@@ -16,7 +16,8 @@ from schemas.messages import (
 from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
 from services.profile.build.inbox import CHANGED, MERGED, REARRANGED, RECORDED
-from services.profile.build.model import Kept, decode, encode_state
+from services.profile.build.kept import Kept, decode
+from services.profile.build.model import encode_state
 from services.profile.build.rules.computed import Composition
 from services.profile.build.sweep import Progress
 from services.runtime.turn import Record, Source, Timer, Turn

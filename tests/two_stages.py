@@ -16,7 +16,8 @@ import msgspec
 from schemas.messages import Identifier, MessageChanged, Order
 from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
-from services.profile.build.model import State, decode
+from services.profile.build.kept import decode
+from services.profile.build.model import State
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.orders import orders_of
 from services.profile.resolve import model

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.messages import Identifier
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.store import ProfileStore
 from services.profile.render import profile

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from schemas.messages import Interaction
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy
 from services.profile.build.rules.handing import known_to

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from schemas.messages import Identifier, Interaction
 from schemas.topics import PROFILE_PARTITIONS
-from services.profile.build.model import decode, encode
+from services.profile.build.kept import decode, encode
 from services.profile.build.store import ProfileStore
 from services.profile.resolve.documents import holding_of, row_of
 from services.profile.resolve.model import Device, Held, Mark, Owner, Person

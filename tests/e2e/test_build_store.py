@@ -11,11 +11,13 @@ from msgspec.json import encode
 from prometheus_client import REGISTRY
 
 from schemas.messages import Definition, Interaction
-from services.profile.build import documents, model
+from services.profile.build import documents
 from services.profile.build.changes import Limits, row_of
 from services.profile.build.handler import Build
 from services.profile.build.inbox import RECORDED
-from services.profile.build.model import Kept, encode_state
+from services.profile.build.kept import Kept
+from services.profile.build.kept import encode as encoded
+from services.profile.build.model import encode_state
 from services.profile.build.rules import computed
 from services.profile.build.store import HistoryStore, ProfileStore
 from services.profile.computed.store import DefinitionStore
@@ -319,7 +321,7 @@ async def test_what_is_stored_in_an_older_layout_is_computed_again_and_never_mis
     first = await shop.resolved(*said)
     await shop.turn(first)
     gone = Kept(version=4, into="p0")
-    rows = [row_of("gone", 3, gone, (model.encode(gone), None))]
+    rows = [row_of("gone", 3, gone, (encoded(gone), None))]
     await in_session(shop.client, lambda session: shop.profiles.save(rows, session))
 
     monkeypatch.setattr(computed, "LAYOUT", 2)  # a version that keeps other states comes
@@ -391,7 +393,7 @@ async def test_a_former_id_leads_to_the_person_through_any_number_of_merges(shop
     merged = [(f"f{n}", f"f{n + 1}" if n < 29 else "p1") for n in range(30)]
     crossing = [("r0", "r1"), ("r1", "r0")]
     moved = [(id, Kept(version=2, into=into)) for id, into in [*merged, *crossing, ("x", "nobody")]]
-    rows = [row_of(id, 3, kept, (model.encode(kept), None)) for id, kept in moved]
+    rows = [row_of(id, 3, kept, (encoded(kept), None)) for id, kept in moved]
     await in_session(shop.client, lambda session: shop.profiles.save(rows, session))
     leads = await shop.profiles.profiles(["p1", "f0", "f17", "r0", "r1", "x", "nobody"])
     assert {id: to for id, (to, _) in leads.items()} == dict.fromkeys(("p1", "f0", "f17"), "p1")

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from schemas.messages import Interaction
 from services.profile.build.handler import Build
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.store import ProfileStore
 from services.profile.feed import export
 from services.profile.feed.snapshot import Stored

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.profile.build.model import encode
+from services.profile.build.kept import encode
 from services.profile.build.rules.computed import Traits
 from services.profile.repair.proving import Proof, is_right
 from tests.e2e.test_build_store import Shop, client, database, shop

@@ -18,7 +18,8 @@ import pytest
 
 from schemas.messages import Interaction, ProfileChanged
 from services.profile.build.inbox import REARRANGED
-from services.profile.build.model import Kept, State, encode, encode_state
+from services.profile.build.kept import Kept, encode
+from services.profile.build.model import State, encode_state
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
 from services.profile.build.store import ProfileStore

@@ -7,7 +7,7 @@ import pytest
 from services.profile.build.changes import Limits
 from services.profile.build.handler import Build
 from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, read
-from services.profile.build.model import decode
+from services.profile.build.kept import decode
 from services.profile.build.renewal import REBUILD
 from services.runtime.turn import Timer, Turn
 from tests.build_world import ORIGIN, OTHER, World, again, journal

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.profile.build.handler import Build
-from services.profile.build.model import decode
+from services.profile.build.kept import decode
 from services.profile.build.renewal import REBUILD
 from services.runtime.turn import Timer, Turn
 from tests.build_world import World, journal

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.messages import Interaction, Profile
 from services.profile.build.inbox import CHANGED
-from services.profile.build.model import decode
+from services.profile.build.kept import decode
 from services.profile.build.rules.consent import OPEN
 from services.profile.build.rules.view import profile_of
 from services.runtime.turn import Message, Turn

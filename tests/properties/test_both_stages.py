@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from schemas.messages import Identifier, Interaction, Order, Profile
-from services.profile.build.model import State, decode, encode_state
+from services.profile.build.kept import decode
+from services.profile.build.model import State, encode_state
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.fold import fold

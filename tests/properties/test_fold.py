@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import ComputedTrait, Interaction, PropertyCondition, TraitSources
-from services.profile.build.model import Kept, State, decode, encode, encode_state
+from services.profile.build.kept import Kept, decode, encode
+from services.profile.build.model import State, encode_state
 from services.profile.build.rules import aggregates, consent, edits, hearing, windows
 from services.profile.build.rules import habits as habit_rules
 from services.profile.build.rules.computed import Traits

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from schemas.messages import Interaction
 from services.profile.build.changes import Limits
-from services.profile.build.model import State, decode, encode_state
+from services.profile.build.kept import decode
+from services.profile.build.model import State, encode_state
 from services.profile.build.rules.fold import fold
 from services.runtime.turn import Record, Source, Timer
 from tests.build_world import ORIGIN, World, again

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.profile.build.changes import Row, row_of
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.writing import SLICE, Writing
 
 

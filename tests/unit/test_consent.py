@@ -7,7 +7,8 @@ import pytest
 
 from schemas.addresses import digest_of
 from schemas.messages import Identifier, Interaction
-from services.profile.build.model import Kept, State
+from services.profile.build.kept import Kept
+from services.profile.build.model import State
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.confirming import requests_of
 from services.profile.build.rules.consent import (

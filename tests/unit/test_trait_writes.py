@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from schemas.messages import Interaction, TraitSources
-from services.profile.build.model import Kept, State
+from services.profile.build.kept import Kept
+from services.profile.build.model import State
 from services.profile.build.rules import edits as edit_rules
 from services.profile.build.rules.before import Earlier, told
 from services.profile.build.rules.computed import Traits

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from services.profile.build import outbox
 from services.profile.build.inbox import Work
-from services.profile.build.model import Kept, State, encode
+from services.profile.build.kept import Kept, encode
+from services.profile.build.model import State
 from services.profile.build.packed import Packed, packed
 from services.profile.build.rules.before import Earlier
 from services.profile.build.rules.computed import Traits

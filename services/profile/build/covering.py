@@ -4,7 +4,7 @@ import msgspec
 
 from schemas.messages import Interaction
 from services.profile.build.inbox import Work, first_of
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.rules.handing import known_to
 from services.runtime.turn import Source
 

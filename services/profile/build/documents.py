@@ -10,7 +10,7 @@ then too large to be stored says in which layout (``l``), so that nobody waits f
 from collections.abc import Mapping
 from typing import Any
 
-from services.profile.build.model import LAYOUT, Kept, decode, unread
+from services.profile.build.kept import LAYOUT, Kept, decode, unread
 
 
 def _name(layout: int) -> str:

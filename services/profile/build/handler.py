@@ -17,7 +17,7 @@ from schemas.messages import IdentityRearranged
 from services.profile.build.changes import Changes, Limits, Row
 from services.profile.build.covering import forget_vector, not_covered, opened
 from services.profile.build.inbox import Work, works_of
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.packed import Packed
 from services.profile.build.rebuild import History
 from services.profile.build.renewal import REBUILD, Compositions, Renewal

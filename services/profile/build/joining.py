@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import msgspec
 
 from services.profile.build.inbox import Work
-from services.profile.build.model import Kept, State, decode, encode
+from services.profile.build.kept import Kept, decode, encode
+from services.profile.build.model import State
 
 MOST_JOINED = 3
 """Former profile ids with a vector of their own: each is some kilobytes of every later write."""

@@ -4,7 +4,7 @@ import msgspec
 
 from schemas.messages import Cause, ConsentRequested, Interaction, ProfileAbsorbed, ProfileChanged
 from services.profile.build.inbox import ABSORBED, CHANGED, RECORDED, Work, first_key_of, first_of
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.rules.before import told
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy

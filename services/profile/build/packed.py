@@ -7,7 +7,7 @@ the size.
 
 from msgspec import Struct
 
-from services.profile.build.model import Kept, decode
+from services.profile.build.kept import Kept, decode
 from services.profile.build.parts import Parts
 
 

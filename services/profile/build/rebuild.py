@@ -15,7 +15,8 @@ from msgspec import Struct, field
 
 from schemas.messages import Interaction
 from services.profile.build.joining import gained_by, joined
-from services.profile.build.model import Kept, State
+from services.profile.build.kept import Kept
+from services.profile.build.model import State
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.handing import take

@@ -12,7 +12,7 @@ from services.profile.build.changes import Changes, Limits
 from services.profile.build.covering import is_history, not_covered
 from services.profile.build.inbox import Work
 from services.profile.build.joining import joins
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.rebuild import History, rebuild
 from services.profile.build.rules.before import Earlier
 from services.profile.build.rules.computed import Composition

@@ -16,7 +16,7 @@ from typing import Any
 
 from services.profile.build import documents
 from services.profile.build.changes import Row
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.sweep_store import SweepStore
 from services.profile.resolve.store import IdentityStore
 from services.runtime.commands import Change, find, update

@@ -9,7 +9,7 @@ from faust import Service
 from services.profile.build.changes import Limits
 from services.profile.build.handler import NAME, TOPICS, Build
 from services.profile.build.inbox import read
-from services.profile.build.model import LAYOUT
+from services.profile.build.kept import LAYOUT
 from services.profile.build.readiness import Herald, Readiness
 from services.profile.build.rules import devices
 from services.profile.build.rules.consent import Policy

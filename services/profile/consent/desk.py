@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 from schemas.catalogue import key_of as record_key
 from schemas.messages import Event, Interaction
 from schemas.payloads import EVENT_ACCEPTED
-from services.profile.build.model import Kept, State
+from services.profile.build.kept import Kept
+from services.profile.build.model import State
 from services.profile.build.rules.consent import OPEN, Permission, Policy, permission
 from services.profile.consent import ledger, support
 from services.profile.consent.answers import StatementBody

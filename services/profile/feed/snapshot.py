@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from schemas.messages import Profile
 from services.profile.build import documents
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import OPEN, Policy
 from services.profile.build.rules.view import profile_of

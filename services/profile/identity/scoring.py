@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from services.profile.build.model import Kept, State
+from services.profile.build.kept import Kept
+from services.profile.build.model import State
 from services.profile.build.rules.edits import shown
 from services.profile.build.rules.view import identifiers_of
 from services.profile.build.store import ProfileStore

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from schemas.messages import Interaction
-from services.profile.build.model import Kept, State, encode_state
+from services.profile.build.kept import Kept
+from services.profile.build.model import State, encode_state
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.handing import known_to, receive

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from schemas.messages import Interaction
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.fold import fold
 from services.profile.build.rules.handing import known_to, receive

@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Raw
 
 from schemas.messages import Interaction, Money
-from services.profile.build.model import Computed, ConsentState, Kept, State, Write
+from services.profile.build.kept import Kept
+from services.profile.build.model import Computed, ConsentState, State, Write
 from services.profile.build.parts import Bought, Parts
 from services.profile.build.rules.computed import Traits
 from services.profile.build.rules.consent import Policy

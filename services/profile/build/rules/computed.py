@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from schemas.conditions import spelled
 from schemas.messages import ComputedTrait, ComputedValue, TraitSources
-from services.profile.build.model import FOLD, LAYOUT, Computed, State
+from services.profile.build.kept import LAYOUT
+from services.profile.build.model import FOLD, Computed, State
 from services.profile.build.rules.aggregates import ALL_TIME, WITHIN, Occurrence, Take
 from services.profile.build.rules.conditions import Condition
 from services.profile.build.rules.publication import value_of, zero_of

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from schemas.messages import ConsentRequested, Interaction
-from services.profile.build.model import Kept
+from services.profile.build.kept import Kept
 from services.profile.build.rules.consent import Policy, refused_at, standing
 from services.profile.build.rules.mailbox import mailbox, taken_at
 from services.profile.build.rules.values import utc

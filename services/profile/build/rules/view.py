@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from schemas.messages import Consent, Identifier, Profile
-from services.profile.build.model import Habits, Kept, State
+from services.profile.build.kept import Kept
+from services.profile.build.model import Habits, State
 from services.profile.build.parts import Bought
 from services.profile.build.rules import parts as costly
 from services.profile.build.rules.computed import Traits

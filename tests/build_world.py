@@ -107,8 +107,9 @@ class Past:
     async def interactions(self, profile_ids: Sequence[str], session: Any):
         self.read.append(set(profile_ids))
         for said in self.said:
-            if said.profile_id in profile_ids:
-                yield [(said.profile_id, msgspec.json.encode(said))]
+            for placed in (said.profile_id, said.handed_to):
+                if placed in profile_ids:
+                    yield [(placed, msgspec.json.encode(said))]
 
 
 class Declared:

@@ -611,43 +611,6 @@ async def test_a_merge_is_no_history_when_its_rebuild_reads_ahead_of_a_live_even
     assert (journal(turn), turn.dropped) == ([], {"rebuilt_already": 1})
 
 
-async def test_who_absorbs_another_takes_in_their_history_and_reads_its_own_no_more(world):
-    await world.turn(world.says(did("Cart Viewed", 1, profile_id="B"), did("X", 2, profile_id="A")))
-    merged = await world.turn(world.merges("B", into="A"))
-    live = world.says(did("Cart Viewed", 3, profile_id="A"))
-    world.past.read.clear()
-    joined = await rebuilt(world, merged)
-    assert (world.past.read, joined["profile"]["interactions"]) == ([{"B"}], 2)
-    (change,) = journal(await world.turn(live))
-    assert (change["cause"]["name"], change["profile"]["interactions"]) == ("Cart Viewed", 3)
-
-
-async def test_who_was_absorbed_into_one_that_has_them_already_is_read_with_all(world):
-    """B became A's and A became C's before B was closed: what B was told meanwhile is missing."""
-    await world.turn(world.says(*(did("X", 1, profile_id=each) for each in "ABC")))
-    to_a, to_c = world.merges("B", into="A"), world.merges("A", into="C")
-    of_a = await world.turn(to_c)
-    await rebuilt(world, of_a)
-    of_b = await world.turn([*world.says(did("X", 2, profile_id="B")), *to_a])
-    world.past.read.clear()
-    change = await rebuilt(world, of_b)
-    assert (world.past.read, change["profile"]["interactions"]) == ([{"A", "B", "C"}], 4)
-
-
-async def test_after_some_merges_all_of_a_history_is_read_once_more_and_one_vector_kept(world):
-    others = "BCDEF"
-    await world.turn(world.says(*(did("X", 1, profile_id=each) for each in "A" + others)))
-    kept = []
-    for other in others:
-        await rebuilt(world, await world.turn(world.merges(other, into="A")))
-        kept.append(sorted(decode(world.stored.rows["A"][0]).joined))
-    assert kept == [["B"], ["B", "C"], ["B", "C", "D"], [], ["F"]]
-    for other in "AE":
-        late = (await world.turn(world.says(did("X", 2, profile_id=other)))).messages
-        await world.turn([again(m, world) for _, m in late if m.topic == "profile.interactions"])
-    assert decode(world.stored.rows["A"][0]).state.interactions == 8
-
-
 async def test_a_live_merge_of_imported_profiles_is_no_history(world):
     await world.turn(world.says(did("X", 1, profile_id="B", history=True)))
     merged = await world.turn(world.merges("B", into="A"))

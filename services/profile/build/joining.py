@@ -1,7 +1,8 @@
 """Who absorbs others takes in their history alone, where that gives what the history of all gives.
 
 A fold depends on no order, so it does, unless an order was handed on between two of them: that
-is no such thing any more. What the state covers then differs by former profile id.
+is no such thing any more, and what is read of either tells. What the state covers then differs by
+former profile id.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,6 @@ import msgspec
 
 from services.profile.build.inbox import Work
 from services.profile.build.kept import Kept, decode, encode
-from services.profile.build.model import State
 
 MOST_JOINED = 3
 """Former profile ids with a vector of their own: each is some kilobytes of every later write."""
@@ -18,28 +18,23 @@ MOST_JOINED = 3
 
 def joins(work: Work, old: Kept, fingerprint: str) -> bool:
     """Whether somebody has absorbed others, and is else as they were."""
-    if not work.absorbed or work.identity or old.unread or old.rearranged:
+    if not work.absorbed or work.identity:
         return False
     if any(merge.absorbed in old.members for merge in work.absorbed):
         return False  # It was read before it was closed, and what came between was not.
-    return bool(old.version) and old.fingerprint == fingerprint and not _handed(old.state)
+    return old.fingerprint == fingerprint
 
 
 def gained_by(old: Kept, members: Sequence[str]) -> list[str] | None:
     """The former profile ids, of all that are ``members`` now, that ``old`` has yet to take in.
 
-    None where all must be read: it has lost one, or would have too many vectors.
+    None where all must be read, or there would be too many vectors.
     """
     gained = [one for one in members if one not in old.members]
-    lost = len(old.members) + len(gained) > len(members)
-    return None if lost or len(old.joined) + len(gained) > MOST_JOINED else gained
+    return gained if len(old.joined) + len(gained) <= MOST_JOINED else None
 
 
 def joined(old: Kept, members: list[str], vectors: dict[str, dict[str, int]]) -> Kept:
     """A copy of ``old`` that is to take in those of ``vectors``: what is read of each."""
     copy = decode(encode(old))
     return msgspec.structs.replace(copy, members=members, joined={**copy.joined, **vectors})
-
-
-def _handed(state: State) -> bool:
-    return any(order.handed_on or order.placed_at is not None for order in state.orders.values())

@@ -4,6 +4,7 @@ import msgspec
 
 from schemas.messages import Interaction
 from services.profile.build.inbox import Work, first_of
+from services.profile.build.joining import decode_vector
 from services.profile.build.kept import Kept
 from services.profile.build.rules.handing import known_to
 from services.runtime.turn import Source
@@ -17,12 +18,13 @@ def not_covered(work: Work, kept: Kept) -> list[Interaction]:
     """
     if not kept.vector and not kept.rearranged and not work.forwarded:
         return work.said  # as nearly always
-    said: list[Interaction] = []
+    vector, said = kept.vector, list[Interaction]()
     for record, interaction in zip(work.records, work.said, strict=True):
         origin, seq = first_of(record)
         first = record.header("first_profile")
         foreign = bool(first) and first not in kept.members
-        covered = kept.joined.get(first, kept.vector)
+        joined = kept.joined.get(first)
+        covered = vector if joined is None else decode_vector(joined)
         if (origin not in covered or seq > covered[origin]) and not foreign:
             handed = interaction.handed_to is not None
             said.append(known_to(interaction, kept.members) if handed else interaction)

@@ -12,8 +12,13 @@ import msgspec
 from services.profile.build.inbox import Work
 from services.profile.build.kept import Kept, decode, encode
 
-MOST_JOINED = 3
-"""Former profile ids with a vector of their own: each is some kilobytes of every later write."""
+MOST_JOINED = 2
+"""Former profile ids with a vector of their own: each is a kilobyte or two of every later write."""
+
+encode_vector = msgspec.msgpack.Encoder(order="deterministic").encode
+"""A vector as it is kept of one who joined: nearly nobody ever asks for it."""
+decode_vector = msgspec.msgpack.Decoder(dict[str, int]).decode
+"""The inverse of ``encode_vector``."""
 
 
 def joins(work: Work, old: Kept, fingerprint: str) -> bool:
@@ -34,7 +39,7 @@ def gained_by(old: Kept, members: Sequence[str]) -> list[str] | None:
     return gained if len(old.joined) + len(gained) <= MOST_JOINED else None
 
 
-def joined(old: Kept, members: list[str], vectors: dict[str, dict[str, int]]) -> Kept:
-    """A copy of ``old`` that is to take in those of ``vectors``: what is read of each."""
+def joined(old: Kept, members: list[str], vectors: dict[str, bytes]) -> Kept:
+    """A copy of ``old`` that is to take in those of ``vectors``: what is read of each, encoded."""
     copy = decode(encode(old))
     return msgspec.structs.replace(copy, members=members, joined={**copy.joined, **vectors})

@@ -31,9 +31,9 @@ class Kept(Struct, array_like=True, dict=True):
     """It once had other interactions, or was another's: what comes late may not be its own."""
     worth: Worth | None = None
     """What the orders are worth in the base currency, as announced; None without any."""
-    joined: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Former profile id -> what ``vector`` would be of it: of those that were absorbed since, whose
-    history was read and not that of all."""
+    joined: dict[str, bytes] = field(default_factory=dict)
+    """Former profile id -> what ``vector`` would be of it, encoded (``joining.encode_vector``): of
+    those that were absorbed since, whose history was read and not that of all."""
 
     @property
     def unread(self) -> bool:

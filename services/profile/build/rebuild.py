@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from schemas.messages import Interaction
-from services.profile.build.joining import gained_by, joined
+from services.profile.build.joining import encode_vector, gained_by, joined
 from services.profile.build.kept import Kept
 from services.profile.build.model import State
 from services.profile.build.rules.computed import Traits
@@ -98,7 +98,7 @@ async def rebuild(
             )
             reading.states |= dict.fromkeys((profile_id, *members), kept.state)
         else:
-            kept = joined(old, members, dict.fromkeys(gained, vector))
+            kept = joined(old, members, dict.fromkeys(gained, encode_vector(vector)))
             reading.states |= dict.fromkeys(gained, kept.state)
             reading.joining |= dict.fromkeys(gained, profile_id)
         fresh[profile_id] = kept

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from schemas.messages import Identifier
 from services.profile.resolve.model import Device, Link, Mark, Owner
 from services.profile.resolve.rules.kinds import is_device
-from services.profile.resolve.rules.needs import Needed, leads, needed
+from services.profile.resolve.rules.needs import Needed, needed
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ANN, BOB = Identifier("user_id", "ann"), Identifier("user_id", "bob")
@@ -67,14 +67,6 @@ def test_what_comes_without_a_name_on_a_device_that_had_none_needs_nobody() -> N
     assert of({}, PHONE) == of({PHONE: Device("p_visitor")}, PHONE) == Needed()
 
 
-def test_an_order_that_leads_to_a_device_needs_who_had_that_when_it_was_placed() -> None:
-    led = Device("p_ann", lead=Mark(NOON + timedelta(minutes=5), "m0", PHONE))
-    phone = Device("p_bob", marks=TURNS)
-    assert of({ORDER: led, PHONE: phone}, ORDER) == Needed(anchors={ANN})
-    named = Device("p_bob", marks=TURNS[1:], lead=led.lead)
-    assert of({ORDER: named, PHONE: phone}, ORDER) == Needed()
-
-
 def test_who_is_named_on_anothers_device_needs_both_and_what_its_holder_did_last() -> None:
     devices = {PHONE: Device("p_bob", marks=TURNS)}
     assert of(devices, ANN, PHONE) == Needed(people={"p_ann", "p_bob"}, holders={PHONE: "p_bob"})
@@ -93,8 +85,6 @@ def test_what_nobody_has_any_more_needs_nobody() -> None:
     assert of({PHONE: Device("", decided=True)}, CARD, PHONE) == Needed()
 
 
-def test_orders_that_lead_to_a_device_need_it_while_nobody_is_named_on_them() -> None:
-    lead = Mark(NOON, "m0", PHONE)
-    led, named = Device("p_ann", lead=lead), Device("p_bob", marks=TURNS, lead=lead)
-    assert leads({ORDER: led}) == {PHONE}
-    assert leads({ORDER: named}) == leads({ORDER: Device("p_ann")}) == set()
+def test_an_order_that_leads_to_a_device_needs_nobody_who_has_that() -> None:
+    led = Device("p_ann", lead=Mark(NOON, "m0", PHONE))
+    assert of({ORDER: led, PHONE: Device("p_bob", marks=TURNS)}, ORDER, minute=-1) == Needed()

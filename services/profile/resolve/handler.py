@@ -30,7 +30,7 @@ from services.profile.resolve.rearranging import Limits, Reader, Seeds
 from services.profile.resolve.rules import interactions
 from services.profile.resolve.rules.decisions import decided
 from services.profile.resolve.rules.identity import Graph
-from services.profile.resolve.rules.needs import Known, leads, needed
+from services.profile.resolve.rules.needs import Known, needed
 from services.profile.resolve.rules.spelling import node_of
 from services.runtime.turn import Record, Source, Timer, Turn
 
@@ -174,9 +174,6 @@ class ResolveHandler:
         if not named:
             return Known()
         owners, devices = await people.owners(named, session)
-        led = leads(devices) - devices.keys()
-        if led:
-            devices |= (await people.owners(led, session))[1]
         need = needed(links, owners, devices)
         anchors = need.anchors - owners.keys()
         if anchors:

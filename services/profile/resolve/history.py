@@ -11,9 +11,9 @@ import msgspec
 from schemas.catalogue import ORDER_EVENTS
 from schemas.messages import Identifier, Interaction, MessageChanged
 from services.profile.resolve.model import MOST_REFUSALS, Decision, Device, Owner, Person
+from services.profile.resolve.rules.devices import leads
 from services.profile.resolve.rules.identifiers import link_again
 from services.profile.resolve.rules.identity import Graph
-from services.profile.resolve.rules.needs import leads
 from services.profile.resolve.rules.people import Past
 from services.profile.resolve.rules.spelling import node_of
 
@@ -104,7 +104,7 @@ class Reading:
         nodes = {node for link in fresh for node in link.nodes}
         named = nodes | {device for link in fresh for device in link.devices}
         await self._known(named)
-        await self._known(leads(self.past.devices))
+        await self._known(leads(self.past.devices.values()))
         around = await self.owners(nodes - crowd)
         around |= await self.decided(named)
         for person in new.values():

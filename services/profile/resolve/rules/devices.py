@@ -7,7 +7,7 @@ many people are named is shared: what comes without a name is then nobody's in p
 
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from schemas.messages import Identifier
@@ -41,6 +41,11 @@ def order_of(link: Link) -> Identifier | None:
 def lead_of(link: Link) -> Mark:
     """The lead that it leaves on each of them."""
     return Mark(link.at, link.message_id, link.devices[0])
+
+
+def leads(devices: Iterable[Device]) -> set[Identifier]:
+    """The devices to which orders lead on which nobody is named: what tells whose they are."""
+    return {each.lead.anchor for each in devices if each.lead and not each.marks}
 
 
 def is_earlier(lead: Mark, than: Mark | None) -> bool:

@@ -48,14 +48,8 @@ class Holding(Ground):
             self._dirty[named] = None
 
     def _of_device(self, link: Link) -> str:
-        named, at = link.devices[0], link.at
+        named = link.devices[0]
         device = self.devices.get(named)
-        if device is not None and device.lead is not None and not device.marks:
-            held = self.devices.get(device.lead.anchor)
-            if device.decided or held is None or not held.profile_id:
-                self.unsettled_devices.setdefault(named, set())
-            else:
-                named, at, device = device.lead.anchor, device.lead.at, held
         if device is None or not device.profile_id:
             person = self._create(link)
             self._put_device(named, device or Device(""), person.profile_id)
@@ -63,8 +57,8 @@ class Holding(Ground):
             if self.devices[named].marks:
                 self.unsettled_devices.setdefault(named, set())  # It is who was decided to have it.
             return person.profile_id
-        if device.marks and not device.shared and at < device.marks[-1].at:
-            owner = self.owners.get(governing(device.marks, at).anchor)
+        if device.marks and not device.shared and link.at < device.marks[-1].at:
+            owner = self.owners.get(governing(device.marks, link.at).anchor)
             if owner is not None and owner.profile_id:
                 whose = self.survivor(owner.profile_id)
                 if named.type == ORDER and whose != self.survivor(device.profile_id):

@@ -45,9 +45,9 @@ def needed(
     need = Needed()
     for link in links:
         if not link.nodes:
-            device, at = holding(link, devices)
-            if device is not None and device.marks and at < device.marks[-1].at:
-                need.anchors.add(governing(device.marks, at).anchor)
+            device = devices.get(link.devices[0])
+            if device is not None and device.marks and link.at < device.marks[-1].at:
+                need.anchors.add(governing(device.marks, link.at).anchor)
             continue
         if says_nothing_new(link, owners, devices):
             continue
@@ -60,19 +60,6 @@ def needed(
                     need.holders[each] = device.profile_id
         need.people.update(profile_id for profile_id in named if profile_id)
     return need
-
-
-def leads(devices: Mapping[Identifier, Device]) -> set[Identifier]:
-    """The devices to which orders lead on which nobody is named: what tells whose they are."""
-    return {each.lead.anchor for each in devices.values() if each.lead and not each.marks}
-
-
-def holding(link: Link, devices: Mapping[Identifier, Device]) -> tuple[Device | None, datetime]:
-    """The device that tells whose a message is that names nobody, and at what instant."""
-    device = devices.get(link.devices[0])
-    if device is not None and device.lead is not None and not device.marks:
-        return devices.get(device.lead.anchor), device.lead.at
-    return device, link.at
 
 
 def says_nothing_new(

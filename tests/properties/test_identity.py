@@ -512,6 +512,20 @@ async def test_every_message_that_names_a_kept_order_on_a_device_shows_it_as_not
         await play((said, [kept], list(come)), 1)
 
 
+async def test_what_a_device_says_of_whose_it_was_by_then_has_no_history_read() -> None:
+    ann, bob, phone = name("user_id", 1), name("user_id", 2), ("anonymous_id", "a1")
+    minutes = [(4, ()), (5, (ann,)), (9, (bob,)), (9, ()), (12, ()), (8, ()), (5, ()), (1, ())]
+    said = [
+        Said(f"m{number}", NOON + timedelta(minutes=at), (*who, phone))
+        for number, (at, who) in enumerate(minutes)
+    ]
+    resolve = Resolve()
+    for each in said:
+        await resolve.take([each])
+        assert resolve.people.read == 0, each
+    check(resolve.people, said)
+
+
 async def test_an_order_that_is_whose_it_was_has_no_history_read() -> None:
     ann, phone = name("user_id", 1), ("anonymous_id", "a1")
     led, hers = ("order", "server/o1"), ("order", "server/o2")

@@ -346,6 +346,12 @@ class TestAPerson:
         assert sixth == Attribution(ann.profile_id, [user("u1")], [email("a6@x.io")])
         assert world.see(email("a6@x.io")).profile_id != ann.profile_id
 
+    def test_who_is_new_leaves_nothing_to_be_looked_at_again(self) -> None:
+        world = World()
+        world.see(anonymous("a1"))
+        world.see(user("u1"), anonymous("a2"))
+        assert (world.graph.unsettled, world.graph.unsettled_devices) == ({}, {})
+
     def test_may_have_any_number_of_devices(self) -> None:
         world = World()
         whose = {world.see(user("u1"), anonymous(f"a{n}")).profile_id for n in range(30)}

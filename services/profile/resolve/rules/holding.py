@@ -65,7 +65,7 @@ class Holding(Ground):
                     self.unsettled_devices.setdefault(named, set())  # It was handed on.
                 return whose
             self.unsettled_devices.setdefault(named, set())
-        return self.survivor(device.profile_id) if self._into else device.profile_id
+        return self.survivor(device.profile_id)
 
     def _mark(self, named: Identifier, link: Link, profile_id: str) -> bool:
         """The link's person was seen on a device; False where a decision keeps them apart."""

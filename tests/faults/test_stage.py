@@ -19,6 +19,7 @@ from schemas.messages import Definition
 from services.runtime.definitions import Definitions
 from services.runtime.offsets import Offsets
 from tests.faults.cluster import Cluster, unique_namespace
+from tests.faults.lossy import Lossy
 from tests.faults.processes import exited, stopped
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
@@ -29,6 +30,8 @@ STAGES = {
 }
 STEPS = ["read", "handled", "stored", "committed", "published"]
 _RACES = 8
+_LOST = 12
+"""Answers in a row: more than a commit is repeated."""
 
 
 @pytest.fixture
@@ -140,6 +143,27 @@ async def zombie_story(cluster: Cluster, fault: str) -> Counter[str]:
     return sent
 
 
+async def test_a_commit_whose_answer_got_lost_counts_once(cluster: Cluster) -> None:
+    sent = await lost_answers_story(cluster, "")
+    await cluster.quiet(STAGES)
+    assert await counts(cluster) == sent
+
+
+async def lost_answers_story(cluster: Cluster, fault: str) -> Counter[str]:
+    """A worker does not hear that what it did is stored, again and again; what was sent."""
+    cluster.toy("relay")
+    async with Lossy(cluster.stack.mongod.port) as way:
+        cluster.toy("counter", fault, mongo_url=way.url, batch_records="50")
+        sent = await cluster.produce("events.clicks", records(0, 200))
+        await until_counted(cluster, 200)
+        way.left = _LOST
+        sent += await cluster.produce("events.clicks", records(200, 500))
+        await until_counted(cluster, 700)
+        await cluster.quiet(STAGES, outboxes=not fault)
+        assert not way.left
+    return sent
+
+
 async def test_workers_that_join_and_leave_share_the_work_exactly_once(cluster: Cluster) -> None:
     for name in STAGES:
         cluster.toy(name, worker_id="a")
@@ -235,6 +259,11 @@ async def test_with_the_offset_stored_first_a_crash_loses_records(cluster: Clust
     cluster.toy("counter")
     await cluster.quiet(STAGES, outboxes=False)
     assert (await counts(cluster)).total() < sent.total()
+
+
+async def test_who_does_not_look_what_became_of_a_commit_counts_it_twice(cluster: Cluster) -> None:
+    sent = await lost_answers_story(cluster, "no_looking")
+    assert (await counts(cluster)).total() > sent.total()
 
 
 async def test_without_the_epoch_a_zombie_counts_what_its_heir_has_counted(

@@ -134,7 +134,23 @@ class OffsetFirst(Stage):
         await super()._decide(turn)
 
 
-FAULTS = {"": Stage, "no_epoch": NoEpoch, "no_origins": NoOrigins, "offset_first": OffsetFirst}
+class NoLooking(Stage):
+    """Broken: takes a commit that it has heard nothing of for one that failed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._recovery._resynchronise = self._nothing
+
+    async def _nothing(self) -> None: ...
+
+
+FAULTS = {
+    "": Stage,
+    "no_epoch": NoEpoch,
+    "no_origins": NoOrigins,
+    "no_looking": NoLooking,
+    "offset_first": OffsetFirst,
+}
 
 
 def blueprint(name: str) -> Blueprint:

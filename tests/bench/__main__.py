@@ -38,7 +38,7 @@ class Bench:
 BENCHES = {
     "idle": Bench(idle.bench, (70, 30)),
     "pipeline": Bench(pipeline.bench, (220, 65)),
-    "reads": Bench(reads.bench, (55, 35)),
+    "reads": Bench(reads.bench, (100, 75)),
     "ingest": Bench(ingest.bench, (165, 35)),
     "stages": Bench(stages.bench, (215, 40)),
     "rebuild": Bench(rebuild.bench, (120, 30)),

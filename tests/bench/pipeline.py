@@ -33,7 +33,7 @@ _CORES = psutil.cpu_count() or 1
 _PERIOD_S = 0.02
 _CONNECTIONS = 16
 _GROWTH = 0.03
-_FACTOR = 1.2
+_FACTOR, _WIDE = 1.2, 1.4
 _FIRST = 1_000
 _USABLE = 0.8
 """Of the machine: the first rate to try is what its CPU would give, by this much."""
@@ -138,6 +138,18 @@ async def warm(system: Complete, sender: Load) -> tuple[Run, float]:
     """(A first run, the rate that the machine's CPU would give by what an event cost in it.)"""
     run, _ = await _step(system, sender, _FIRST, 8.0)
     return run, max(_FIRST, _USABLE * _CORES * 1e6 / run.cost())
+
+
+async def busiest(system: Complete, sender: Load) -> float:
+    """A rate that is kept up with, while two fifths more is not.
+
+    What an event costs at a lower rate does not tell it: the more there are, the less each costs.
+    """
+    rate, kept_up = (await warm(system, sender))[1], True
+    while kept_up:
+        rate *= _WIDE
+        _, kept_up = await _step(system, sender, rate, 15.0)
+    return rate / _WIDE
 
 
 async def _step(system: Complete, sender: Load, rate: float, seconds: float) -> tuple[Run, bool]:

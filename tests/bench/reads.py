@@ -18,7 +18,7 @@ from services.runtime.mongo import connect
 from tests.bench.client import Pool, reading
 from tests.bench.complete import Complete, complete
 from tests.bench.cpu import spent
-from tests.bench.pipeline import Load, warm
+from tests.bench.pipeline import Load, busiest
 from tests.bench.progress import Steps
 from tests.bench.report import Report, Row, percentiles
 from tests.bench.world import World
@@ -61,13 +61,13 @@ class Reads(NamedTuple):
 
 
 async def bench(world: World, report: Report, steps: Steps) -> None:
-    """Reads beside events at the rate that the machine's CPU would give, and alone."""
+    """Reads beside events at a rate that the pipeline just keeps up with, and alone."""
     seconds = 6.0 if world.quick else 20.0
     steps.say("reads: starting everything")
     async with complete(world, "reads") as system:
         sender = Load(system)
         steps.say("reads: warming")
-        _, rate = await warm(system, sender)
+        rate = await busiest(system, sender)
         await system.drained()
         asked = await _requests(system)
         async with Pool(system.supervisor.where["profile"].port, _CONNECTIONS) as pool:

@@ -21,9 +21,7 @@ from deploy.local.stack import LocalStack
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", free_port()))
-        holder.listen()
+    with socket.create_server(("127.0.0.1", 0)) as holder:
         yield holder.getsockname()[1]
 
 

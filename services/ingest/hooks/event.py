@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.validation import LONGEST_MESSAGE_ID
+from services.ingest.hooks.body import part
 from services.ingest.model import MAX_EVENT
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -50,6 +51,19 @@ def context(
     if ids:
         said["externalIds"] = ids
     return said
+
+
+def later(who: Mapping[str, Any]) -> dict[str, Any]:
+    """Whom a later word of an order names: ``who`` without the visitor, unless nothing else names
+    anybody. Since it was placed the browser may have become another's, as the order may."""
+    others = {name: said for name, said in who.items() if name != "anonymousId"}
+    return others if named(others) else dict(who)
+
+
+def named(who: Mapping[str, Any]) -> bool:
+    """Whether ``userId``, ``anonymousId`` or an address names anybody."""
+    email = part(part(who, "context"), "traits").get("email")
+    return bool(who.get("userId") or who.get("anonymousId") or email)
 
 
 def encode(event: Mapping[str, Any]) -> bytes:

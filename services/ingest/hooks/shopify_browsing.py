@@ -5,10 +5,10 @@ from typing import Any
 
 from schemas.validation import Fault
 from services.ingest.hooks.body import instant, part, present, text
-from services.ingest.hooks.event import context, message_id, time_of
+from services.ingest.hooks.event import context, message_id, named, time_of
 from services.ingest.hooks.model import Translated
 from services.ingest.hooks.shopify_amounts import amounts
-from services.ingest.hooks.shopify_model import KIND, Call, named, person, products, visitor
+from services.ingest.hooks.shopify_model import KIND, Call, person, products, visitor
 
 _STEPS = (("email", "contact"), ("shipping_address", "address"), ("shipping_line", "shipping"))
 """What a checkout has by then, and the step that asked for it; the last one found counts."""

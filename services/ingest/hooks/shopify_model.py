@@ -104,19 +104,6 @@ def person(
     )
 
 
-def later(who: Mapping[str, Any]) -> dict[str, Any]:
-    """``person`` without the visitor, whose browser may have become another's since the order
-    was placed, as the order itself may; unless nothing else names anybody."""
-    others = {name: said for name, said in who.items() if name != "anonymousId"}
-    return others if named(others) else dict(who)
-
-
-def named(who: Mapping[str, Any]) -> bool:
-    """Whether ``person`` found anybody."""
-    email = part(part(who, "context"), "traits").get("email")
-    return bool(who.get("userId") or who.get("anonymousId") or email)
-
-
 def visitor(said: Mapping[str, Any], call: Call) -> str | None:
     """The storefront's anonymous id, where it was left in the cart's attributes."""
     wanted = call.options.anonymous_id_attribute

@@ -12,13 +12,12 @@ from typing import Any
 from schemas.catalogue import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_UPDATED
 from schemas.validation import Fault
 from services.ingest.hooks.body import instant, part, parts, present, text
-from services.ingest.hooks.event import context, message_id, time_of
+from services.ingest.hooks.event import context, later, message_id, time_of
 from services.ingest.hooks.model import Translated
 from services.ingest.hooks.shopify_amounts import amounts
 from services.ingest.hooks.shopify_model import (
     KIND,
     Call,
-    later,
     order_name,
     person,
     products,

@@ -88,12 +88,3 @@ def person(order: Mapping[str, Any], call: Call) -> dict[str, Any]:
             "context": context(KIND, traits, external),
         }
     )
-
-
-def later(order: Mapping[str, Any], call: Call) -> dict[str, Any]:
-    """``person`` without the visitor, whose browser may have become another's since the order
-    was placed, as the order itself may; unless nothing else names anybody."""
-    who = person(order, call)
-    if "userId" in who or "email" in part(part(who, "context"), "traits"):
-        who.pop("anonymousId", None)
-    return who

@@ -15,9 +15,9 @@ from typing import Any
 from schemas.catalogue import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED, ORDER_UPDATED
 from schemas.validation import Fault
 from services.ingest.hooks.body import money, parts, present, text
-from services.ingest.hooks.event import time_of
+from services.ingest.hooks.event import later, time_of
 from services.ingest.hooks.model import Translated
-from services.ingest.hooks.woocommerce_model import Call, gmt, later, person
+from services.ingest.hooks.woocommerce_model import Call, gmt, person
 
 Order = Mapping[str, Any]
 
@@ -55,13 +55,13 @@ def deleted(order: Order, call: Call) -> Translated:
 
 def _event(name: str, order: Order, call: Call, known: tuple[str, datetime]) -> dict[str, Any]:
     """One event of an order; ``known`` is by what in its messageId, and when it happened."""
-    mark, at = known
+    (mark, at), who = known, person(order, call)
     return {
         "type": "track",
         "event": name,
         "messageId": call.id("order", text(order.get("id")) or call.digest, mark),
         "timestamp": time_of(at),
-        **(person(order, call) if name == ORDER_COMPLETED else later(order, call)),
+        **(who if name == ORDER_COMPLETED else later(who)),
         "properties": _properties(order, call)
         if name != ORDER_CANCELLED
         else {"order_id": call.local(order.get("id"))},
@@ -81,7 +81,7 @@ def _refunds(order: Order, call: Call, at: datetime) -> Iterator[dict[str, Any]]
             "event": ORDER_REFUNDED,
             "messageId": call.id("refund", refund_id or f"{order.get('id')}/{said}"),
             "timestamp": time_of(at),
-            **later(order, call),
+            **later(person(order, call)),
             "properties": present(
                 {
                     "order_id": call.local(order.get("id")),
